@@ -1,0 +1,120 @@
+//! The mailbox: memory shared between one VM and its host thread.
+//!
+//! ```text
+//! offset            bytes          who writes   what
+//! 0                 one page       both         Header
+//! UNSUPPORTED       one page       guest        u32 counters of refused system calls, by number
+//! LOG               LOG_SIZE       guest        log records
+//! REQUEST           REQUEST_MAX    host         the request
+//! RESPONSE          RESPONSE_MAX   guest        the response
+//! ```
+//!
+//! The host treats every byte as hostile: it copies a value once, checks it, then uses the copy.
+
+use crate::identity::Identity;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Offset of the counters of system calls that were answered with `ENOSYS` (`[u32; UNSUPPORTED_COUNT]`).
+pub const UNSUPPORTED: u64 = 0x1000;
+/// Number of counters. A number beyond is counted in the last one.
+pub const UNSUPPORTED_COUNT: usize = 1024;
+/// Offset of the log area.
+pub const LOG: u64 = 0x1_0000;
+/// Bytes of the log area.
+pub const LOG_SIZE: u64 = 0x4_0000;
+/// Offset of the request area.
+pub const REQUEST: u64 = 0x10_0000;
+/// Most bytes of a request.
+pub const REQUEST_MAX: u64 = 16 << 20;
+/// Offset of the response area.
+pub const RESPONSE: u64 = REQUEST + REQUEST_MAX;
+/// Most bytes of a response.
+pub const RESPONSE_MAX: u64 = 16 << 20;
+/// Bytes of the mailbox slot.
+pub const MAILBOX_SIZE: u64 = (RESPONSE + RESPONSE_MAX).next_multiple_of(crate::layout::HUGE);
+
+/// Why the guest rang the doorbell: `Header::doorbell`. `args` are `Header::args`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Doorbell {
+    /// The program waits for its next request. The parent is captured here; a fork resumes from here.
+    Ready = 1,
+    /// `response_len` bytes of response are in place. Nothing after this is part of the invocation.
+    Response = 2,
+    /// The log area is full. The host takes `log_len` bytes, sets it to 0 and resumes the guest.
+    Log = 3,
+    /// Nothing to do until `args[0]`, an absolute monotonic time in ns (`u64::MAX`: for ever). The host waits, then resumes.
+    Sleep = 4,
+    /// The program ended: `args[0]` is its exit status (0 to 255).
+    Exit = 5,
+    /// A signal killed the program: `args[0]` signal number, `args[1]` fault address, `args[2]` instruction address.
+    Signal = 6,
+    /// pico itself failed; `detail` says how.
+    Panic = 7,
+    /// The response is longer than [`RESPONSE_MAX`].
+    ResponseTooLarge = 8,
+}
+
+impl Doorbell {
+    /// The doorbell with this number.
+    pub const fn from_u32(value: u32) -> Option<Self> {
+        Some(match value {
+            1 => Self::Ready,
+            2 => Self::Response,
+            3 => Self::Log,
+            4 => Self::Sleep,
+            5 => Self::Exit,
+            6 => Self::Signal,
+            7 => Self::Panic,
+            8 => Self::ResponseTooLarge,
+            _ => return None,
+        })
+    }
+}
+
+/// Bytes of `Header::detail`.
+pub const DETAIL_MAX: usize = 512;
+
+/// First page of the mailbox.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Header {
+    /// Host: who this fork is.
+    pub identity: Identity,
+    /// Host: bytes in the request area.
+    pub request_len: u64,
+    /// Guest: a [`Doorbell`].
+    pub doorbell: u32,
+    /// Guest: not 0 if memory was refused to the program since it was resumed.
+    pub memory_refused: u32,
+    /// Guest: arguments of the doorbell.
+    pub args: [u64; 4],
+    /// Guest: bytes in the response area.
+    pub response_len: u64,
+    /// Guest: bytes in the log area.
+    pub log_len: u64,
+    /// Guest: bytes of program memory in use at the doorbell (what its mappings add up to).
+    pub memory_used: u64,
+    /// Guest: bytes in `detail`.
+    pub detail_len: u32,
+    /// Guest: [`crate::VERSION`], written at boot.
+    pub version: u32,
+    /// Guest: text for [`Doorbell::Panic`], UTF-8.
+    pub detail: [u8; DETAIL_MAX],
+}
+
+/// One log record: this, then `len` bytes, padded to a multiple of 4.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct LogRecord {
+    /// 1 standard output, 2 standard error, 3 pico itself.
+    pub stream: u32,
+    /// Bytes of text that follow.
+    pub len: u32,
+}
+
+const _: () = assert!(size_of::<Header>() == 80 + 8 + 8 + 32 + 8 + 8 + 8 + 8 + DETAIL_MAX);
+const _: () = assert!(size_of::<Header>() as u64 <= UNSUPPORTED);
+const _: () = assert!(UNSUPPORTED + 4 * UNSUPPORTED_COUNT as u64 <= LOG);
+const _: () = assert!(LOG + LOG_SIZE <= REQUEST);
+const _: () = assert!(MAILBOX_SIZE.is_multiple_of(crate::layout::HUGE));

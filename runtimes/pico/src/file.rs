@@ -1,0 +1,133 @@
+//! Open files and the descriptor table.
+
+use crate::errno::{Errno, Result};
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::any::Any;
+use core::cell::Cell;
+use linux_raw_sys::general::stat as Stat;
+
+bitflags::bitflags! {
+    /// Readiness, with the values of poll(2) and epoll(7).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Ready: u32 {
+        /// Reading will not block.
+        const IN = 0x1;
+        /// Writing will not block.
+        const OUT = 0x4;
+        /// An error is pending.
+        const ERR = 0x8;
+        /// The peer is gone.
+        const HUP = 0x10;
+        /// The peer closed its sending side.
+        const RDHUP = 0x2000;
+    }
+}
+
+/// What a descriptor refers to. Single-threaded: implementations use `Cell` and `RefCell`.
+///
+/// No method blocks: what would block returns `EAGAIN`, and the system-call layer decides between returning
+/// that and [`crate::kernel::Kernel::wait`].
+pub trait File: Any {
+    /// Reads at `offset` (ignored where there is no position). 0 is end of file.
+    fn read(&self, offset: u64, buf: &mut [u8]) -> Result<usize>;
+    /// Writes at `offset` (ignored where there is no position).
+    fn write(&self, offset: u64, buf: &[u8]) -> Result<usize>;
+    /// Metadata.
+    fn stat(&self) -> Result<Stat>;
+    /// Whether the file has a position (regular files and directories).
+    fn seekable(&self) -> bool {
+        false
+    }
+    /// Current size, for `SEEK_END` and `O_APPEND`.
+    fn size(&self) -> u64 {
+        0
+    }
+    /// Readiness now.
+    fn ready(&self) -> Ready {
+        Ready::IN | Ready::OUT
+    }
+    /// Whether waiting for this file to become readable is waiting for the next request.
+    fn takes_request(&self) -> bool {
+        false
+    }
+    /// Changes the size.
+    fn truncate(&self, _size: u64) -> Result<()> {
+        Err(Errno::EINVAL)
+    }
+    /// Makes written data final.
+    fn sync(&self) -> Result<()> {
+        Ok(())
+    }
+    /// ioctl(2) with a plain argument; commands that need user memory are decoded by the system-call layer.
+    fn ioctl(&self, _command: u32, _argument: u64) -> Result<u64> {
+        Err(Errno::ENOTTY)
+    }
+    /// For downcasts to the concrete type.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// An open file description (open(2)): what `dup` shares.
+pub struct OpenFile {
+    /// What is open.
+    pub file: Rc<dyn File>,
+    /// `O_*` status flags and access mode.
+    pub flags: Cell<u32>,
+    /// Position.
+    pub offset: Cell<u64>,
+    /// Absolute path it was opened by, for `/proc/self/fd` and `fchdir`; empty if it has none.
+    pub path: String,
+}
+
+/// One descriptor.
+#[derive(Clone)]
+pub struct Descriptor {
+    /// The open file description.
+    pub open: Rc<OpenFile>,
+    /// `FD_CLOEXEC`.
+    pub close_on_exec: bool,
+}
+
+/// Most descriptors a program can have (`RLIMIT_NOFILE`).
+pub const FD_MAX: usize = 1024;
+
+/// The descriptor table.
+#[derive(Default)]
+pub struct FdTable {
+    slots: Vec<Option<Descriptor>>,
+}
+
+impl FdTable {
+    /// The open file of descriptor `fd`, or `EBADF`.
+    pub fn get(&self, fd: u64) -> Result<&Descriptor> {
+        let fd = usize::try_from(fd).map_err(|_| Errno::EBADF)?;
+        self.slots.get(fd).and_then(Option::as_ref).ok_or(Errno::EBADF)
+    }
+
+    /// Puts `descriptor` at the lowest free number not below `least`.
+    pub fn insert(&mut self, descriptor: Descriptor, least: usize) -> Result<u64> {
+        let fd = (least..FD_MAX)
+            .find(|&fd| self.slots.get(fd).is_none_or(Option::is_none))
+            .ok_or(Errno::EMFILE)?;
+        if self.slots.len() <= fd {
+            self.slots.resize(fd + 1, None);
+        }
+        self.slots[fd] = Some(descriptor);
+        Ok(fd as u64)
+    }
+
+    /// Puts `descriptor` at `fd` and returns what was there.
+    pub fn replace(&mut self, fd: u64, descriptor: Option<Descriptor>) -> Result<Option<Descriptor>> {
+        let fd = usize::try_from(fd).ok().filter(|&fd| fd < FD_MAX).ok_or(Errno::EBADF)?;
+        if self.slots.len() <= fd {
+            self.slots.resize(fd + 1, None);
+        }
+        Ok(core::mem::replace(&mut self.slots[fd], descriptor))
+    }
+
+    /// All open descriptors with their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &Descriptor)> {
+        self.slots.iter().enumerate().filter_map(|(fd, slot)| slot.as_ref().map(|d| (fd as u64, d)))
+    }
+}

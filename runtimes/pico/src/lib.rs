@@ -1,0 +1,26 @@
+//! pico: the guest kernel. It turns one unmodified Linux x86-64 program into a guest.
+//!
+//! pico runs in ring 3 beside the program, in the same address space; the VM is the protection boundary.
+//! Everything here except [`arch`] is ordinary safe Rust that also compiles as a host library, so its logic is
+//! tested without a VM.
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | `arch` | entry and exit: the system-call stub, exceptions, the doorbell (feature `kernel` only) |
+//! | `platform` | the machine below as a trait, so that tests can stand in for it |
+//! | `kernel` | the state of the one program, and waiting |
+//! | `mm`, `exec`, `process`, `clock`, `random` | memory, ELF loading, identity and signals, time, randomness |
+//! | `file`, `fs` | descriptors, the tree: EROFS images, memory files, devices, proc |
+//! | `inbound`, `net`, `poll` | the request, sockets, readiness |
+//! | `syscall` | the table of system calls and their handlers |
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod errno;
+pub mod file;
+pub mod kernel;
+pub mod platform;
+pub mod syscall;

@@ -1,0 +1,57 @@
+//! System calls: one table from number to handler; each handler decodes, validates, acts, returns.
+
+use crate::errno::{Errno, Result};
+use crate::kernel::Kernel;
+
+/// The six arguments of a system call, read by name and type rather than cast in place.
+#[derive(Clone, Copy, Debug)]
+pub struct Args(pub [u64; 6]);
+
+impl Args {
+    /// Argument `index` as it came.
+    pub fn raw(&self, index: usize) -> u64 {
+        self.0[index]
+    }
+
+    /// Argument `index` as a C `int`: its low 32 bits, as the kernel's ABI has it.
+    pub fn int(&self, index: usize) -> i32 {
+        let bytes = self.0[index].to_le_bytes();
+        i32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
+    }
+
+    /// Argument `index` as a C `unsigned int`.
+    pub fn uint(&self, index: usize) -> u32 {
+        self.int(index).cast_unsigned()
+    }
+
+    /// Argument `index` as a descriptor number; negative ones are `EBADF`.
+    pub fn fd(&self, index: usize) -> Result<u64> {
+        u64::try_from(self.int(index)).map_err(|_| Errno::EBADF)
+    }
+
+    /// Argument `index` as a size in this address space.
+    pub fn size(&self, index: usize) -> usize {
+        usize::try_from(self.0[index]).expect("usize is 64 bits wide")
+    }
+}
+
+/// What pico does with a system call. The compatibility page is generated from this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Support {
+    /// As Linux does it, for one single-threaded program.
+    Full,
+    /// With the stated difference.
+    Partial(&'static str),
+}
+
+/// One row of the table.
+pub struct Entry {
+    /// Number (x86-64).
+    pub number: u32,
+    /// Name as in syscalls(2).
+    pub name: &'static str,
+    /// What is supported.
+    pub support: Support,
+    /// The handler.
+    pub handler: fn(&mut Kernel, &Args) -> Result<u64>,
+}

@@ -1,0 +1,238 @@
+//! What the gateway asks of a worker: plain values, no KVM type.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How a function takes its requests (DESIGN: contract).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Contract {
+    /// `app.handler(event, context)`: JSON in, JSON out.
+    Handler,
+    /// An HTTP server on the declared port: HTTP/1.1 bytes in, HTTP/1.1 bytes out.
+    Http,
+}
+
+/// Everything a worker needs to build a function's parent. The package is an EROFS image on disk.
+#[derive(Clone, Debug)]
+pub struct FunctionSpec {
+    /// Function name.
+    pub name: String,
+    /// Changes with every deploy; part of every id and metric of the parent.
+    pub revision: String,
+    /// Name of the runtime: `python3.11` or `native`.
+    pub runtime: String,
+    /// How it takes requests.
+    pub contract: Contract,
+    /// Program and arguments inside the VM.
+    pub command: Vec<String>,
+    /// Environment of the program, complete.
+    pub env: BTreeMap<String, String>,
+    /// Port the program listens on (contract `Http`).
+    pub port: u16,
+    /// Memory of the program in bytes.
+    pub memory_bytes: u64,
+    /// Longest run of one request.
+    pub timeout: Duration,
+    /// Most live VMs at once.
+    pub max_concurrency: usize,
+    /// EROFS image of the package.
+    pub package: PathBuf,
+}
+
+/// One request for a function.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// Request id, unique.
+    pub request_id: String,
+    /// The invocation document (`Handler`) or the HTTP/1.1 request (`Http`).
+    pub payload: Bytes,
+}
+
+/// How the VM that answered came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StartKind {
+    /// A shell restored in place to the parent's state after its previous request.
+    Recycled,
+    /// A shell made for this fork.
+    New,
+}
+
+/// Where the time of one invocation went.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Timing {
+    /// Waiting for a shell or for the parent.
+    pub queue: Duration,
+    /// From having a shell to entering the VM.
+    pub fork: Duration,
+    /// In the VM, until the response was in the mailbox.
+    pub run: Duration,
+}
+
+/// The answer of a function: bytes of the guest, not yet checked.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// Result document (`Handler`) or HTTP/1.1 response (`Http`).
+    pub payload: Bytes,
+    /// Where the time went.
+    pub timing: Timing,
+    /// How the VM came to be.
+    pub start: StartKind,
+    /// Random id of the fork that answered (32 hex digits).
+    pub instance: String,
+}
+
+/// Why an invocation has no reply. Display texts are fit for the client.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum InvokeError {
+    /// The function ran longer than its timeout; its VM was destroyed.
+    #[error("the function did not answer within {0:?}")]
+    Timeout(Duration),
+    /// The program ended instead of answering.
+    #[error("the function exited with status {status} before it answered")]
+    Exited {
+        /// Exit status.
+        status: u8,
+    },
+    /// A signal killed the program.
+    #[error("the function was killed by {name} (signal {number}) at address {address:#x}")]
+    Killed {
+        /// Signal number.
+        number: u8,
+        /// Signal name, `SIGSEGV`.
+        name: String,
+        /// Fault address.
+        address: u64,
+    },
+    /// Memory was refused to the program and it died of it.
+    #[error("the function ran out of memory (limit {limit_bytes} bytes)")]
+    OutOfMemory {
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// The response is over the limit.
+    #[error("the function's response is larger than {limit_bytes} bytes")]
+    ResponseTooLarge {
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// The guest broke its own kernel or the contract with the host; the VM was destroyed.
+    #[error("the function's VM failed: {0}")]
+    GuestFault(String),
+    /// All places are taken and the queue is full.
+    #[error("the function is at its concurrency limit of {limit}; try again in {retry_after:?}")]
+    Overloaded {
+        /// Concurrency limit.
+        limit: usize,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The function has no usable parent: why its last build failed.
+    #[error("the function is not ready: {0}")]
+    NotReady(String),
+    /// The request does not fit into the mailbox.
+    #[error("the encoded request is larger than {limit_bytes} bytes")]
+    RequestTooLarge {
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// The platform failed, not the function.
+    #[error("the platform failed: {0}")]
+    Platform(String),
+    /// The platform is stopping.
+    #[error("the platform is shutting down")]
+    ShuttingDown,
+}
+
+/// Why a parent could not be built. The first two are the function's fault, with its own output.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The program failed before it was ready.
+    #[error("{reason}")]
+    Function {
+        /// What happened: exit status, signal, or never ready.
+        reason: String,
+        /// The last lines it printed.
+        output: String,
+    },
+    /// The specification cannot be run (memory too small, environment too large).
+    #[error("{0}")]
+    Invalid(String),
+    /// The platform failed: no KVM, no image, no cell.
+    #[error("{0}")]
+    Platform(String),
+}
+
+/// What a build of a parent cost.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct ParentInfo {
+    /// From the start of the cell to the captured parent.
+    pub build: Duration,
+    /// Memory of the parent that is resident, in bytes.
+    pub resident_bytes: u64,
+}
+
+/// One live VM.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct VmInfo {
+    /// Id of the shell: `NAME-CELL_PID-NUMBER`.
+    pub id: String,
+    /// Function.
+    pub function: String,
+    /// Process id of its cell.
+    pub pid: u32,
+    /// `serving` or `idle`.
+    pub state: String,
+    /// Since the shell was made, in seconds.
+    pub age_seconds: f64,
+    /// Requests it has answered.
+    pub served: u64,
+    /// Where its memory begins in the cell's address space (find it in `/proc/PID/smaps`).
+    pub memory_address: u64,
+    /// Resident bytes it shares with its parent.
+    pub shared_bytes: u64,
+    /// Resident bytes of its own.
+    pub private_bytes: u64,
+    /// Proportional set size in bytes.
+    pub pss_bytes: u64,
+}
+
+/// Running totals of one function since the platform started.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct FunctionStats {
+    /// Parents built.
+    pub parent_boots: u64,
+    /// Forks by kind of start.
+    pub forks_recycled: u64,
+    /// Forks into new shells.
+    pub forks_new: u64,
+    /// Shells destroyed, whatever the reason.
+    pub shells_discarded: u64,
+    /// Live shells.
+    pub shells: u64,
+    /// Bytes of log dropped at a limit.
+    pub log_dropped_bytes: u64,
+    /// Refused system calls by name.
+    pub unsupported: BTreeMap<String, u64>,
+    /// The current parent.
+    pub parent: Option<ParentInfo>,
+}
+
+/// One line of a function's log.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LogLine {
+    /// Position in the function's log; grows by one a line.
+    pub seq: u64,
+    /// Wall clock, RFC 3339.
+    pub ts: String,
+    /// `stdout`, `stderr` or `system`.
+    pub stream: String,
+    /// Request it belongs to; empty while the parent boots.
+    pub request_id: String,
+    /// Text; invalid UTF-8 is replaced.
+    pub line: String,
+}
