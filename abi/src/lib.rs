@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod boot;
+pub mod erofs;
 pub mod identity;
 pub mod layout;
 pub mod mailbox;

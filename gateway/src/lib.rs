@@ -1,4 +1,42 @@
 //! The gateway: the HTTP edge. Routes, admission, the control API, errors to HTTP. It knows no KVM type.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `server` | sockets, connections, what every response has |
+//! | `edge` | a body for the errors hyper answers by itself |
+//! | `data` | the data path: `/function/NAME` |
+//! | `event` | HTTP request -> what a function is given (pure) |
+//! | `reply` | what a function gave -> HTTP response (pure) |
+//! | `control` | the control API and the operational endpoints |
+//! | `deploy` | deploys and removals, all or nothing |
+//! | `routes` | the routing table |
+//! | `store` | records and packages on disk |
+//! | `error` | every failure and its HTTP response |
+//! | `metrics` | counters and `/metrics` |
+//! | [`backend`] | what runs functions |
 #![forbid(unsafe_code)]
 
 pub mod api;
+mod app;
+pub mod backend;
+mod body;
+mod config;
+mod control;
+mod data;
+mod deploy;
+mod edge;
+mod error;
+mod event;
+mod headers;
+mod metrics;
+mod names;
+mod reply;
+mod routes;
+mod server;
+pub mod settings;
+mod store;
+
+pub use config::{BODY_MAX_BYTES, FIELDS_MAX, GatewayConfig, HEAD_MAX_BYTES, PACKAGE_MAX_BYTES, ServeError};
+pub use names::is_function_name;
+pub use server::{Gateway, Handle, serve};
+pub use store::StoreError;

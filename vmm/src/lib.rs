@@ -1,1 +1,55 @@
-//! placeholder
+//! KVM machines for Spore: memory, entry and exit. No policy.
+//!
+//! A [`Machine`] is one VM with one vCPU. A parent is booted ([`Machine::boot`]) in memory of its own
+//! ([`ParentMemory`]), runs until its guest is ready and is captured ([`Machine::capture`]); memory and state
+//! together are a [`Parent`]. Forks ([`Machine::fork`]) share that memory copy-on-write, are put into the entry
+//! state ([`Machine::enter`]), run, and are restored in place for the next request ([`Machine::restore`]).
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | `kvm`, `cpu` | the KVM device and what it must be able to do; the CPU model of guests |
+//! | `kernel_image`, `image` | files a guest is made of |
+//! | `boot_tables` | GDT, TSS, IDT, page tables, boot information, as bytes |
+//! | `memory`, `space` | mappings, and the memory slots of a VM |
+//! | `parent`, `entry` | sealed memory, register state |
+//! | `machine`, `exit`, `kick` | one VM: its life, why it stopped, stopping it from outside |
+//! | `mailbox` | what host and guest tell each other |
+//! | `restore`, `pagemap`, `usage` | recycling; which pages are whose; figures |
+//! | `sys` | system calls without a safe wrapper |
+//!
+//! Nothing a guest writes is trusted: whatever it does is an [`Exit`], never a hang (see [`Kicker`]) or a panic.
+//! What the host relies on after a guest ran is checked or set anew; a machine in doubt is dropped ([`Discard`]).
+#![deny(unsafe_code)]
+
+mod boot_tables;
+mod cpu;
+mod entry;
+mod error;
+mod exit;
+mod image;
+mod kernel_image;
+mod kick;
+mod kvm;
+mod machine;
+mod mailbox;
+mod memory;
+mod pagemap;
+mod parent;
+mod restore;
+mod space;
+mod sys;
+mod usage;
+
+pub use entry::EntryState;
+pub use error::{Discard, MachineError};
+pub use exit::Exit;
+pub use image::{Image, MapError};
+pub use kernel_image::{ImageError, KernelImage};
+pub use kick::Kicker;
+pub use kvm::{Kvm, OpenError};
+pub use machine::{BootSpec, Machine};
+pub use mailbox::{Mailbox, MailboxError};
+pub use parent::{Parent, ParentError, ParentMemory};
+pub use restore::RestoreStats;
+pub use space::Images;
+pub use usage::{MemoryUsage, usage_of};

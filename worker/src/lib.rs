@@ -1,6 +1,33 @@
 //! The worker: owns the cells (one process per function), their pools of shells, and the limits.
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | [`api`] | what the gateway asks of a worker: plain values |
+//! | [`cell`] | the cell process: builds the parent, runs a thread per shell |
+//! | `protocol` | what worker and cell say to each other |
+//! | `host` | the worker's side: starting cells, pools, admission |
+//! | `logs` | what functions print |
+//! | [`doctor`] | what this machine can do |
+#![deny(unsafe_code)]
 
 pub mod api;
+pub mod cell;
+pub mod doctor;
+mod host;
+mod logs;
+mod names;
+mod protocol;
 mod worker;
 
 pub use worker::{Function, Worker, WorkerConfig};
+
+/// An error and what caused it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

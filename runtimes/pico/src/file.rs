@@ -1,6 +1,8 @@
 //! Open files and the descriptor table.
 
 use crate::errno::{Errno, Result};
+use crate::fs::Location;
+use crate::kernel::Kernel;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -52,9 +54,35 @@ pub trait File: Any {
     fn takes_request(&self) -> bool {
         false
     }
+    /// A number that changes whenever the file may have become ready anew: what edge-triggered epoll reports.
+    fn activity(&self) -> u64 {
+        0
+    }
+    /// Tells the monotonic time, in ns, to a file whose readiness depends on it (a timer). Called before every look.
+    fn tick(&self, _now: u64) {}
+    /// When the file becomes ready by itself: a monotonic time in ns.
+    fn wakes_at(&self) -> Option<u64> {
+        None
+    }
+    /// Longest a blocking operation in `direction` waits, in ns (`SO_RCVTIMEO` for `IN`, `SO_SNDTIMEO` for `OUT`).
+    fn patience(&self, _direction: Ready) -> Option<u64> {
+        None
+    }
+    /// Makes room for the `len` bytes that are about to be written at `offset`; says how many there is room for.
+    fn prepare_write(&self, _kernel: &mut Kernel, _offset: u64, len: usize) -> Result<usize> {
+        Ok(len)
+    }
     /// Changes the size.
-    fn truncate(&self, _size: u64) -> Result<()> {
+    fn truncate(&self, _kernel: &mut Kernel, _size: u64) -> Result<()> {
         Err(Errno::EINVAL)
+    }
+    /// The contents, if they lie in an image that never changes: for mapping without asking for every page.
+    fn image_slice(&self) -> Option<&'static [u8]> {
+        None
+    }
+    /// Where in the tree a directory, or a file opened with `O_PATH`, is.
+    fn location(&self) -> Option<&Location> {
+        None
     }
     /// Makes written data final.
     fn sync(&self) -> Result<()> {

@@ -1,27 +1,147 @@
 //! The state of the one program, and waiting.
 
+use crate::clock::Clock;
 use crate::file::FdTable;
+use crate::fs::Vfs;
+use crate::inbound;
+use crate::mm::Mm;
+use crate::net::Net;
 use crate::platform::Platform;
-use alloc::boxed::Box;
+use crate::process::{Process, Registers};
+use crate::random;
+use crate::syscall;
+use abi::boot::Contract;
+use abi::mailbox::Doorbell;
+use alloc::rc::Rc;
+
+/// What the host said about this VM at boot.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// How the function takes its requests.
+    pub contract: Contract,
+    /// The port the program is expected to listen on (contract `Http`).
+    pub port: u16,
+    /// What `AT_HWCAP` tells the program: feature bits of the processor (`cpuid` 1, `edx`).
+    pub hwcap: u64,
+    /// The root image.
+    pub root: &'static [u8],
+    /// The package image; empty if there is none.
+    pub package: &'static [u8],
+}
 
 /// Everything pico knows about the program it runs.
 pub struct Kernel {
     /// The machine below.
-    pub platform: Box<dyn Platform>,
+    pub platform: Rc<dyn Platform>,
+    /// What the host said at boot.
+    pub config: Config,
+    /// The program's memory.
+    pub mm: Mm,
+    /// Identity, limits and signals.
+    pub process: Process,
+    /// Time.
+    pub clock: Clock,
+    /// Randomness.
+    pub random: random::Shared,
     /// Open descriptors.
     pub fds: FdTable,
-    // owner B adds: mm, process, clock, random; owner C: vfs, cwd, umask; owner D: inbound, net
+    /// The tree of files.
+    pub vfs: Vfs,
+    /// The request of this fork.
+    pub inbound: inbound::Shared,
+    /// Sockets and pipes.
+    pub net: Net,
+    /// Whether a request was delivered to this VM: it is a fork, no longer the parent.
+    pub request_taken: bool,
 }
 
 impl Kernel {
+    /// A kernel with an empty program, on `platform`. `mm` owns the program's memory.
+    pub fn new(platform: Rc<dyn Platform>, config: Config, mm: Mm) -> Self {
+        let identity = platform.identity();
+        let clock = Clock::new(&identity, platform.tsc());
+        let inbound = inbound::Shared::default();
+        Self {
+            config,
+            process: Process::new(mm.total(), mm.stack_size()),
+            mm,
+            clock,
+            random: random::Shared::new(&identity.seed),
+            fds: FdTable::default(),
+            vfs: Vfs::new(config.root, Some(config.package).filter(|package| !package.is_empty())),
+            net: Net::new(config.contract, config.port, inbound.clone()),
+            inbound,
+            request_taken: false,
+            platform,
+        }
+    }
+
     /// Gives the CPU away because nothing can proceed.
     ///
     /// `until`: monotonic time in ns at which to come back at the latest. `takes_request`: what is waited for is
     /// satisfied by a request (a listening socket on the declared port, or the invocation device). If so, and no
     /// request has been delivered yet, this is where the parent is captured (`Doorbell::Ready`); on return the
     /// fork's identity has been adopted and the request is in `inbound`. Otherwise `Doorbell::Sleep`.
-    /// The caller then looks again at what it waits for.
+    /// The caller then looks again at what it waits for. With `until` and a request to come, the request wins: time
+    /// stands still in a parent.
     pub fn wait(&mut self, until: Option<u64>, takes_request: bool) {
-        let _ = (until, takes_request);
+        if takes_request && !self.request_taken {
+            self.ring(Doorbell::Ready, [0; 4]);
+            self.become_fork();
+        } else {
+            self.ring(Doorbell::Sleep, [until.unwrap_or(u64::MAX), 0, 0, 0]);
+        }
+    }
+
+    /// Rings the doorbell with the figures every doorbell carries. See [`Platform::ring`] for which ones are final.
+    pub fn ring(&mut self, doorbell: Doorbell, args: [u64; 4]) {
+        self.platform.set_memory_used(self.mm.used());
+        self.platform.ring(doorbell, args);
+    }
+
+    /// Ends the VM because pico cannot go on; `detail` says why.
+    pub fn fail(&mut self, detail: &str) {
+        self.platform.set_detail(detail);
+        self.ring(Doorbell::Panic, [0; 4]);
+    }
+
+    /// Serves the system call in `registers`. Returns whether registers changed that a system call preserves.
+    pub fn system_call(&mut self, registers: &mut Registers) -> bool {
+        registers.rax = syscall::dispatch(self, registers.rax, &registers.args());
+        let returned = core::mem::take(&mut self.process.returning);
+        if returned {
+            self.pop_frame(registers);
+        }
+        self.deliver_signals(registers) || returned
+    }
+
+    /// Monotonic time in ns.
+    pub fn now(&self) -> u64 {
+        self.clock.monotonic(self.platform.tsc())
+    }
+
+    /// Takes the identity and the request the host wrote while the VM was stunned.
+    fn become_fork(&mut self) {
+        let identity = self.platform.identity();
+        if identity.generation == self.process.generation {
+            self.fail("fork refused: its identity is that of its parent; the host must write a new generation");
+            return;
+        }
+        self.process.adopt(&identity);
+        self.clock = Clock::new(&identity, self.platform.tsc());
+        self.random.reseed(&identity.seed);
+        self.inbound.borrow_mut().deliver(self.platform.request(), self.platform.response());
+        self.request_taken = true;
+    }
+}
+
+#[cfg(test)]
+impl Kernel {
+    /// A kernel on a fake machine with 4 MiB of program memory; the second value is the machine.
+    pub fn for_tests() -> (Self, Rc<crate::platform::fake::Fake>) {
+        let fake = Rc::new(crate::platform::fake::Fake::default());
+        let config = Config { contract: Contract::Http, port: 8080, hwcap: 0, root: &[], package: &[] };
+        let kernel = Self::new(Rc::new(fake.clone()), config, Mm::for_tests(4 << 20));
+        (kernel, fake)
     }
 }

@@ -19,8 +19,19 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+#[cfg(all(feature = "kernel", not(test)))]
+pub mod arch;
+pub mod clock;
 pub mod errno;
+pub mod exec;
 pub mod file;
+pub mod fs;
+pub mod inbound;
 pub mod kernel;
+pub mod mm;
+pub mod net;
 pub mod platform;
+pub mod poll;
+pub mod process;
+pub mod random;
 pub mod syscall;

@@ -1,12 +1,15 @@
 //! The machine below pico, as a trait: the guest has one implementation (`arch`), tests have another.
 
+#[cfg(test)]
+pub mod fake;
+
 use abi::identity::Identity;
 use abi::mailbox::Doorbell;
 
 /// What pico needs from the machine.
 pub trait Platform {
     /// Rings the doorbell and returns when the host resumes the VM. `Response`, `Exit`, `Signal`, `Panic` and
-    /// `ResponseTooLarge` are final: the host does not resume after them.
+    /// `ResponseTooLarge` are final: the host does not resume after them. Use [`crate::kernel::Kernel::ring`].
     fn ring(&self, doorbell: Doorbell, args: [u64; 4]);
     /// The time-stamp counter.
     fn tsc(&self) -> u64;
@@ -24,8 +27,21 @@ pub trait Platform {
     fn count_unsupported(&self, number: u64);
     /// Notes that memory was refused to the program.
     fn memory_refused(&self);
+    /// Says how many bytes of program memory are in use.
+    fn set_memory_used(&self, bytes: u64);
+    /// Sets the text that goes with `Doorbell::Panic`, cut to `DETAIL_MAX`.
+    fn set_detail(&self, text: &str);
     /// Sets the program's thread pointer (`wrfsbase`).
     fn set_fs_base(&self, base: u64);
     /// The program's thread pointer.
     fn fs_base(&self) -> u64;
+    /// Sets the program's second thread pointer (`wrgsbase`).
+    fn set_gs_base(&self, base: u64);
+    /// The program's second thread pointer.
+    fn gs_base(&self) -> u64;
+    /// Saves the vector state (`xsave`, standard format) into 64-byte aligned, zeroed `area` of
+    /// [`crate::process::XSTATE_SIZE`] bytes. The part every entry saves (`xmm`, `mxcsr`) is pico's own, not the program's.
+    fn save_xstate(&self, area: &mut [u8]);
+    /// Restores what `save_xstate` saved.
+    fn restore_xstate(&self, area: &[u8]);
 }

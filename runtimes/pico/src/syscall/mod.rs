@@ -1,7 +1,41 @@
 //! System calls: one table from number to handler; each handler decodes, validates, acts, returns.
 
+pub mod epoll;
+pub mod eventfd;
+pub mod memory;
+pub mod pipe;
+pub mod time;
+pub mod signal;
+pub mod process;
+pub mod misc;
+pub mod poll;
+pub mod select;
+pub mod socket;
+pub mod socket_io;
+mod table;
+pub mod timerfd;
+
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
+
+pub use table::{dispatch, entries, markdown};
+
+/// All system calls, family by family. A family is one file here with a table of its own.
+const FAMILIES: &[&[Entry]] = &[
+    memory::ENTRIES,
+    time::ENTRIES,
+    signal::ENTRIES,
+    process::ENTRIES,
+    misc::ENTRIES,
+    socket::ENTRIES,
+    socket_io::ENTRIES,
+    poll::ENTRIES,
+    select::ENTRIES,
+    epoll::ENTRIES,
+    pipe::ENTRIES,
+    eventfd::ENTRIES,
+    timerfd::ENTRIES,
+];
 
 /// The six arguments of a system call, read by name and type rather than cast in place.
 #[derive(Clone, Copy, Debug)]

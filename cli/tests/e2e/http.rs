@@ -1,0 +1,114 @@
+//! A small HTTP/1.1 client over one kept-alive connection, so that tests see the bytes.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// A response, whole.
+#[derive(Debug)]
+pub struct Response {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    /// First header of this name (lower case).
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    /// `error.code` of an error document.
+    pub fn code(&self) -> String {
+        self.json()["error"]["code"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// One part of `Server-Timing`, in milliseconds.
+    pub fn timing(&self, part: &str) -> Option<f64> {
+        let value = self.header("server-timing")?;
+        value.split(',').find_map(|metric| metric.trim().strip_prefix(part)?.strip_prefix(";dur=")?.parse().ok())
+    }
+}
+
+/// One connection.
+pub struct Connection {
+    stream: BufReader<TcpStream>,
+}
+
+impl Connection {
+    pub fn open(address: &str) -> Self {
+        let stream = TcpStream::connect(address).expect("the platform listens");
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+        Self { stream: BufReader::new(stream) }
+    }
+
+    pub fn get(&mut self, path: &str) -> Response {
+        self.request("GET", path, &[], b"")
+    }
+
+    pub fn request(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
+        self.send(method, path, headers, body);
+        self.receive()
+    }
+
+    pub fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: spore.test\r\ncontent-length: {}\r\n", body.len());
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        let mut bytes = head.into_bytes();
+        bytes.extend_from_slice(body);
+        self.stream.get_mut().write_all(&bytes).unwrap();
+    }
+
+    pub fn receive(&mut self) -> Response {
+        let mut line = String::new();
+        self.stream.read_line(&mut line).unwrap();
+        let status = line.split(' ').nth(1).and_then(|text| text.parse().ok());
+        let status = status.unwrap_or_else(|| panic!("no status line: {line:?}"));
+        let mut headers = Vec::new();
+        loop {
+            let mut line = String::new();
+            assert_ne!(self.stream.read_line(&mut line).unwrap(), 0, "connection closed in the head");
+            let Some((name, value)) = line.trim_end().split_once(':') else { break };
+            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        }
+        let mut response = Response { status, headers, body: Vec::new() };
+        match response.header("content-length").map(|len| len.parse::<usize>().unwrap()) {
+            Some(len) => {
+                response.body.resize(len, 0);
+                self.stream.read_exact(&mut response.body).unwrap();
+            }
+            None if response.header("transfer-encoding").is_some() => self.chunks(&mut response.body),
+            None if matches!(status, 204 | 304) => {}
+            None => drop(self.stream.read_to_end(&mut response.body).unwrap()),
+        }
+        response
+    }
+
+    fn chunks(&mut self, body: &mut Vec<u8>) {
+        loop {
+            let mut line = String::new();
+            self.stream.read_line(&mut line).unwrap();
+            let len = usize::from_str_radix(line.trim(), 16).unwrap();
+            let start = body.len();
+            body.resize(start + len, 0);
+            self.stream.read_exact(&mut body[start..]).unwrap();
+            line.clear();
+            self.stream.read_line(&mut line).unwrap();
+            if len == 0 {
+                return;
+            }
+        }
+    }
+}

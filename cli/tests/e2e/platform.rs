@@ -1,0 +1,123 @@
+//! A platform of its own for each test.
+
+use crate::http::{Connection, Response};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+/// Path of a file among the test functions.
+pub fn function(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/functions").join(name)
+}
+
+/// A running `spore up`. Dropping it kills the process; cells follow by themselves.
+pub struct Platform {
+    pub address: String,
+    pub data: tempfile::TempDir,
+    child: Child,
+}
+
+impl Platform {
+    pub fn start() -> Self {
+        Self::start_in(tempfile::tempdir().expect("a temporary directory"))
+    }
+
+    /// Starts with the data of an earlier platform.
+    pub fn start_in(data: tempfile::TempDir) -> Self {
+        let mut child = spore()
+            .args(["up", "--listen", "127.0.0.1:0", "--data"])
+            .arg(data.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let address = lines
+            .find_map(|line| line.expect("text").split("http://").nth(1).map(|rest| rest.trim().to_owned()))
+            .expect("`spore up` says where it listens; see its standard error above");
+        Self { address, data, child }
+    }
+
+    /// SIGKILL, and the data for the next platform.
+    pub fn kill(mut self) -> tempfile::TempDir {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+        std::mem::replace(&mut self.data, tempfile::tempdir().expect("a temporary directory"))
+    }
+
+    /// Runs the CLI against this platform.
+    pub fn spore(&self, args: &[&str]) -> Output {
+        let output = spore().args(args).env("SPORE_URL", format!("http://{}", self.address)).output();
+        output.expect("the binary runs")
+    }
+
+    /// Runs the CLI and expects success; its standard output.
+    pub fn spore_ok(&self, args: &[&str]) -> String {
+        let output = self.spore(args);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(output.status.success(), "spore {args:?}: {}\n{}", output.status, text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// Deploys a test function.
+    pub fn deploy(&self, path: &Path, more: &[&str]) {
+        let mut args = vec!["deploy", path.to_str().expect("UTF-8")];
+        args.extend(more);
+        self.spore_ok(&args);
+    }
+
+    /// Deploys the Python probe as `probe`.
+    pub fn with_python_probe(self, more: &[&str]) -> Self {
+        let mut args = vec!["--name", "probe", "--handler", "probe.handler"];
+        args.extend(more);
+        self.deploy(&function("probe.py"), &args);
+        self
+    }
+
+    /// Deploys the C probe as `native`.
+    pub fn with_native_probe(self, more: &[&str]) -> Self {
+        let program = self.data.path().join("probe");
+        compile(&function("probe.c"), &program);
+        let mut args = vec!["--name", "native"];
+        args.extend(more);
+        self.deploy(&program, &args);
+        self
+    }
+
+    pub fn connect(&self) -> Connection {
+        Connection::open(&self.address)
+    }
+
+    /// One GET on a connection of its own.
+    pub fn get(&self, path: &str) -> Response {
+        self.connect().get(path)
+    }
+
+    /// Value of a counter or gauge, summed over the series that contain `filter`.
+    pub fn metric(&self, name: &str, filter: &str) -> f64 {
+        let text = self.get("/metrics").text();
+        let values = text.lines().filter(|line| {
+            let rest = line.strip_prefix(name);
+            rest.is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(filter)
+        });
+        values.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    }
+}
+
+impl Drop for Platform {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The binary under test.
+pub fn spore() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_spore"))
+}
+
+/// Compiles a C program statically.
+pub fn compile(source: &Path, program: &Path) {
+    let status = Command::new("gcc").args(["-O1", "-static", "-w", "-o"]).arg(program).arg(source).status();
+    assert!(status.expect("gcc is installed").success(), "gcc failed on {}", source.display());
+}

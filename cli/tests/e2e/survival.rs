@@ -1,0 +1,32 @@
+//! State survives: after `kill -9` and `up`, every deployed function answers again.
+
+use crate::platform::Platform;
+
+#[test]
+fn functions_survive_kill_dash_nine() {
+    let platform = Platform::start().with_python_probe(&["--env", "GREETING=hi"]).with_native_probe(&[]);
+    let data = platform.kill();
+    let platform = Platform::start_in(data);
+    assert_eq!(platform.get("/function/probe?do=count").text(), r#"{"count": 1}"#);
+    assert_eq!(platform.get("/function/native/").text(), "hello 1");
+    platform.spore_ok(&["rm", "native"]);
+    let platform = Platform::start_in(platform.kill());
+    assert_eq!(platform.get("/function/native/").status, 404);
+    assert_eq!(platform.get("/function/probe?do=count").text(), r#"{"count": 1}"#);
+}
+
+#[test]
+fn a_cell_that_dies_is_replaced() {
+    let platform = Platform::start().with_python_probe(&[]);
+    assert_eq!(platform.get("/function/probe?do=count").status, 200);
+    let vms: serde_json::Value = serde_json::from_str(&platform.spore_ok(&["--output", "json", "ps"])).unwrap();
+    let vms = vms["vms"].as_array().or(vms.as_array()).expect("a list of VMs");
+    let pid = vms[0]["pid"].as_u64().unwrap().to_string();
+    assert!(std::process::Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+    let begun = std::time::Instant::now();
+    // Requests that were on their way when it died may fail; soon they succeed again.
+    while platform.get("/function/probe?do=count").status != 200 {
+        assert!(begun.elapsed().as_secs() < 30, "the function never came back");
+    }
+    assert_eq!(platform.metric("spore_parent_boots_total", "probe"), 2.0);
+}

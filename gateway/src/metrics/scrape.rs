@@ -1,0 +1,71 @@
+//! One scrape: what the gateway counted, and what the backend knows at this moment.
+
+use super::{Metrics, process};
+use crate::backend::Backend;
+use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+
+/// The text of `/metrics`. `names` are the deployed functions.
+pub(crate) fn scrape(
+    metrics: &Metrics,
+    backend: &dyn Backend,
+    names: &[String],
+) -> prometheus::Result<String> {
+    let registry = Registry::new();
+    process::register(&registry);
+    build_info(&registry)?;
+    functions(&registry, backend, names)?;
+    let mut families = metrics.registry.gather();
+    families.extend(registry.gather());
+    families.sort_by(|one, other| one.name().cmp(other.name()));
+    TextEncoder::new().encode_to_string(&families)
+}
+
+fn build_info(registry: &Registry) -> prometheus::Result<()> {
+    let info =
+        IntGaugeVec::new(Opts::new("spore_build_info", "Version of this program; always 1."), &["version"])?;
+    info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+    registry.register(Box::new(info))
+}
+
+/// Totals of the backend. They are fresh counters at every scrape, so they are exact and forget removed functions.
+fn functions(registry: &Registry, backend: &dyn Backend, names: &[String]) -> prometheus::Result<()> {
+    let counter = |name: &str, help: &str, labels: &[&str]| -> prometheus::Result<IntCounterVec> {
+        let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
+        registry.register(Box::new(counter.clone()))?;
+        Ok(counter)
+    };
+    let by_function = &["function"];
+    let boots = counter("spore_parent_boots_total", "Parents built.", by_function)?;
+    let forks = counter("spore_forks_total", "Forks by kind of start.", &["function", "start"])?;
+    let discarded = counter("spore_shells_discarded_total", "Shells destroyed.", by_function)?;
+    let dropped = counter("spore_log_dropped_bytes_total", "Log bytes dropped at a limit.", by_function)?;
+    let refused =
+        counter("spore_unsupported_syscalls_total", "Refused system calls.", &["function", "syscall"])?;
+    let shells = IntGaugeVec::new(Opts::new("spore_shells", "Live shells."), by_function)?;
+    let parents = IntGaugeVec::new(
+        Opts::new("spore_parent_resident_bytes", "Resident memory of the parent."),
+        by_function,
+    )?;
+    registry.register(Box::new(shells.clone()))?;
+    registry.register(Box::new(parents.clone()))?;
+    for name in names {
+        let stats = backend.stats(name);
+        boots.with_label_values(&[name]).inc_by(stats.parent_boots);
+        forks.with_label_values(&[name.as_str(), "recycled"]).inc_by(stats.forks_recycled);
+        forks.with_label_values(&[name.as_str(), "new"]).inc_by(stats.forks_new);
+        discarded.with_label_values(&[name]).inc_by(stats.shells_discarded);
+        dropped.with_label_values(&[name]).inc_by(stats.log_dropped_bytes);
+        shells.with_label_values(&[name]).set(signed(stats.shells));
+        for (syscall, count) in &stats.unsupported {
+            refused.with_label_values(&[name, syscall]).inc_by(*count);
+        }
+        if let Some(parent) = stats.parent {
+            parents.with_label_values(&[name]).set(signed(parent.resident_bytes));
+        }
+    }
+    Ok(())
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

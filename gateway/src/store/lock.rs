@@ -1,0 +1,69 @@
+//! One platform per data directory: an advisory lock on `DATA/lock`, released by the kernel when the process
+//! ends, however it ends.
+
+use std::fs::{File, TryLockError};
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Held while the platform runs.
+#[derive(Debug)]
+pub(crate) struct DataLock {
+    _file: File,
+}
+
+/// Why the lock was not had.
+#[derive(Debug)]
+pub(crate) enum LockError {
+    /// Another process holds it; its id if it is known.
+    Held(Option<u32>),
+    Io(io::Error),
+}
+
+impl DataLock {
+    /// Takes the lock in `data`, which must exist.
+    pub(crate) fn take(data: &Path) -> Result<Self, LockError> {
+        let path = data.join("lock");
+        let mut file = File::options()
+            .create(true)
+            .read(true)
+            .write(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(LockError::Io)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(LockError::Held(holder(&path))),
+            Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
+        }
+        let noted = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+        noted.map_err(LockError::Io)?;
+        Ok(Self { _file: file })
+    }
+}
+
+fn holder(path: &Path) -> Option<u32> {
+    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_locked_once_and_free_again_afterwards() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = DataLock::take(dir.path()).unwrap();
+        match DataLock::take(dir.path()) {
+            Err(LockError::Held(pid)) => assert_eq!(pid, Some(std::process::id())),
+            other => panic!("{other:?}"),
+        }
+        drop(lock);
+        DataLock::take(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_missing_directory_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(matches!(DataLock::take(&dir.path().join("no")), Err(LockError::Io(_))));
+    }
+}

@@ -1,0 +1,76 @@
+//! Exceptions: stubs that run in ring 0 and do next to nothing, and the handler in ring 3.
+//!
+//! Ring 0 code is emulated on some hosts, so a stub notes vector and error code, the common part `rax` and `cr2`,
+//! and `iretq` leads to ring 3. The processor starts each exception at the top of the ring 0 stack, so the
+//! handler finds the frame at a fixed place.
+
+use crate::process::{Registers, fault_signal};
+use abi::layout::{KERNEL_SIZE, KERNEL_VA, selector};
+use core::arch::global_asm;
+
+global_asm!(
+    ".text",
+    ".balign 64",
+    "pico_exception_stubs:",
+    ".set pico_vector, 0",
+    ".rept {vectors}",
+    ".balign 32",
+    // 8, 10 to 14, 17, 21, 29 and 30 push an error code themselves.
+    ".if !(({with_code} >> pico_vector) & 1)",
+    "push 0",
+    ".endif",
+    "push pico_vector",
+    "jmp pico_exception",
+    ".set pico_vector, pico_vector + 1",
+    ".endr",
+    ".balign 32",
+    "pico_exception:",
+    "mov [rip + pico_fault_rax], rax",
+    "mov rax, cr2",
+    "mov [rip + pico_fault_cr2], rax",
+    "lea rsp, [rip + pico_fault_frame]",
+    "iretq",
+    ".section .data.entry, \"aw\"",
+    ".balign 16",
+    "pico_fault_frame: .quad pico_fault_entry, {code}, 2, pico_fault_stack_top, {data}",
+    "pico_fault_rax: .quad 0",
+    "pico_fault_cr2: .quad 0",
+    ".text",
+    "pico_fault_entry:",
+    "cld",
+    "sub rsp, 416",
+    "PICO_SAVE",
+    "mov rax, [rip + pico_fault_rax]",
+    "mov [rsp], rax",
+    "mov rax, [rip + pico_ring0_stack_top - 40]",
+    "mov [rsp + 128], rax",
+    "mov rax, [rip + pico_ring0_stack_top - 24]",
+    "mov [rsp + 136], rax",
+    "mov rax, [rip + pico_ring0_stack_top - 16]",
+    "mov [rsp + 56], rax",
+    "mov rdi, rsp",
+    "mov rsi, [rip + pico_ring0_stack_top - 56]",
+    "mov rdx, [rip + pico_ring0_stack_top - 48]",
+    "mov rcx, [rip + pico_fault_cr2]",
+    "call {fault}",
+    "jmp pico_return_all",
+    vectors = const abi::boot::EXCEPTIONS,
+    with_code = const 0x6022_7d00u32,
+    code = const selector::USER_CODE,
+    data = const selector::USER_DATA,
+    fault = sym pico_fault,
+);
+
+/// An exception of the program, or of pico itself. `registers` is the state at the fault; on return it is resumed.
+extern "C" fn pico_fault(registers: &mut Registers, vector: u64, code: u64, cr2: u64) {
+    if super::enter_fault() {
+        super::die(format_args!("exception {vector} at {:#x} inside the exception handler", registers.rip));
+    }
+    if (KERNEL_VA..KERNEL_VA + KERNEL_SIZE).contains(&registers.rip) {
+        let (rip, rsp) = (registers.rip, registers.rsp);
+        super::die(format_args!("exception {vector} (code {code:#x}) in pico at {rip:#x}, cr2 {cr2:#x}, rsp {rsp:#x}"));
+    }
+    let fault = fault_signal(vector, code, cr2);
+    super::kernel().fault(registers, &fault);
+    super::leave_fault();
+}

@@ -1,0 +1,71 @@
+//! Time: what the host said at the last entry, carried on with the time-stamp counter.
+
+use abi::identity::Identity;
+
+/// Nanoseconds in a second.
+pub const SECOND: u64 = 1_000_000_000;
+
+/// The clocks of one fork (or of the parent, while it boots).
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    start_tsc: u64,
+    wall_ns: u64,
+    monotonic_ns: u64,
+    /// Nanoseconds per tick, as a fraction of 2^32.
+    scale: u64,
+}
+
+impl Clock {
+    /// Clocks that continue from `identity` at the tick `tsc`. A frequency of 0 stops them.
+    pub fn new(identity: &Identity, tsc: u64) -> Self {
+        let scale = (1_000_000u64 << 32).checked_div(identity.tsc_khz).unwrap_or(0);
+        Self { start_tsc: tsc, wall_ns: identity.wall_ns, monotonic_ns: identity.monotonic_ns, scale }
+    }
+
+    /// `CLOCK_MONOTONIC` in ns at the tick `tsc`.
+    pub fn monotonic(&self, tsc: u64) -> u64 {
+        self.monotonic_ns.saturating_add(self.elapsed(tsc))
+    }
+
+    /// `CLOCK_REALTIME` in ns at the tick `tsc`.
+    pub fn wall(&self, tsc: u64) -> u64 {
+        self.wall_ns.saturating_add(self.elapsed(tsc))
+    }
+
+    /// Time since this fork started, in ns.
+    pub fn elapsed(&self, tsc: u64) -> u64 {
+        let ticks = u128::from(tsc.saturating_sub(self.start_tsc));
+        u64::try_from((ticks * u128::from(self.scale)) >> 32).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(tsc_khz: u64) -> Identity {
+        Identity { generation: 1, wall_ns: 100, monotonic_ns: 10, tsc_khz, seed: [0; 32], instance: [0; 16] }
+    }
+
+    #[test]
+    fn ticks_become_nanoseconds() {
+        let clock = Clock::new(&identity(2_000_000), 1000);
+        assert_eq!(clock.monotonic(1000), 10);
+        assert_eq!(clock.monotonic(1000 + 4_000_000_000), 10 + 2 * SECOND);
+        assert_eq!(clock.wall(3000), 1100);
+    }
+
+    #[test]
+    fn odd_frequencies_keep_a_day_within_a_millisecond() {
+        let clock = Clock::new(&identity(2_794_748), 0);
+        let day = 86_400 * SECOND;
+        let measured = clock.elapsed(2_794_748 * 86_400_000);
+        assert!(measured.abs_diff(day) < 1_000_000, "{measured}");
+    }
+
+    #[test]
+    fn a_counter_that_went_back_or_no_frequency_stops_time() {
+        assert_eq!(Clock::new(&identity(1_000_000), 1000).monotonic(5), 10);
+        assert_eq!(Clock::new(&identity(0), 0).monotonic(u64::MAX), 10);
+    }
+}

@@ -1,0 +1,129 @@
+//! Putting an ELF file into memory.
+
+use super::LoadError;
+use super::elf::{FileHeader, Image, Segment};
+use crate::file::File;
+use crate::kernel::Kernel;
+use crate::mm::areas::Kind;
+use crate::mm::{Mapping, Placement};
+use abi::layout::{HUGE, PAGE};
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec;
+
+/// Bytes read from the start of a file: enough for an ELF header or the first line of a script.
+pub(super) const HEAD: usize = 256;
+
+/// A program in memory.
+pub(super) struct Loaded {
+    /// First instruction.
+    pub(super) entry: u64,
+    /// What was added to the addresses in the file.
+    pub(super) base: u64,
+    /// Where the program headers are.
+    pub(super) headers: u64,
+    /// How many of them.
+    pub(super) header_count: u64,
+    /// Path of the interpreter it asks for.
+    pub(super) interpreter: Option<String>,
+}
+
+/// The first bytes of a file, at most [`HEAD`].
+pub(super) fn read_head<'a>(file: &dyn File, buf: &'a mut [u8; HEAD]) -> Result<&'a [u8], LoadError> {
+    let mut len = 0;
+    while len < buf.len() {
+        match file.read(len as u64, &mut buf[len..])? {
+            0 => break,
+            count => len += count,
+        }
+    }
+    Ok(&buf[..len])
+}
+
+/// Fills `buf` from `offset` of `file`.
+fn read_exact(file: &dyn File, mut offset: u64, mut buf: &mut [u8]) -> Result<(), LoadError> {
+    while !buf.is_empty() {
+        match file.read(offset, buf)? {
+            0 => return Err(LoadError::Truncated),
+            count => {
+                offset += count as u64;
+                buf = &mut buf[count..];
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Loads the ELF file `file`. The `main` program is put low and the heap behind it, an interpreter anywhere.
+pub(super) fn load(
+    kernel: &mut Kernel,
+    path: &str,
+    file: &dyn File,
+    main: bool,
+) -> Result<Loaded, LoadError> {
+    let mut first = [0; HEAD];
+    let header = FileHeader::parse(read_head(file, &mut first)?)?;
+    let (offset, len) = header.headers();
+    let mut headers = vec![0; len];
+    read_exact(file, offset, &mut headers)?;
+    let image = header.image(&headers)?;
+    let interpreter = interpreter_path(file, &image)?;
+    let (low, high) = span(&image);
+    let base = if image.relocatable { reserve(kernel, high - low, main)?.wrapping_sub(low) } else { 0 };
+    for segment in &image.segments {
+        map_segment(kernel, path, file, segment, base)?;
+    }
+    if main {
+        kernel.mm.start_heap(high.wrapping_add(base))?;
+    }
+    Ok(Loaded {
+        entry: image.entry.wrapping_add(base),
+        base,
+        headers: image.headers_va.wrapping_add(base),
+        header_count: u64::from(image.header_count),
+        interpreter,
+    })
+}
+
+fn interpreter_path(file: &dyn File, image: &Image) -> Result<Option<String>, LoadError> {
+    let Some((offset, len)) = image.interpreter else { return Ok(None) };
+    let mut path = vec![0; usize::try_from(len).map_err(|_| LoadError::Truncated)?];
+    read_exact(file, offset, &mut path)?;
+    if path.pop() != Some(0) || path.contains(&0) {
+        return Err(LoadError::Malformed("the path of its interpreter does not end with NUL"));
+    }
+    String::from_utf8(path).map(Some).map_err(|_| LoadError::Malformed("its interpreter has no UTF-8 name"))
+}
+
+/// First and last page boundary of all segments.
+fn span(image: &Image) -> (u64, u64) {
+    let low = image.segments.iter().map(|s| s.va / PAGE * PAGE).min().unwrap_or(0);
+    let high = image.segments.iter().map(|s| (s.va + s.memory_size).next_multiple_of(PAGE)).max().unwrap_or(0);
+    (low, high)
+}
+
+/// A free range for a position-independent image.
+fn reserve(kernel: &mut Kernel, len: u64, main: bool) -> Result<u64, LoadError> {
+    let hint = if main { kernel.mm.base() + HUGE } else { 0 };
+    let placement = Placement::Hint(hint);
+    Ok(kernel.mm.map(Mapping { placement, len, prot: 0, kind: Kind::Anonymous, file: None })?)
+}
+
+fn map_segment(
+    kernel: &mut Kernel,
+    path: &str,
+    file: &dyn File,
+    segment: &Segment,
+    base: u64,
+) -> Result<(), LoadError> {
+    let va = segment.va.wrapping_add(base);
+    let start = va / PAGE * PAGE;
+    let len = (va + segment.memory_size).next_multiple_of(PAGE) - start;
+    if start < kernel.mm.base() || start + len > kernel.mm.end() {
+        return Err(LoadError::Address(start));
+    }
+    let source = Some((Rc::from(path), segment.offset / PAGE * PAGE));
+    let placement = Placement::Fixed(start);
+    kernel.mm.map(Mapping { placement, len, prot: segment.prot, kind: Kind::File, file: source })?;
+    read_exact(file, segment.offset, kernel.mm.raw(va, segment.file_size))
+}

@@ -1,0 +1,156 @@
+use super::*;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::format;
+use std::string::String;
+
+const EVERYTHING: &[u8] = include_bytes!("../../../../abi/testdata/everything.erofs");
+
+/// Everything below `inode`, at most `limit` files: path to inode and contents.
+fn walk(image: &Image, inode: &Inode, path: &[u8], into: &mut BTreeMap<Vec<u8>, (Inode, Vec<u8>)>) -> Result<()> {
+    if into.len() > 1000 || path.len() > 1000 {
+        return Err(Errno::ELOOP);
+    }
+    for entry in image.entries(inode, 0)? {
+        let (_, entry) = entry?;
+        let child = image.inode(entry.nid)?;
+        if matches!(entry.name, b"." | b"..") {
+            assert!(image.lookup(inode, entry.name)?.is_some() || path.len() > 900);
+            continue;
+        }
+        let path = [path, b"/", entry.name].concat();
+        if child.is_dir() {
+            into.insert(path.clone(), (child, Vec::new()));
+            walk(image, &child, &path, into)?;
+        } else {
+            let contents = image.contents(&child)?;
+            let mut bytes = std::vec![0; contents.head.len() + contents.tail.len()];
+            assert_eq!(contents.read(0, &mut bytes), bytes.len());
+            into.insert(path, (child, bytes));
+        }
+    }
+    Ok(())
+}
+
+fn everything() -> (Image, BTreeMap<Vec<u8>, (Inode, Vec<u8>)>) {
+    let image = Image::open(EVERYTHING).unwrap();
+    let mut files = BTreeMap::new();
+    walk(&image, &image.root().unwrap(), b"", &mut files).unwrap();
+    (image, files)
+}
+
+#[test]
+fn the_tree_is_what_the_writer_was_given() {
+    let (image, files) = everything();
+    assert_eq!(files.len() as u64, image.inode_count() + 1 - 1, "one hard link more, the root less");
+    for size in [0u32, 1, 4095, 4096, 4097, 9000] {
+        let (inode, bytes) = &files[format!("/files/{size}").as_bytes()];
+        let expected: Vec<u8> = (0..size).map(|at| at.to_le_bytes()[usize::from(at % 2 == 0)]).collect();
+        assert_eq!((inode.size, bytes), (u64::from(size), &expected));
+        let whole = image.contents(inode).unwrap().whole().unwrap();
+        assert_eq!(whole, expected);
+        assert!(size == 0 || (whole.as_ptr() as usize - EVERYTHING.as_ptr() as usize).is_multiple_of(4096));
+    }
+    let (inode, _) = &files[&b"/links/hard"[..]];
+    assert_eq!((inode.nid, inode.nlink), (files[&b"/files/4097"[..]].0.nid, 2));
+    assert_eq!((inode.uid, inode.gid, inode.mtime), (0, 0, (315_532_800, 0)));
+    assert_eq!(image.link_target(&files[&b"/links/file"[..]].0).unwrap(), b"../files/1");
+    assert_eq!(image.link_target(&files[&b"/links/longest"[..]].0).unwrap(), [b'l'; 4095]);
+    assert_eq!(files[&b"/empty"[..]].0.mode, 0o41777);
+    assert_eq!(files[&b"/names/\xff\xfe not text"[..]].0.mode, 0o100_750);
+    assert_eq!(files.keys().filter(|path| path.starts_with(b"/many/")).count(), 100);
+    assert_eq!(files.keys().filter(|path| path.starts_with(b"/d0/")).count(), 99);
+}
+
+#[test]
+fn every_name_is_found_and_nothing_else() {
+    let (image, files) = everything();
+    for path in files.keys() {
+        let mut inode = image.root().unwrap();
+        for name in path[1..].split(|&byte| byte == b'/') {
+            let entry = image.lookup(&inode, name).unwrap().unwrap_or_else(|| panic!("{name:?} of {path:?}"));
+            let parent = inode;
+            inode = image.inode(entry.nid).unwrap();
+            assert!(image.lookup(&parent, &[name, b"!"].concat()).unwrap().is_none());
+        }
+        assert_eq!(inode.nid, files[path].0.nid);
+    }
+    let many = files[&b"/many"[..]].0;
+    for absent in [&b""[..], b"\0", b"name", b"name-zzz", b"\xff\xff"] {
+        assert_eq!(image.lookup(&many, absent).unwrap(), None);
+    }
+}
+
+#[test]
+fn listing_can_continue_anywhere() {
+    let (image, files) = everything();
+    let many = files[&b"/many"[..]].0;
+    let all: Vec<_> = image.entries(&many, 0).unwrap().collect::<Result<_>>().unwrap();
+    assert_eq!(all.len(), 102);
+    for (place, (number, _)) in all.iter().enumerate() {
+        let rest: Vec<_> = image.entries(&many, *number).unwrap().collect::<Result<_>>().unwrap();
+        assert_eq!(rest, all[place..]);
+    }
+    assert_eq!(image.entries(&many, u64::MAX).unwrap().count(), 0);
+}
+
+#[test]
+fn reads_stop_at_the_end_and_cross_from_blocks_to_the_tail() {
+    let contents = Contents { head: b"01234", tail: b"567" };
+    for offset in 0..10 {
+        for len in 0..10 {
+            let mut buf = [b'x'; 10];
+            let got = contents.read(offset, &mut buf[..len]);
+            let expected = b"01234567".get(offset as usize..).unwrap_or_default();
+            assert_eq!(&buf[..got], &expected[..len.min(expected.len())]);
+        }
+    }
+    assert_eq!(contents.read(u64::MAX, &mut [0; 4]), 0);
+    assert_eq!(contents.whole(), None);
+    assert_eq!(Contents { head: b"a", tail: b"" }.whole(), Some(&b"a"[..]));
+}
+
+#[test]
+fn what_is_not_an_image_is_refused() {
+    let short: &'static [u8] = &EVERYTHING[..1100];
+    assert_eq!(Image::open(short).map(|_| ()), Err(Errno::EUCLEAN));
+    assert_eq!(Image::open(&[]).map(|_| ()), Err(Errno::EUCLEAN));
+    for (at, value) in [(0, 0), (12, 9), (80, 0x10), (90, 1)] {
+        let mut copy = EVERYTHING.to_vec();
+        copy[SUPER_OFFSET + at] = value;
+        assert_eq!(Image::open(copy.leak()).map(|_| ()), Err(Errno::EUCLEAN), "byte {at}");
+    }
+}
+
+/// Uses everything the reader offers on a damaged image; only its errors may show the damage.
+fn use_all(data: &'static [u8]) -> String {
+    let Ok(image) = Image::open(data) else { return "refused".into() };
+    let mut files = BTreeMap::new();
+    let walked = image.root().and_then(|root| walk(&image, &root, b"", &mut files));
+    for (inode, _) in files.values() {
+        let _ = image.link_target(inode);
+        let _ = image.lookup(inode, b"name-x");
+        let _ = image.lookup(inode, b"..");
+        let _ = image.entries(inode, 700).map(Iterator::count);
+    }
+    format!("{walked:?}")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn damage_is_an_error_never_a_panic(
+        flips in prop::collection::vec((0..8192usize, any::<u8>()), 1..20),
+        anywhere in prop::collection::vec((0..EVERYTHING.len(), any::<u8>()), 0..5),
+        len in prop_oneof![Just(EVERYTHING.len()), 0..EVERYTHING.len()],
+    ) {
+        let mut copy = EVERYTHING.to_vec();
+        for (at, value) in flips.into_iter().map(|(at, value)| (1024 + at, value)).chain(anywhere) {
+            copy[at] = value;
+        }
+        copy.truncate(len);
+        let outcome = use_all(copy.leak());
+        prop_assert!(["refused", "Ok(())", "Err(Errno(117))", "Err(Errno(40))"].contains(&outcome.as_str()), "{outcome}");
+    }
+}

@@ -1,0 +1,136 @@
+//! The tree of files: what is mounted where, and what can be done with a place in it.
+//!
+//! ```text
+//! /                                    the root image, read-only
+//! /var/task                            the package image, read-only
+//! /tmp /var/tmp /dev/shm /run          memory
+//! /dev /proc /sys                      generated
+//! ```
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | [`mounts`] | which path is the root of which file system |
+//! | [`node`] | one file of any of them: metadata, children, opening |
+//! | [`path`] | from a path to a place |
+//! | [`erofs`], [`memory`], [`device`], [`proc`] | the file systems |
+//! | [`files`] | open files that never change |
+
+pub mod attributes;
+pub mod device;
+pub mod erofs;
+pub mod files;
+pub mod listing;
+pub mod memory;
+pub mod mounts;
+pub mod node;
+pub mod path;
+pub mod proc;
+
+use crate::errno::{Errno, Result};
+use crate::file::{Descriptor, File, OpenFile};
+use crate::kernel::Kernel;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use attributes::{Time, is_dir, is_regular};
+use core::cell::Cell;
+use device::{Device, Devices, LogFile};
+use linux_raw_sys::general as linux;
+use mounts::Mounts;
+pub use node::{Location, Node};
+
+/// What `/proc` tells about the program.
+#[derive(Default)]
+pub struct Program {
+    /// Path of the executable.
+    pub exe: Vec<u8>,
+    /// Arguments, each ended by a NUL.
+    pub arguments: Vec<u8>,
+    /// Environment, each entry ended by a NUL.
+    pub environment: Vec<u8>,
+}
+
+/// The tree, and the program's place in it.
+pub struct Vfs {
+    /// What is mounted.
+    pub mounts: Mounts,
+    /// Devices other modules have added.
+    pub devices: Devices,
+    /// Current directory.
+    pub cwd: Location,
+    /// File mode creation mask.
+    pub umask: u32,
+    /// What `/proc` tells.
+    pub program: Program,
+}
+
+impl Vfs {
+    /// The tree over the root image and the package image. An image that is damaged, or empty, is an empty
+    /// directory.
+    pub fn new(root: &'static [u8], package: Option<&'static [u8]>) -> Self {
+        let mounts = Mounts::new(root, package);
+        let cwd = mounts.root();
+        Self { mounts, devices: Devices::default(), cwd, umask: 0o022, program: Program::default() }
+    }
+}
+
+impl Kernel {
+    /// The time for file systems.
+    pub fn file_time(&self) -> Time {
+        i64::try_from(self.clock.wall(self.platform.tsc())).unwrap_or(i64::MAX)
+    }
+
+    /// Descriptors 0, 1 and 2: nothing to read, and the log.
+    pub fn open_standard_streams(&mut self) -> Result<()> {
+        let stdin = Device::Null.open(self, mounts::DEV_DEVICES)?;
+        let log = |stream| Rc::new(LogFile::new(self.platform.clone(), stream, mounts::DEV_DEVICES));
+        let streams: [(Rc<dyn File>, u32, &str); 3] = [
+            (stdin, linux::O_RDONLY, "/dev/null"),
+            (log(1), linux::O_WRONLY, "log:[1]"),
+            (log(2), linux::O_WRONLY, "log:[2]"),
+        ];
+        for (fd, (file, flags, path)) in (0..).zip(streams) {
+            let open = OpenFile { file, flags: Cell::new(flags), offset: Cell::new(0), path: path.into() };
+            self.fds.replace(fd, Some(Descriptor { open: Rc::new(open), close_on_exec: false }))?;
+        }
+        Ok(())
+    }
+
+    /// The file at `path` for execution: a regular file with an execute permission, else `EACCES`.
+    pub fn open_for_exec(&self, path: &[u8]) -> Result<Rc<dyn File>> {
+        let location = self.resolve(path)?;
+        let mode = location.stat()?.st_mode;
+        if !is_regular(mode) || mode & 0o111 == 0 {
+            return Err(Errno::EACCES);
+        }
+        location.open(self)
+    }
+
+    /// The directory at `path` becomes the current one.
+    pub fn change_dir(&mut self, path: &[u8]) -> Result<()> {
+        let location = self.resolve(path)?;
+        self.enter_dir(location)
+    }
+
+    /// `location` becomes the current directory.
+    pub fn enter_dir(&mut self, location: Location) -> Result<()> {
+        if !is_dir(location.stat()?.st_mode) {
+            return Err(Errno::ENOTDIR);
+        }
+        self.vfs.cwd = location;
+        Ok(())
+    }
+
+    /// Memory of files that are gone goes back to the program. Called after whatever may have dropped a file.
+    pub fn reclaim_files(&mut self) {
+        self.vfs.mounts.pool().empty_trash(&mut self.mm);
+    }
+}
+
+/// `path` as text for messages and listings.
+pub fn text(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).into_owned()
+}
+
+#[cfg(test)]
+mod tests;

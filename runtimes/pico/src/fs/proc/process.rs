@@ -1,0 +1,136 @@
+//! What `/proc/self` tells about the program.
+
+use crate::file::OpenFile;
+use crate::fs::Location;
+use crate::kernel::Kernel;
+use crate::mm::areas::{Area, EXEC, Kind, READ, WRITE};
+use abi::layout::PAGE;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::Write;
+
+/// The program's name: at most 15 bytes.
+fn name(kernel: &Kernel) -> String {
+    let name = kernel.process.name.split(|&byte| byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(name).into_owned()
+}
+
+pub(super) fn comm(kernel: &Kernel) -> Vec<u8> {
+    (name(kernel) + "\n").into_bytes()
+}
+
+/// What a link in `/proc/self/fd` says.
+pub(super) fn descriptor(kernel: &Kernel, open: &OpenFile, fd: u64) -> Vec<u8> {
+    if let Some(location) = open.file.location() {
+        return location.path(kernel).unwrap_or_else(|_| deleted(location));
+    }
+    let unlinked = open.file.stat().is_ok_and(|stat| stat.st_nlink == 0);
+    match open.path.as_str() {
+        "" => format!("anon_inode:[{fd}]").into_bytes(),
+        path if unlinked => format!("{path} (deleted)").into_bytes(),
+        path => path.into(),
+    }
+}
+
+fn deleted(location: &Location) -> Vec<u8> {
+    [location.path_then(), b" (deleted)"].concat()
+}
+
+pub(super) fn limits(kernel: &Kernel) -> Vec<u8> {
+    const NAMES: [(&str, &str); 16] = [
+        ("Max cpu time", "seconds"),
+        ("Max file size", "bytes"),
+        ("Max data size", "bytes"),
+        ("Max stack size", "bytes"),
+        ("Max core file size", "bytes"),
+        ("Max resident set", "bytes"),
+        ("Max processes", "processes"),
+        ("Max open files", "files"),
+        ("Max locked memory", "bytes"),
+        ("Max address space", "bytes"),
+        ("Max file locks", "locks"),
+        ("Max pending signals", "signals"),
+        ("Max msgqueue size", "bytes"),
+        ("Max nice priority", ""),
+        ("Max realtime priority", ""),
+        ("Max realtime timeout", "us"),
+    ];
+    let value = |limit: u64| if limit == u64::MAX { String::from("unlimited") } else { format!("{limit}") };
+    let mut text = format!("{:<26}{:<21}{:<21}{:<10}\n", "Limit", "Soft Limit", "Hard Limit", "Units");
+    for ((name, unit), &(soft, hard)) in NAMES.iter().zip(&kernel.process.limits) {
+        let _ = writeln!(text, "{name:<26}{:<21}{:<21}{unit:<10}", value(soft), value(hard));
+    }
+    text.into_bytes()
+}
+
+fn permissions(area: &Area) -> String {
+    let bit = |bit: u32, letter: char| if area.prot & bit != 0 { letter } else { '-' };
+    let shared = if area.kind == Kind::Shared { 's' } else { 'p' };
+    String::from_iter([bit(READ, 'r'), bit(WRITE, 'w'), bit(EXEC, 'x'), shared])
+}
+
+pub(super) fn maps(kernel: &Kernel) -> Vec<u8> {
+    let mut text = String::new();
+    for area in kernel.mm.areas().filter(|area| area.kind != Kind::Kernel) {
+        let (path, offset) = match (&area.file, area.kind) {
+            (Some((path, offset)), _) => (&**path, *offset),
+            (None, Kind::Heap) => ("[heap]", 0),
+            (None, Kind::Stack) => ("[stack]", 0),
+            (None, _) => ("", 0),
+        };
+        let range = format!("{:x}-{:x}", area.start, area.end);
+        let line = format!("{range} {} {offset:08x} 00:00 0", permissions(area));
+        let _ = if path.is_empty() { writeln!(text, "{line} ") } else { writeln!(text, "{line:<73}{path}") };
+    }
+    text.into_bytes()
+}
+
+pub(super) fn mounts(kernel: &Kernel) -> Vec<u8> {
+    let mut text = String::new();
+    for mount in kernel.vfs.mounts.iter() {
+        let (kind, mode) = (mount.kind, if mount.writable { "rw" } else { "ro" });
+        let _ = writeln!(text, "{kind} {} {kind} {mode},nosuid,noatime 0 0", mount.path);
+    }
+    text.into_bytes()
+}
+
+pub(super) fn mountinfo(kernel: &Kernel) -> Vec<u8> {
+    let mut text = String::new();
+    for mount in kernel.vfs.mounts.iter() {
+        let (kind, mode) = (mount.kind, if mount.writable { "rw" } else { "ro" });
+        let (id, parent) = (mount.dev, if mount.path == "/" { 0 } else { 1 });
+        let path = mount.path;
+        let _ = writeln!(text, "{id} {parent} 0:{id} / {path} {mode},nosuid,noatime - {kind} {kind} {mode}");
+    }
+    text.into_bytes()
+}
+
+pub(super) fn stat(kernel: &Kernel) -> Vec<u8> {
+    let (used, name) = (kernel.mm.used(), name(kernel));
+    let ticks = kernel.clock.elapsed(kernel.platform.tsc()) / 10_000_000;
+    let head = format!("1 ({name}) R 0 1 1 0 -1 0 0 0 0 0 {ticks} 0 0 0 20 0 1 0 0 {used} {}", used / PAGE);
+    let limit = u64::MAX;
+    format!("{head} {limit} 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n").into_bytes()
+}
+
+pub(super) fn statm(kernel: &Kernel) -> Vec<u8> {
+    let pages = kernel.mm.used() / PAGE;
+    let code: u64 = kernel.mm.areas().filter(|area| area.prot & EXEC != 0).map(|area| area.end - area.start).sum();
+    format!("{pages} {pages} 0 {} 0 {pages} 0\n", code / PAGE).into_bytes()
+}
+
+pub(super) fn status(kernel: &Kernel) -> Vec<u8> {
+    let kib = kernel.mm.used() / 1024;
+    let name = name(kernel);
+    let umask = kernel.vfs.umask;
+    let no_new_privs = u32::from(kernel.process.no_new_privs);
+    format!(
+        "Name:\t{name}\nUmask:\t{umask:04o}\nState:\tR (running)\nTgid:\t1\nNgid:\t0\nPid:\t1\nPPid:\t0\nTracerPid:\t0\n\
+         Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nFDSize:\t64\nGroups:\t0 \n\
+         VmPeak:\t{kib:>8} kB\nVmSize:\t{kib:>8} kB\nVmHWM:\t{kib:>8} kB\nVmRSS:\t{kib:>8} kB\nVmSwap:\t       0 kB\n\
+         Threads:\t1\nNoNewPrivs:\t{no_new_privs}\nSeccomp:\t0\n\
+         Cpus_allowed:\t1\nCpus_allowed_list:\t0\nMems_allowed:\t1\nMems_allowed_list:\t0\n"
+    )
+    .into_bytes()
+}

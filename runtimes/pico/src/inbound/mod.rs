@@ -1,0 +1,187 @@
+//! The one request of a fork: from its arrival to the last byte of the response.
+//!
+//! The request is read either as a document from `/dev/invocation` ([`device`], contract handler) or as a
+//! connection accepted on the declared port ([`crate::net`], contract HTTP). Both share one [`Inbound`]. When
+//! the response is complete [`Kernel::settle`] rings the doorbell; nothing after that is part of the request.
+
+pub mod device;
+pub mod http;
+
+use crate::errno::{Errno, Result};
+use crate::kernel::Kernel;
+use abi::mailbox::Doorbell;
+use alloc::rc::Rc;
+use core::cell::RefCell;
+use http::{Progress, ResponseWatch};
+
+/// [`Inbound`], shared by the kernel, the listening socket, the connection and the device.
+pub type Shared = Rc<RefCell<Inbound>>;
+
+/// Where the request stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// None was delivered: this is the parent.
+    None,
+    /// Delivered, and the program has not seen it yet.
+    Pending,
+    /// The program is reading it.
+    Taken,
+    /// The program has begun to answer.
+    Responding,
+    /// The response is complete, or is longer than the response area.
+    Done,
+}
+
+/// What is to be told to the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// This many bytes of response are in place.
+    Response(usize),
+    TooLarge,
+}
+
+/// State of the one request.
+pub struct Inbound {
+    state: State,
+    request: &'static [u8],
+    /// Bytes of the request the program has read.
+    read: usize,
+    response: &'static mut [u8],
+    /// Bytes of response written.
+    written: usize,
+    watch: ResponseWatch,
+    outcome: Option<Outcome>,
+    /// Changes whenever the readiness of who waits for the request may have changed.
+    activity: u64,
+}
+
+impl Default for Inbound {
+    fn default() -> Self {
+        Self {
+            state: State::None,
+            request: &[],
+            read: 0,
+            response: &mut [],
+            written: 0,
+            watch: ResponseWatch::new(&[]),
+            outcome: None,
+            activity: 0,
+        }
+    }
+}
+
+impl Inbound {
+    /// Takes the request the host wrote; the response goes to `response`.
+    pub fn deliver(&mut self, request: &'static [u8], response: &'static mut [u8]) {
+        *self = Self {
+            state: State::Pending,
+            request,
+            response,
+            watch: ResponseWatch::new(request),
+            activity: self.activity + 1,
+            ..Self::default()
+        };
+    }
+
+    /// Where the request stands.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// A number that changes when the request arrives or has been read.
+    pub fn activity(&self) -> u64 {
+        self.activity
+    }
+
+    /// The program takes the request; false if there is none to take.
+    pub fn take(&mut self) -> bool {
+        let pending = self.state == State::Pending;
+        if pending {
+            self.state = State::Taken;
+            self.activity += 1;
+        }
+        pending
+    }
+
+    /// Bytes of the request the program has not read.
+    pub fn unread(&self) -> &'static [u8] {
+        &self.request[self.read..]
+    }
+
+    /// The program has read the next `len` bytes.
+    pub fn consume(&mut self, len: usize) {
+        self.read = (self.read + len).min(self.request.len());
+    }
+
+    /// Appends to an HTTP response and completes it when its end is reached. What follows the end is dropped, as
+    /// nobody reads the connection any more.
+    pub fn respond_http(&mut self, bytes: &[u8]) -> Result<usize> {
+        self.append(bytes)?;
+        if let Progress::Complete { start, end } = self.watch.advance(&self.response[..self.written]) {
+            self.complete(start, end);
+        }
+        Ok(bytes.len())
+    }
+
+    /// The connection ends: what was written is the response, complete or not.
+    pub fn end_http(&mut self) {
+        if matches!(self.state, State::Taken | State::Responding) {
+            self.complete(self.watch.start(), self.written);
+        }
+    }
+
+    /// Appends to the answer of the handler contract; it is complete with the write that ends in a newline.
+    pub fn respond_line(&mut self, bytes: &[u8]) -> Result<usize> {
+        self.append(bytes)?;
+        if bytes.ends_with(b"\n") {
+            self.complete(0, self.written);
+        }
+        Ok(bytes.len())
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        match self.state {
+            State::Taken | State::Responding => {}
+            State::Done => return Err(Errno::EPIPE),
+            State::None | State::Pending => return Err(Errno::EINVAL),
+        }
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.state = State::Responding;
+        let end = self.written.saturating_add(bytes.len());
+        let Some(target) = self.response.get_mut(self.written..end) else {
+            self.state = State::Done;
+            self.outcome = Some(Outcome::TooLarge);
+            return Err(Errno::EPIPE);
+        };
+        target.copy_from_slice(bytes);
+        self.written = end;
+        Ok(())
+    }
+
+    /// The response is `start..end` of what was written; it is moved to where the host looks for it.
+    fn complete(&mut self, start: usize, end: usize) {
+        if start > 0 {
+            self.response.copy_within(start..end, 0);
+        }
+        self.state = State::Done;
+        self.outcome = Some(Outcome::Response(end - start));
+    }
+}
+
+impl Kernel {
+    /// Tells the host if the response has become complete. Called after every system call and when the
+    /// program's descriptors are closed at its end; does not return if there is something to tell.
+    pub fn settle(&mut self) {
+        let Some(outcome) = self.inbound.borrow_mut().outcome.take() else { return };
+        match outcome {
+            Outcome::Response(len) => {
+                self.platform.set_response_len(len as u64);
+                self.ring(Doorbell::Response, [0; 4]);
+            }
+            Outcome::TooLarge => self.ring(Doorbell::ResponseTooLarge, [0; 4]),
+        }
+        self.fail("the host resumed a fork that had already answered");
+    }
+}

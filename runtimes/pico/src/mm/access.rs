@@ -1,0 +1,107 @@
+//! Reading and writing the program's memory through addresses it gave us.
+//!
+//! An address is checked against the map of areas; what is mapped lies in the one linear region [`Mm`] owns, so it
+//! is always backed by memory. The slices are `'static` because the region is; they are made for the length of one
+//! system call, in which the single-threaded program does not run.
+
+use super::Mm;
+use super::areas::{READ, WRITE};
+use super::plain::Plain;
+use crate::errno::{Errno, Result};
+use alloc::vec::Vec;
+use core::mem::MaybeUninit;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+impl Mm {
+    fn check(&self, addr: u64, len: usize, prot: u32) -> Result<()> {
+        let end = addr.checked_add(len as u64).ok_or(Errno::EFAULT)?;
+        if self.areas.extent(addr, end, prot) == end { Ok(()) } else { Err(Errno::EFAULT) }
+    }
+
+    /// `len` bytes at `addr`, which the program may read, else `EFAULT`.
+    pub fn slice(&self, addr: u64, len: usize) -> Result<&'static [u8]> {
+        if len == 0 {
+            return Ok(&[]);
+        }
+        self.check(addr, len, READ)?;
+        // SAFETY: the range is mapped, so it lies in the region, which is valid for reads for ever.
+        Ok(unsafe { core::slice::from_raw_parts(Self::pointer(addr), len) })
+    }
+
+    /// `len` bytes at `addr`, which the program may write, else `EFAULT`.
+    pub fn slice_mut(&self, addr: u64, len: usize) -> Result<&'static mut [u8]> {
+        if len == 0 {
+            return Ok(&mut []);
+        }
+        self.check(addr, len, WRITE)?;
+        // SAFETY: the range is mapped, so it lies in the region, which is valid for writes for ever; the program
+        // does not run while pico does, and pico holds no Rust object in there.
+        Ok(unsafe { core::slice::from_raw_parts_mut(Self::pointer(addr), len) })
+    }
+
+    /// The value at `addr`, any alignment.
+    pub fn read<T: FromBytes>(&self, addr: u64) -> Result<T> {
+        let bytes = self.slice(addr, size_of::<T>())?;
+        Ok(T::read_from_bytes(bytes).expect("the slice has the size of the type"))
+    }
+
+    /// Writes `value` at `addr`, any alignment.
+    pub fn write<T: IntoBytes + Immutable>(&self, addr: u64, value: &T) -> Result<()> {
+        self.slice_mut(addr, size_of::<T>())?.copy_from_slice(value.as_bytes());
+        Ok(())
+    }
+
+    /// Like [`Mm::read`] for the structures of `linux_raw_sys`.
+    pub fn get<T: Plain>(&self, addr: u64) -> Result<T> {
+        let bytes = self.slice(addr, size_of::<T>())?;
+        let mut value = MaybeUninit::<T>::uninit();
+        // SAFETY: `bytes` has the size of T, and `Plain` says that any bytes are a T.
+        unsafe {
+            core::ptr::copy_nonoverlapping(bytes.as_ptr(), value.as_mut_ptr().cast(), size_of::<T>());
+            Ok(value.assume_init())
+        }
+    }
+
+    /// Like [`Mm::write`] for the structures of `linux_raw_sys`.
+    pub fn put<T: Plain>(&self, addr: u64, value: &T) -> Result<()> {
+        let bytes = self.slice_mut(addr, size_of::<T>())?;
+        let source = core::ptr::from_ref(value).cast::<MaybeUninit<u8>>();
+        // SAFETY: `bytes` has the size of T, and T is plain data, copied as it is, padding included.
+        unsafe { core::ptr::copy_nonoverlapping(source, bytes.as_mut_ptr().cast(), size_of::<T>()) };
+        Ok(())
+    }
+
+    /// `count` values at `addr`, at most `max` of them (`EINVAL`), as for `iovec` and `pollfd` arrays.
+    pub fn get_array<T: Plain>(&self, addr: u64, count: usize, max: usize) -> Result<Vec<T>> {
+        if count > max {
+            return Err(Errno::EINVAL);
+        }
+        (0..count as u64).map(|i| self.get(addr.wrapping_add(i * size_of::<T>() as u64))).collect()
+    }
+
+    /// The NUL-terminated string at `addr` without its NUL: `EFAULT` where the memory ends first,
+    /// `ENAMETOOLONG` if there is no NUL in the first `max` bytes.
+    pub fn c_str(&self, addr: u64, max: usize) -> Result<&'static [u8]> {
+        let limit = addr.checked_add(max as u64).ok_or(Errno::EFAULT)?;
+        let len = usize::try_from(self.areas.extent(addr, limit, READ) - addr).map_err(|_| Errno::EFAULT)?;
+        let bytes = self.slice(addr, len)?;
+        match bytes.iter().position(|&byte| byte == 0) {
+            Some(end) => Ok(&bytes[..end]),
+            None if len == max => Err(Errno::ENAMETOOLONG),
+            None => Err(Errno::EFAULT),
+        }
+    }
+
+    /// Bytes of the region, mapped for the program or not: for building mappings and for pages of memory files.
+    pub(crate) fn raw(&self, addr: u64, len: u64) -> &'static mut [u8] {
+        let inside = addr >= self.base && addr.checked_add(len).is_some_and(|end| end <= self.end());
+        assert!(inside, "{addr:#x}+{len:#x} is not program memory");
+        let len = usize::try_from(len).expect("usize is 64 bits wide");
+        // SAFETY: inside the region, which is valid for reads and writes for ever; callers do not keep the slice.
+        unsafe { core::slice::from_raw_parts_mut(Self::pointer(addr), len) }
+    }
+
+    fn pointer(addr: u64) -> *mut u8 {
+        core::ptr::with_exposed_provenance_mut(usize::try_from(addr).expect("usize is 64 bits wide"))
+    }
+}

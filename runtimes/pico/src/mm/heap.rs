@@ -1,0 +1,37 @@
+//! The program break.
+
+use super::areas::{Area, Kind};
+use super::{DATA, Mm, round_up};
+use crate::errno::Result;
+
+impl Mm {
+    /// Sets where the heap starts: right behind the program's image.
+    pub fn start_heap(&mut self, addr: u64) -> Result<()> {
+        self.brk_start = round_up(addr)?;
+        self.brk = self.brk_start;
+        Ok(())
+    }
+
+    /// brk(2): moves the program break to `addr` if possible, and returns where it is.
+    pub fn brk(&mut self, addr: u64) -> u64 {
+        if addr >= self.brk_start && addr <= self.end() && self.move_brk(addr).is_ok() {
+            self.brk = addr;
+        }
+        self.brk
+    }
+
+    fn move_brk(&mut self, addr: u64) -> Result<()> {
+        let (old, new) = (round_up(self.brk)?, round_up(addr)?);
+        if new < old {
+            self.discard(new, old);
+        } else if new > old {
+            let area = Area { start: old, end: new, prot: DATA, kind: Kind::Heap, reserved: false, file: None };
+            self.place(area)?;
+        }
+        if addr < self.brk {
+            // What is left of the last page must read as zero when the break comes back.
+            self.raw(addr, new - addr).fill(0);
+        }
+        Ok(())
+    }
+}

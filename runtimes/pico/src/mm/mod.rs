@@ -1,0 +1,176 @@
+//! The program's memory: one linear region, handed out in pages.
+//!
+//! ```text
+//! base                                                                                    end
+//! | program image | heap (brk) -> |            free             | <- mmap, libraries | stack |
+//! ```
+//!
+//! The host maps the whole region readable, writable and executable with 2 MiB pages, so protections are tracked
+//! (for pointers given to system calls and for `/proc/self/maps`) but not enforced, and there are no guard pages
+//! inside the region: an overflowing stack runs into the mapping below it. The size of the region is the
+//! program's memory limit; reservations (`PROT_NONE`) take address space from the same region.
+
+mod access;
+pub mod areas;
+mod dirty;
+mod heap;
+mod ops;
+pub mod plain;
+#[cfg(test)]
+mod tests;
+
+use crate::errno::{Errno, Result};
+use abi::layout::PAGE;
+use areas::{Area, Areas, EXEC, Kind, READ, WRITE};
+use dirty::Dirty;
+pub use ops::{Mapping, Placement};
+
+
+/// Most bytes of stack. Small programs get an eighth of their memory.
+pub const STACK_MAX: u64 = 8 << 20;
+
+/// The program's memory.
+pub struct Mm {
+    base: u64,
+    len: u64,
+    areas: Areas,
+    dirty: Dirty,
+    brk_start: u64,
+    brk: u64,
+    refused: bool,
+}
+
+/// Rounds up to pages; `ENOMEM` if there is no such number.
+pub fn round_up(len: u64) -> Result<u64> {
+    len.checked_next_multiple_of(PAGE).ok_or(Errno::ENOMEM)
+}
+
+impl Mm {
+    /// Takes over the region `base..base + len`.
+    ///
+    /// # Safety
+    /// The region is page aligned, zeroed, valid for reads and writes for ever, and holds no Rust object; its
+    /// provenance is exposed.
+    pub unsafe fn new(base: u64, len: u64) -> Self {
+        Self {
+            base,
+            len,
+            areas: Areas::default(),
+            dirty: Dirty::new(base, len),
+            brk_start: base,
+            brk: base,
+            refused: false,
+        }
+    }
+
+    /// First address of the region.
+    pub fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// First address behind the region.
+    pub fn end(&self) -> u64 {
+        self.base + self.len
+    }
+
+    /// Bytes in use: what the mappings add up to, memory files included.
+    pub fn used(&self) -> u64 {
+        self.areas.charged()
+    }
+
+    /// Bytes there are: the program's memory limit.
+    pub fn total(&self) -> u64 {
+        self.len
+    }
+
+    /// All mappings in order.
+    pub fn areas(&self) -> impl Iterator<Item = &Area> {
+        self.areas.iter()
+    }
+
+    /// Whether memory was refused since the last call. The system-call layer tells the host.
+    pub fn take_refused(&mut self) -> bool {
+        core::mem::take(&mut self.refused)
+    }
+
+    /// Bytes of stack for the main thread.
+    pub fn stack_size(&self) -> u64 {
+        (self.len / 8).min(STACK_MAX) / PAGE * PAGE
+    }
+
+    /// Maps the main thread's stack at the top and returns the first address behind it.
+    pub fn map_stack(&mut self) -> Result<u64> {
+        let start = self.end() - self.stack_size();
+        self.place(Area { start, end: self.end(), prot: READ | WRITE, kind: Kind::Stack, reserved: false, file: None })?;
+        Ok(self.end())
+    }
+
+    /// `pages` zeroed pages for pico's own use, charged to the program.
+    pub fn alloc_pages(&mut self, pages: usize) -> Result<&'static mut [u8]> {
+        let len = (pages as u64).checked_mul(PAGE).filter(|&len| len > 0).ok_or(Errno::ENOMEM)?;
+        let start = self.find_gap(len)?;
+        self.place(Area { start, end: start + len, prot: READ | WRITE, kind: Kind::Kernel, reserved: false, file: None })?;
+        Ok(self.raw(start, len))
+    }
+
+    /// Gives back pages from [`Mm::alloc_pages`], all or part of them.
+    pub fn free_pages(&mut self, pages: &'static mut [u8]) {
+        let start = pages.as_ptr().expose_provenance() as u64;
+        self.discard(start, start + pages.len() as u64);
+    }
+
+    /// The highest free range of `len` bytes, else `ENOMEM`, noted.
+    fn find_gap(&mut self, len: u64) -> Result<u64> {
+        let gap = self.areas.gap_below(len, self.base, self.end());
+        self.refused |= gap.is_none();
+        gap.ok_or(Errno::ENOMEM)
+    }
+
+    /// Maps a free range of the region, zeroed; `ENOMEM` outside of it or where something is mapped.
+    fn place(&mut self, area: Area) -> Result<()> {
+        let inside = area.start >= self.base && area.end <= self.end() && area.start < area.end;
+        if !inside || !self.areas.is_free(area.start, area.end) {
+            self.refused |= inside;
+            return Err(Errno::ENOMEM);
+        }
+        if !area.reserved {
+            self.zero(area.start, area.end);
+        }
+        self.areas.insert(area);
+        Ok(())
+    }
+
+    /// Unmaps `start..end`. Reservations nobody touched stay clean.
+    fn discard(&mut self, start: u64, end: u64) {
+        for piece in self.areas.remove(start, end) {
+            if !piece.reserved {
+                self.dirty.mark(piece.start, piece.end);
+            }
+        }
+    }
+
+    /// Makes the pages of `start..end` that may hold old data zero.
+    fn zero(&mut self, start: u64, end: u64) {
+        let mut dirty = core::mem::replace(&mut self.dirty, Dirty::new(0, 0));
+        dirty.sweep(start, end, |addr, len| self.raw(addr, len).fill(0));
+        self.dirty = dirty;
+    }
+}
+
+/// Protection of ordinary data.
+pub const DATA: u32 = READ | WRITE;
+/// Protection of code.
+pub const CODE: u32 = READ | EXEC;
+
+#[cfg(test)]
+impl Mm {
+    /// A region of `len` bytes from the test process's own memory.
+    pub fn for_tests(len: usize) -> Self {
+        let layout = core::alloc::Layout::from_size_align(len, 2 << 20).expect("a valid layout");
+        // SAFETY: the layout is not empty; the memory is zeroed, leaked and its provenance is exposed below.
+        let region = unsafe { std::alloc::alloc_zeroed(layout) };
+        assert!(!region.is_null(), "no memory for a test region");
+        // SAFETY: as above; nobody else knows the region.
+        unsafe { Self::new(region.expose_provenance() as u64, len as u64) }
+    }
+}

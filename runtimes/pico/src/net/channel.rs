@@ -1,0 +1,177 @@
+//! A one-way stream of bytes with two ends: half a socket pair or connection, or a whole pipe.
+
+use super::budget::Budget;
+use crate::errno::{Errno, Result};
+use alloc::collections::VecDeque;
+use core::cell::{Cell, RefCell};
+
+/// Writes of at most this many bytes to a pipe go in whole or not at all.
+pub const PIPE_BUF: usize = 4096;
+
+/// The stream. Both ends hold it; each says when it goes.
+pub struct Channel {
+    data: RefCell<VecDeque<u8>>,
+    capacity: Cell<usize>,
+    /// Whether small writes go in whole or not at all.
+    atomic: bool,
+    read_closed: Cell<bool>,
+    write_closed: Cell<bool>,
+    /// A write found too little room since the last read.
+    was_full: Cell<bool>,
+    read_activity: Cell<u64>,
+    write_activity: Cell<u64>,
+    budget: Budget,
+}
+
+fn bump(counter: &Cell<u64>) {
+    counter.set(counter.get() + 1);
+}
+
+impl Channel {
+    /// An empty stream for `capacity` bytes; `atomic` gives it the rule of [`PIPE_BUF`].
+    pub fn new(capacity: usize, atomic: bool, budget: Budget) -> Self {
+        Self {
+            data: RefCell::default(),
+            capacity: Cell::new(capacity),
+            atomic,
+            read_closed: Cell::new(false),
+            write_closed: Cell::new(false),
+            was_full: Cell::new(false),
+            read_activity: Cell::new(0),
+            write_activity: Cell::new(0),
+            budget,
+        }
+    }
+
+    /// Bytes to read.
+    pub fn len(&self) -> usize {
+        self.data.borrow().len()
+    }
+
+    /// Whether there is nothing to read.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Most bytes it holds.
+    pub fn capacity(&self) -> usize {
+        self.capacity.get()
+    }
+
+    /// Changes the capacity; `EBUSY` if more is in it.
+    pub fn set_capacity(&self, capacity: usize) -> Result<()> {
+        if capacity < self.len() {
+            return Err(Errno::EBUSY);
+        }
+        self.capacity.set(capacity);
+        bump(&self.write_activity);
+        Ok(())
+    }
+
+    /// Takes bytes out (or looks at them, with `peek`). 0 is the end; `EAGAIN` if there is nothing yet.
+    pub fn read(&self, buf: &mut [u8], peek: bool) -> Result<usize> {
+        let mut data = self.data.borrow_mut();
+        if self.read_closed.get() || buf.is_empty() {
+            return Ok(0);
+        }
+        if data.is_empty() {
+            return if self.write_closed.get() { Ok(0) } else { Err(Errno::EAGAIN) };
+        }
+        let (front, back) = data.as_slices();
+        let first = front.len().min(buf.len());
+        buf[..first].copy_from_slice(&front[..first]);
+        let second = back.len().min(buf.len() - first);
+        buf[first..first + second].copy_from_slice(&back[..second]);
+        let len = first + second;
+        if !peek {
+            data.drain(..len);
+            self.budget.give(len);
+            if data.is_empty() {
+                *data = VecDeque::new();
+            }
+            if self.was_full.take() {
+                bump(&self.write_activity);
+            }
+        }
+        Ok(len)
+    }
+
+    /// Puts in what fits. `EAGAIN` if nothing does, `EPIPE` if nobody will read it.
+    pub fn write(&self, buf: &[u8]) -> Result<usize> {
+        if self.read_closed.get() || self.write_closed.get() {
+            return Err(Errno::EPIPE);
+        }
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        let room = self.room();
+        let whole = self.atomic && buf.len() <= PIPE_BUF;
+        if room == 0 || (whole && room < buf.len()) {
+            self.was_full.set(true);
+            return Err(Errno::EAGAIN);
+        }
+        let len = room.min(buf.len());
+        let len = if whole { len } else { len.min(self.budget.left().max(1)) };
+        self.budget.take(len)?;
+        self.data.borrow_mut().extend(&buf[..len]);
+        if len < buf.len() {
+            self.was_full.set(true);
+        }
+        bump(&self.read_activity);
+        Ok(len)
+    }
+
+    /// Nothing more will be written: the reader sees the end behind what is in the stream.
+    pub fn close_write(&self) {
+        self.write_closed.set(true);
+        bump(&self.read_activity);
+    }
+
+    /// Nobody reads any more; what is in the stream is dropped.
+    pub fn close_read(&self) {
+        self.read_closed.set(true);
+        let dropped = core::mem::take(&mut *self.data.borrow_mut());
+        self.budget.give(dropped.len());
+        bump(&self.write_activity);
+    }
+
+    /// Whether the writing end is closed.
+    pub fn write_closed(&self) -> bool {
+        self.write_closed.get()
+    }
+
+    /// Whether the reading end is closed.
+    pub fn read_closed(&self) -> bool {
+        self.read_closed.get()
+    }
+
+    /// Whether a read would not block.
+    pub fn readable(&self) -> bool {
+        self.read_closed.get() || self.write_closed.get() || !self.is_empty()
+    }
+
+    /// Whether a write would not block: there is room for a write that must go in whole.
+    pub fn writable(&self) -> bool {
+        self.read_closed.get() || self.write_closed.get() || self.room() >= PIPE_BUF.min(self.capacity.get())
+    }
+
+    /// Changes when there is something new for the reader.
+    pub fn read_activity(&self) -> u64 {
+        self.read_activity.get()
+    }
+
+    /// Changes when there is new room for a writer that found none, or the reader has gone.
+    pub fn write_activity(&self) -> u64 {
+        self.write_activity.get()
+    }
+
+    fn room(&self) -> usize {
+        self.capacity.get().saturating_sub(self.len())
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        self.budget.give(self.data.borrow().len());
+    }
+}

@@ -1,0 +1,223 @@
+//! The connected ends of sockets: what carries the bytes.
+
+use super::channel::Channel;
+use super::messages::{Messages, Received};
+use crate::errno::{Errno, Result};
+use crate::file::Ready;
+use crate::inbound;
+use alloc::rc::Rc;
+use core::cell::Cell;
+
+/// One end of a connection. Dropping it closes it.
+pub trait Link {
+    /// Receives into `buf`; with `peek` the data stays.
+    fn receive(&self, buf: &mut [u8], peek: bool) -> Result<Received>;
+    /// Sends what fits (a message: all of it).
+    fn send(&self, buf: &[u8]) -> Result<usize>;
+    /// Readiness now.
+    fn ready(&self) -> Ready;
+    /// See [`crate::file::File::activity`].
+    fn activity(&self) -> u64;
+    /// Bytes that can be read at once (`FIONREAD`).
+    fn pending(&self) -> usize;
+    /// Ends one or both directions.
+    fn shutdown(&self, read: bool, write: bool);
+}
+
+fn whole(len: usize) -> Received {
+    Received { len, full: len }
+}
+
+/// A byte stream to another socket of this VM.
+pub struct StreamLink {
+    incoming: Rc<Channel>,
+    outgoing: Rc<Channel>,
+    /// A TCP peer that closed cannot be told from one that only stopped sending.
+    tcp: bool,
+}
+
+impl StreamLink {
+    /// The two ends of a connection made of two streams.
+    pub fn pair(forth: Channel, back: Channel, tcp: bool) -> (Self, Self) {
+        let (forth, back) = (Rc::new(forth), Rc::new(back));
+        let one = Self { incoming: back.clone(), outgoing: forth.clone(), tcp };
+        (one, Self { incoming: forth, outgoing: back, tcp })
+    }
+}
+
+impl Link for StreamLink {
+    fn receive(&self, buf: &mut [u8], peek: bool) -> Result<Received> {
+        self.incoming.read(buf, peek).map(whole)
+    }
+
+    fn send(&self, buf: &[u8]) -> Result<usize> {
+        self.outgoing.write(buf)
+    }
+
+    fn ready(&self) -> Ready {
+        let (incoming, outgoing) = (&self.incoming, &self.outgoing);
+        let no_more_in = incoming.write_closed() || incoming.read_closed();
+        let no_more_out = outgoing.write_closed() || (!self.tcp && outgoing.read_closed());
+        readiness(incoming.readable(), outgoing.writable(), no_more_in, no_more_out)
+    }
+
+    fn activity(&self) -> u64 {
+        self.incoming.read_activity() + self.outgoing.write_activity()
+    }
+
+    fn pending(&self) -> usize {
+        self.incoming.len()
+    }
+
+    fn shutdown(&self, read: bool, write: bool) {
+        if read {
+            self.incoming.close_read();
+        }
+        if write {
+            self.outgoing.close_write();
+        }
+    }
+}
+
+impl Drop for StreamLink {
+    fn drop(&mut self) {
+        self.shutdown(true, true);
+    }
+}
+
+/// Messages to and from another socket of this VM.
+pub struct MessageLink {
+    incoming: Rc<Messages>,
+    outgoing: Rc<Messages>,
+    /// Sequenced packets know the end of a connection; datagrams do not.
+    connected: bool,
+}
+
+impl MessageLink {
+    /// The two ends of a pair made of two queues; `connected` for sequenced packets.
+    pub fn pair(forth: Messages, back: Messages, connected: bool) -> (Self, Self) {
+        let (forth, back) = (Rc::new(forth), Rc::new(back));
+        let one = Self { incoming: back.clone(), outgoing: forth.clone(), connected };
+        (one, Self { incoming: forth, outgoing: back, connected })
+    }
+}
+
+impl Link for MessageLink {
+    fn receive(&self, buf: &mut [u8], peek: bool) -> Result<Received> {
+        self.incoming.receive(buf, peek)
+    }
+
+    fn send(&self, buf: &[u8]) -> Result<usize> {
+        match self.outgoing.send(buf) {
+            Err(Errno::EPIPE) if !self.connected => Err(Errno::ECONNREFUSED),
+            result => result,
+        }
+    }
+
+    fn ready(&self) -> Ready {
+        let (incoming, outgoing) = (&self.incoming, &self.outgoing);
+        let no_more_in = incoming.write_closed() || incoming.read_closed();
+        let no_more_out = outgoing.write_closed() || outgoing.read_closed();
+        readiness(incoming.readable(), outgoing.writable(), no_more_in, no_more_out)
+    }
+
+    fn activity(&self) -> u64 {
+        self.incoming.read_activity() + self.outgoing.write_activity()
+    }
+
+    fn pending(&self) -> usize {
+        self.incoming.next_len()
+    }
+
+    fn shutdown(&self, read: bool, write: bool) {
+        if read {
+            self.incoming.close_read();
+        }
+        if write && self.connected {
+            self.outgoing.close_write();
+        }
+    }
+}
+
+impl Drop for MessageLink {
+    fn drop(&mut self) {
+        self.shutdown(true, true);
+    }
+}
+
+fn readiness(readable: bool, writable: bool, no_more_in: bool, no_more_out: bool) -> Ready {
+    let mut ready = Ready::empty();
+    ready.set(Ready::IN, readable);
+    ready.set(Ready::OUT, writable);
+    ready.set(Ready::RDHUP, no_more_in);
+    ready.set(Ready::HUP, no_more_in && no_more_out);
+    ready
+}
+
+/// The connection the request arrives on. It never ends from the client's side: clients keep connections open.
+pub struct InboundLink {
+    inbound: inbound::Shared,
+    read_closed: Cell<bool>,
+    write_closed: Cell<bool>,
+}
+
+impl InboundLink {
+    /// The connection for the request in `inbound`, which was just taken.
+    pub fn new(inbound: inbound::Shared) -> Self {
+        Self { inbound, read_closed: Cell::new(false), write_closed: Cell::new(false) }
+    }
+}
+
+impl Link for InboundLink {
+    fn receive(&self, buf: &mut [u8], peek: bool) -> Result<Received> {
+        if self.read_closed.get() || buf.is_empty() {
+            return Ok(whole(0));
+        }
+        let mut inbound = self.inbound.borrow_mut();
+        let unread = inbound.unread();
+        if unread.is_empty() {
+            return Err(Errno::EAGAIN);
+        }
+        let len = unread.len().min(buf.len());
+        buf[..len].copy_from_slice(&unread[..len]);
+        if !peek {
+            inbound.consume(len);
+        }
+        Ok(whole(len))
+    }
+
+    fn send(&self, buf: &[u8]) -> Result<usize> {
+        if self.write_closed.get() {
+            return Err(Errno::EPIPE);
+        }
+        self.inbound.borrow_mut().respond_http(buf)
+    }
+
+    fn ready(&self) -> Ready {
+        let more = !self.inbound.borrow().unread().is_empty();
+        let (read, write) = (self.read_closed.get(), self.write_closed.get());
+        readiness(read || more, true, read, write)
+    }
+
+    fn activity(&self) -> u64 {
+        self.inbound.borrow().activity()
+    }
+
+    fn pending(&self) -> usize {
+        self.inbound.borrow().unread().len()
+    }
+
+    fn shutdown(&self, read: bool, write: bool) {
+        self.read_closed.set(self.read_closed.get() || read);
+        if write {
+            self.write_closed.set(true);
+            self.inbound.borrow_mut().end_http();
+        }
+    }
+}
+
+impl Drop for InboundLink {
+    fn drop(&mut self) {
+        self.shutdown(true, true);
+    }
+}

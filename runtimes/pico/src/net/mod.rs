@@ -1,0 +1,94 @@
+//! The network of a VM: a loopback interface, and the one connection the request arrives on.
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | `address`, `options` | addresses and socket options as the program writes them |
+//! | `socket` | a socket as an open file: its life from `socket` to `close` |
+//! | `ports` | who listens where |
+//! | `link` | connected ends: to another socket, or to the request |
+//! | `channel`, `messages`, `budget` | what is buffered in between, and how much of it |
+//! | `pipe` | pipes, made of the same streams |
+
+pub mod address;
+pub mod budget;
+pub mod channel;
+pub mod link;
+pub mod messages;
+pub mod options;
+pub mod pipe;
+pub mod ports;
+pub mod socket;
+
+use crate::inbound;
+use crate::poll::epoll::WATCHES_MAX;
+use abi::boot::Contract;
+use budget::Budget;
+use core::sync::atomic::{AtomicU64, Ordering};
+use linux_raw_sys::general::stat as Stat;
+use ports::Ports;
+
+/// Most bytes that pipes and sockets buffer together.
+pub const BUFFERED_MAX: usize = 1 << 20;
+
+/// Everything sockets and pipes share.
+pub struct Net {
+    /// Who listens where.
+    pub ports: Ports,
+    /// Limit of buffered bytes.
+    pub budget: Budget,
+    /// Limit of entries in epoll sets.
+    pub watches: Budget,
+    /// The request.
+    pub inbound: inbound::Shared,
+    /// Port the request arrives on, if the contract is HTTP.
+    pub request_port: Option<u16>,
+}
+
+impl Net {
+    /// The network of a program of `contract` that listens on `port`.
+    pub fn new(contract: Contract, port: u16, inbound: inbound::Shared) -> Self {
+        Self {
+            ports: Ports::default(),
+            budget: Budget::new(BUFFERED_MAX),
+            watches: Budget::new(WATCHES_MAX),
+            inbound,
+            request_port: (contract == Contract::Http).then_some(port),
+        }
+    }
+}
+
+/// What fstat(2) tells about a file that has no place in the tree. `mode` is the type and the permissions.
+pub(crate) fn anonymous_stat(mode: u32, inode: u64) -> Stat {
+    Stat {
+        st_dev: ANONYMOUS_DEVICE,
+        st_ino: inode,
+        st_nlink: 1,
+        st_mode: mode,
+        st_uid: 0,
+        st_gid: 0,
+        __pad0: 0,
+        st_rdev: 0,
+        st_size: 0,
+        st_blksize: 4096,
+        st_blocks: 0,
+        st_atime: 0,
+        st_atime_nsec: 0,
+        st_mtime: 0,
+        st_mtime_nsec: 0,
+        st_ctime: 0,
+        st_ctime_nsec: 0,
+        __unused: [0; 3],
+    }
+}
+
+/// Device number of files without a place in the tree.
+const ANONYMOUS_DEVICE: u64 = 8;
+
+/// An inode number nobody else has.
+pub(crate) fn next_inode() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(1000);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! Pipes: one stream with a file at each end.
+
+use super::channel::Channel;
+use super::{Net, anonymous_stat, next_inode};
+use crate::errno::{Errno, Result};
+use crate::file::{File, Ready};
+use alloc::rc::Rc;
+use core::any::Any;
+use linux_raw_sys::general::{S_IFIFO, stat as Stat};
+use linux_raw_sys::ioctl::FIONREAD;
+
+/// Bytes a new pipe holds.
+pub const CAPACITY: usize = 64 << 10;
+/// Most bytes a pipe can be made to hold (`/proc/sys/fs/pipe-max-size`).
+const CAPACITY_MAX: usize = 256 << 10;
+
+/// One end of a pipe.
+pub struct PipeEnd {
+    channel: Rc<Channel>,
+    writing: bool,
+    inode: u64,
+}
+
+impl PipeEnd {
+    /// A new pipe: its reading and its writing end.
+    pub fn pair(net: &Net) -> (Self, Self) {
+        let channel = Rc::new(Channel::new(CAPACITY, true, net.budget.clone()));
+        let inode = next_inode();
+        (Self { channel: channel.clone(), writing: false, inode }, Self { channel, writing: true, inode })
+    }
+
+    /// Bytes it holds (`F_GETPIPE_SZ`).
+    pub fn capacity(&self) -> usize {
+        self.channel.capacity()
+    }
+
+    /// Changes how much it holds (`F_SETPIPE_SZ`) and says how much that is: pages, rounded up to a power of 2.
+    pub fn set_capacity(&self, bytes: usize) -> Result<usize> {
+        if bytes > CAPACITY_MAX {
+            return Err(Errno::EPERM);
+        }
+        let bytes = bytes.max(4096).next_power_of_two();
+        self.channel.set_capacity(bytes)?;
+        Ok(bytes)
+    }
+}
+
+impl File for PipeEnd {
+    fn read(&self, _offset: u64, buf: &mut [u8]) -> Result<usize> {
+        if self.writing { Err(Errno::EBADF) } else { self.channel.read(buf, false) }
+    }
+
+    fn write(&self, _offset: u64, buf: &[u8]) -> Result<usize> {
+        if self.writing { self.channel.write(buf) } else { Err(Errno::EBADF) }
+    }
+
+    fn stat(&self) -> Result<Stat> {
+        Ok(anonymous_stat(S_IFIFO | 0o600, self.inode))
+    }
+
+    fn ready(&self) -> Ready {
+        let mut ready = Ready::empty();
+        if self.writing {
+            ready.set(Ready::OUT, self.channel.writable());
+            ready.set(Ready::ERR, self.channel.read_closed());
+        } else {
+            ready.set(Ready::IN, !self.channel.is_empty());
+            ready.set(Ready::HUP, self.channel.write_closed());
+        }
+        ready
+    }
+
+    fn activity(&self) -> u64 {
+        if self.writing { self.channel.write_activity() } else { self.channel.read_activity() }
+    }
+
+    fn ioctl(&self, command: u32, _argument: u64) -> Result<u64> {
+        if command == FIONREAD { Ok(self.channel.len() as u64) } else { Err(Errno::ENOTTY) }
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Drop for PipeEnd {
+    fn drop(&mut self) {
+        if self.writing {
+            self.channel.close_write();
+        } else {
+            self.channel.close_read();
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! What sockets, pipes and readiness do, told by scenarios that run twice: on Linux and in pico. Both must tell the
+//! same. What only pico has (the request) is tested in `requests`.
+
+mod channels;
+mod descriptors;
+mod epolls;
+mod polls;
+mod requests;
+mod rig;
+mod sockets;

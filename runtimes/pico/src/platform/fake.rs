@@ -1,0 +1,167 @@
+//! A machine for tests: records what is rung and logged, and lets time pass only in `Sleep`.
+
+use super::Platform;
+use abi::identity::Identity;
+use abi::mailbox::Doorbell;
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+
+/// The fake machine. Its time-stamp counter runs at 1 GHz: one tick is one nanosecond.
+pub struct Fake {
+    /// Doorbells rung so far.
+    pub rings: RefCell<Vec<(Doorbell, [u64; 4])>>,
+    /// The time-stamp counter.
+    pub tsc: Cell<u64>,
+    /// What `identity` returns.
+    pub identity: Cell<Identity>,
+    /// Requests to deliver, one at each `Doorbell::Ready`, each with a new generation and seed.
+    pub requests: RefCell<VecDeque<Vec<u8>>>,
+    /// Log records: stream and text.
+    pub logs: RefCell<Vec<(u32, Vec<u8>)>>,
+    /// Numbers of refused system calls.
+    pub unsupported: RefCell<Vec<u64>>,
+    /// How often memory was refused.
+    pub refused: Cell<u32>,
+    /// Bytes of response.
+    pub response_len: Cell<u64>,
+    /// Text of the last failure.
+    pub detail: RefCell<String>,
+    request: Cell<&'static [u8]>,
+    response: Cell<*mut [u8]>,
+    bases: Cell<(u64, u64)>,
+}
+
+impl Default for Fake {
+    fn default() -> Self {
+        let identity = Identity {
+            generation: 0,
+            wall_ns: 1_700_000_000_000_000_000,
+            monotonic_ns: 5_000_000_000,
+            tsc_khz: 1_000_000,
+            seed: [7; 32],
+            instance: [9; 16],
+        };
+        Self {
+            rings: RefCell::default(),
+            tsc: Cell::new(1),
+            identity: Cell::new(identity),
+            requests: RefCell::default(),
+            logs: RefCell::default(),
+            unsupported: RefCell::default(),
+            refused: Cell::new(0),
+            response_len: Cell::new(0),
+            detail: RefCell::default(),
+            request: Cell::new(&[]),
+            response: Cell::new(Box::leak(vec![0; 1 << 20].into_boxed_slice())),
+            bases: Cell::new((0, 0)),
+        }
+    }
+}
+
+impl Fake {
+    /// The response as far as it was declared with `set_response_len`.
+    pub fn response_bytes(&self) -> Vec<u8> {
+        let len = usize::try_from(self.response_len.get()).expect("fits");
+        // SAFETY: as in `response`.
+        unsafe { (&(*self.response.get()))[..len].to_vec() }
+    }
+
+    /// All text logged on `stream`.
+    pub fn logged(&self, stream: u32) -> Vec<u8> {
+        self.logs.borrow().iter().filter(|(s, _)| *s == stream).flat_map(|(_, text)| text.clone()).collect()
+    }
+
+    /// The doorbells rung so far, without arguments.
+    pub fn doorbells(&self) -> Vec<Doorbell> {
+        self.rings.borrow().iter().map(|(doorbell, _)| *doorbell).collect()
+    }
+}
+
+impl Platform for Rc<Fake> {
+    fn ring(&self, doorbell: Doorbell, args: [u64; 4]) {
+        self.rings.borrow_mut().push((doorbell, args));
+        match doorbell {
+            Doorbell::Ready => {
+                let request = self.requests.borrow_mut().pop_front().expect("a request to deliver at Ready");
+                self.request.set(request.leak());
+                let mut identity = self.identity.get();
+                identity.generation += 1;
+                identity.seed[0] = identity.seed[0].wrapping_add(1);
+                identity.instance[0] = identity.instance[0].wrapping_add(1);
+                self.identity.set(identity);
+            }
+            Doorbell::Sleep => {
+                assert_ne!(args[0], u64::MAX, "the program would sleep for ever");
+                let start = self.identity.get().monotonic_ns;
+                self.tsc.set(self.tsc.get().max(args[0].saturating_sub(start) + 1));
+            }
+            _ => {}
+        }
+    }
+
+    fn tsc(&self) -> u64 {
+        self.tsc.get()
+    }
+
+    fn identity(&self) -> Identity {
+        self.identity.get()
+    }
+
+    fn request(&self) -> &'static [u8] {
+        self.request.get()
+    }
+
+    fn response(&self) -> &'static mut [u8] {
+        // SAFETY: leaked in `default` and never freed; a test holds one of these slices at a time.
+        unsafe { &mut *self.response.get() }
+    }
+
+    fn set_response_len(&self, len: u64) {
+        self.response_len.set(len);
+    }
+
+    fn log(&self, stream: u32, text: &[u8]) {
+        self.logs.borrow_mut().push((stream, text.to_vec()));
+    }
+
+    fn count_unsupported(&self, number: u64) {
+        self.unsupported.borrow_mut().push(number);
+    }
+
+    fn memory_refused(&self) {
+        self.refused.set(self.refused.get() + 1);
+    }
+
+    fn set_memory_used(&self, _bytes: u64) {}
+
+    fn set_detail(&self, text: &str) {
+        *self.detail.borrow_mut() = String::from(text);
+    }
+
+    fn set_fs_base(&self, base: u64) {
+        self.bases.set((base, self.bases.get().1));
+    }
+
+    fn fs_base(&self) -> u64 {
+        self.bases.get().0
+    }
+
+    fn set_gs_base(&self, base: u64) {
+        self.bases.set((self.bases.get().0, base));
+    }
+
+    fn gs_base(&self) -> u64 {
+        self.bases.get().1
+    }
+
+    fn save_xstate(&self, area: &mut [u8]) {
+        area[512] = 3;
+    }
+
+    fn restore_xstate(&self, _area: &[u8]) {}
+}

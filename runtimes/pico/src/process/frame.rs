@@ -1,0 +1,247 @@
+//! Signal frames: what Linux puts on the stack for a handler and takes back in `rt_sigreturn`.
+//!
+//! ```text
+//! rsp at the handler's first instruction (16 n + 8)
+//! | restorer | ucontext, 304 bytes | siginfo, 128 bytes | ...64-aligned: xsave area, magic |
+//! ```
+
+use super::signals::{Action, AltStack, IGNORE, Info};
+use super::{Fault, Registers};
+use crate::errno::{Errno, Result};
+use crate::kernel::Kernel;
+use abi::layout::selector;
+use abi::mailbox::Doorbell;
+use linux_raw_sys::general as linux;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// Bytes of the largest vector state pico saves: x87, SSE, AVX and AVX-512 in the standard format.
+pub const XSTATE_SIZE: usize = 2688;
+/// State components in there.
+pub const XSTATE_MASK: u32 = 0xe7;
+/// Most bytes a frame takes (`AT_MINSIGSTKSZ`).
+pub const FRAME_SIZE: u64 = (size_of::<Frame>() + XSTATE_SIZE + 4 + 64 + 128 + 16) as u64;
+
+const UC_FP_XSTATE: u64 = 1;
+const UC_SIGCONTEXT_SS: u64 = 2;
+const UC_STRICT_RESTORE_SS: u64 = 4;
+/// Flags a program may change: carry, parity, adjust, zero, sign, trap, direction, overflow, alignment, id.
+const USER_FLAGS: u64 = 0x0024_0dd5;
+const DIRECTION_TRAP_RESUME: u64 = 0x0001_0500;
+/// Below the stack pointer lie 128 bytes a leaf function may use.
+const RED_ZONE: u64 = 128;
+
+/// `struct sigcontext`, 64 bit.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct Context {
+    r8_15: [u64; 8],
+    rdi: u64,
+    rsi: u64,
+    rbp: u64,
+    rbx: u64,
+    rdx: u64,
+    rax: u64,
+    rcx: u64,
+    rsp: u64,
+    rip: u64,
+    rflags: u64,
+    cs_gs_fs_ss: [u16; 4],
+    error: u64,
+    vector: u64,
+    old_mask: u64,
+    cr2: u64,
+    xstate: u64,
+    reserved: [u64; 8],
+}
+
+/// `struct rt_sigframe`.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct Frame {
+    restorer: u64,
+    flags: u64,
+    link: u64,
+    stack: AltStack,
+    context: Context,
+    mask: u64,
+    info: Info,
+}
+
+const _: () = assert!(size_of::<Context>() == 256 && size_of::<Frame>() == 8 + 304 + 128);
+
+/// Offsets in an xsave area.
+mod xsave {
+    pub(super) const MXCSR: usize = 24;
+    pub(super) const XMM: usize = 160;
+    /// What Linux tells programs about the area.
+    pub(super) const SOFTWARE: usize = 464;
+    /// Which components hold data.
+    pub(super) const PRESENT: usize = 512;
+    pub(super) const HEADER_END: usize = 576;
+    pub(super) const MAGIC1: u32 = 0x4650_5853;
+    pub(super) const MAGIC2: u32 = 0x4650_5845;
+    /// Bits of `mxcsr` every processor has; the others fault.
+    pub(super) const MXCSR_MASK: u32 = 0xffbf;
+}
+
+impl Kernel {
+    /// Delivers what is pending and not blocked. Returns whether the registers changed.
+    pub fn deliver_signals(&mut self, registers: &mut Registers) -> bool {
+        let mut changed = false;
+        while let Some((info, action)) = self.process.signals.take() {
+            if action.handler <= IGNORE || self.push_frame(registers, &info, &action, None).is_err() {
+                let signal = if action.handler == 0 { info.signal } else { linux::SIGSEGV };
+                self.ring(Doorbell::Signal, [u64::from(signal), 0, registers.rip, 0]);
+                return changed;
+            }
+            changed = true;
+        }
+        changed
+    }
+
+    /// Delivers a fault of the program: to its handler, or the program ends.
+    pub fn fault(&mut self, registers: &mut Registers, fault: &Fault) {
+        let info = Info {
+            signal: fault.signal,
+            errno: 0,
+            code: fault.code,
+            reserved: 0,
+            fields: core::array::from_fn(|i| if i == 0 { fault.address } else { 0 }),
+        };
+        if self.process.signals.catches(fault.signal)
+            && let Ok(action) = self.process.signals.action(fault.signal)
+            && self.push_frame(registers, &info, &action, Some(fault)).is_ok()
+        {
+            return;
+        }
+        self.ring(Doorbell::Signal, [u64::from(fault.signal), fault.address, registers.rip, 0]);
+    }
+
+    /// Makes the program continue in a handler.
+    fn push_frame(
+        &mut self,
+        registers: &mut Registers,
+        info: &Info,
+        action: &Action,
+        fault: Option<&Fault>,
+    ) -> Result<()> {
+        let alt_stack = self.process.signals.alt_stack;
+        let on_stack = action.flags & u64::from(linux::SA_ONSTACK) != 0;
+        let usable = alt_stack.flags & linux::SS_DISABLE == 0 && !alt_stack.holds(registers.rsp);
+        let top = if on_stack && usable { alt_stack.base.saturating_add(alt_stack.size) } else { registers.rsp.saturating_sub(RED_ZONE) };
+        let xstate = top.checked_sub(XSTATE_SIZE as u64 + 4).ok_or(Errno::EFAULT)? & !63;
+        let at = xstate.checked_sub(size_of::<Frame>() as u64).map(|at| at & !15);
+        let at = at.and_then(|at| at.checked_sub(8)).ok_or(Errno::EFAULT)?;
+        self.save_xstate(registers, xstate)?;
+        let frame = Frame {
+            restorer: action.restorer,
+            flags: UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS,
+            link: 0,
+            stack: alt_stack,
+            context: context(registers, fault, self.process.signals.blocked(), xstate),
+            mask: self.process.signals.blocked(),
+            info: *info,
+        };
+        self.mm.write(at, &frame)?;
+        registers.rdi = u64::from(info.signal);
+        registers.rsi = at + core::mem::offset_of!(Frame, info) as u64;
+        registers.rdx = at + core::mem::offset_of!(Frame, flags) as u64;
+        registers.rax = 0;
+        registers.rsp = at;
+        registers.rip = action.handler;
+        registers.rflags &= !DIRECTION_TRAP_RESUME;
+        self.process.signals.enter_handler(info.signal, action);
+        Ok(())
+    }
+
+    fn save_xstate(&self, registers: &Registers, at: u64) -> Result<()> {
+        let area = self.mm.slice_mut(at, XSTATE_SIZE)?;
+        area.fill(0);
+        self.platform.save_xstate(area);
+        area[xsave::MXCSR..xsave::MXCSR + 4].copy_from_slice(&registers.mxcsr.to_le_bytes());
+        area[xsave::XMM..xsave::XMM + 256].copy_from_slice(registers.xmm.as_bytes());
+        let size = u32::try_from(XSTATE_SIZE).expect("a small constant");
+        let software: [u32; 5] = [xsave::MAGIC1, size + 4, XSTATE_MASK, 0, size];
+        area[xsave::SOFTWARE..xsave::SOFTWARE + 20].copy_from_slice(software.as_bytes());
+        area[xsave::PRESENT] |= 3;
+        self.mm.write(at + XSTATE_SIZE as u64, &xsave::MAGIC2)
+    }
+
+    /// rt_sigreturn(2): takes the registers back from the frame. The program dies if it is gone.
+    pub fn pop_frame(&mut self, registers: &mut Registers) {
+        if self.restore_frame(registers).is_err() {
+            let args = [u64::from(linux::SIGSEGV), registers.rsp, registers.rip, 0];
+            self.ring(Doorbell::Signal, args);
+        }
+    }
+
+    fn restore_frame(&mut self, registers: &mut Registers) -> Result<()> {
+        let frame: Frame = self.mm.read(registers.rsp.wrapping_sub(8))?;
+        let saved = &frame.context;
+        let mut restored = Registers {
+            rax: saved.rax,
+            rbx: saved.rbx,
+            rcx: saved.rcx,
+            rdx: saved.rdx,
+            rsi: saved.rsi,
+            rdi: saved.rdi,
+            rbp: saved.rbp,
+            rsp: saved.rsp,
+            r8_15: saved.r8_15,
+            rip: saved.rip,
+            rflags: saved.rflags & USER_FLAGS | 2,
+            ..*registers
+        };
+        if saved.xstate != 0 {
+            self.restore_xstate(&mut restored, saved.xstate)?;
+        }
+        *registers = restored;
+        self.process.signals.set_blocked(frame.mask);
+        if frame.stack.flags & !linux::SS_AUTODISARM == 0 || frame.stack.flags == linux::SS_DISABLE {
+            self.process.signals.alt_stack = frame.stack;
+        }
+        Ok(())
+    }
+
+    /// Takes the vector state back. The program may have changed it: what would fault is made harmless.
+    fn restore_xstate(&self, registers: &mut Registers, at: u64) -> Result<()> {
+        let mut area = Xstate([0; XSTATE_SIZE]);
+        area.0.copy_from_slice(self.mm.slice(at, XSTATE_SIZE)?);
+        let present = u64::read_from_prefix(&area.0[xsave::PRESENT..]).map_or(0, |(bits, _)| bits);
+        area.0[xsave::PRESENT..xsave::HEADER_END].fill(0);
+        area.0[xsave::PRESENT..xsave::PRESENT + 8].copy_from_slice(&(present & u64::from(XSTATE_MASK)).to_le_bytes());
+        let mxcsr = u32::read_from_prefix(&area.0[xsave::MXCSR..]).map_or(0, |(bits, _)| bits);
+        registers.mxcsr = mxcsr & xsave::MXCSR_MASK;
+        area.0[xsave::MXCSR..xsave::MXCSR + 4].copy_from_slice(&registers.mxcsr.to_le_bytes());
+        registers.xmm.as_mut_bytes().copy_from_slice(&area.0[xsave::XMM..xsave::XMM + 256]);
+        self.platform.restore_xstate(&area.0);
+        Ok(())
+    }
+}
+
+/// An xsave area as the processor wants it.
+#[repr(C, align(64))]
+struct Xstate([u8; XSTATE_SIZE]);
+
+fn context(registers: &Registers, fault: Option<&Fault>, mask: u64, xstate: u64) -> Context {
+    Context {
+        r8_15: registers.r8_15,
+        rdi: registers.rdi,
+        rsi: registers.rsi,
+        rbp: registers.rbp,
+        rbx: registers.rbx,
+        rdx: registers.rdx,
+        rax: registers.rax,
+        rcx: registers.rcx,
+        rsp: registers.rsp,
+        rip: registers.rip,
+        rflags: registers.rflags,
+        cs_gs_fs_ss: [selector::USER_CODE, 0, 0, selector::USER_DATA],
+        error: fault.map_or(0, |fault| fault.error),
+        vector: fault.map_or(0, |fault| fault.vector),
+        old_mask: mask,
+        cr2: fault.map_or(0, |fault| fault.address),
+        xstate,
+        reserved: [0; 8],
+    }
+}

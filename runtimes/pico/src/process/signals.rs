@@ -1,0 +1,248 @@
+//! Signals: what the program wants done, what is blocked, what is pending.
+//!
+//! ```text
+//! send -> ignored: gone
+//!      -> blocked: pending -> unblocked -> delivered
+//!      -> delivered: default action ends the program, a handler gets a frame on its stack
+//! ```
+//! There is one thread and nobody else, so signals come from the program itself or from its faults.
+
+use crate::errno::{Errno, Result};
+use alloc::collections::BTreeMap;
+use linux_raw_sys::general as linux;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// Highest signal number.
+pub(super) const SIGNAL_MAX: u32 = 64;
+
+/// `struct kernel_sigaction`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub struct Action {
+    /// `SIG_DFL`, `SIG_IGN` or the handler.
+    pub handler: u64,
+    /// `SA_*`.
+    pub flags: u64,
+    /// Where the handler returns to; calls `rt_sigreturn`.
+    pub restorer: u64,
+    /// Blocked while the handler runs.
+    pub mask: u64,
+}
+
+/// `SIG_DFL`
+pub(super) const DEFAULT: u64 = 0;
+/// `SIG_IGN`
+pub(super) const IGNORE: u64 = 1;
+
+/// `stack_t`: where handlers with `SA_ONSTACK` run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub struct AltStack {
+    /// First address.
+    pub base: u64,
+    /// `SS_*`.
+    pub flags: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Bytes.
+    pub size: u64,
+}
+
+impl AltStack {
+    /// Whether `rsp` is on this stack.
+    pub fn holds(&self, rsp: u64) -> bool {
+        self.flags & linux::SS_DISABLE == 0 && rsp > self.base && rsp - self.base <= self.size
+    }
+}
+
+/// The part of `siginfo_t` that is used, 128 bytes in all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub struct Info {
+    /// Number.
+    pub signal: u32,
+    /// `si_errno`
+    pub errno: i32,
+    /// `si_code`
+    pub code: i32,
+    /// Zero.
+    pub reserved: u32,
+    /// The union: for faults the address, otherwise pid, uid and value.
+    pub fields: [u64; 14],
+}
+
+impl Info {
+    /// A signal the program sent to itself.
+    pub fn sent(signal: u32, code: i32) -> Self {
+        let mut fields = [0; 14];
+        fields[0] = super::PID;
+        Self { signal, errno: 0, code, reserved: 0, fields }
+    }
+}
+
+/// An exception as the program gets to know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Number of the signal.
+    pub signal: u32,
+    /// `si_code`.
+    pub code: i32,
+    /// Exception vector.
+    pub vector: u64,
+    /// Error code the processor pushed.
+    pub error: u64,
+    /// `cr2` for page faults, else 0.
+    pub address: u64,
+}
+
+/// The signal for exception `vector` with error code `error`; `cr2` is the address of a page fault.
+pub fn fault_signal(vector: u64, error: u64, cr2: u64) -> Fault {
+    let (signal, code) = match vector {
+        0 => (linux::SIGFPE, linux::FPE_INTDIV),
+        1 => (linux::SIGTRAP, linux::TRAP_TRACE),
+        3 => (linux::SIGTRAP, SI_KERNEL),
+        6 => (linux::SIGILL, linux::ILL_ILLOPN),
+        12 => (linux::SIGBUS, SI_KERNEL),
+        14 => (linux::SIGSEGV, linux::SEGV_MAPERR),
+        16 | 19 => (linux::SIGFPE, linux::FPE_FLTINV),
+        17 => (linux::SIGBUS, linux::BUS_ADRALN),
+        _ => (linux::SIGSEGV, SI_KERNEL),
+    };
+    let address = if vector == 14 { cr2 } else { 0 };
+    Fault { signal, code: code.cast_signed(), vector, error, address }
+}
+
+const SI_KERNEL: u32 = 0x80;
+
+/// The bit of a signal in a mask.
+pub(super) fn bit(signal: u32) -> u64 {
+    1 << (signal - 1)
+}
+
+/// Signals that cannot be caught, blocked or ignored.
+const UNSTOPPABLE: u64 = 1 << (linux::SIGKILL - 1) | 1 << (linux::SIGSTOP - 1);
+
+/// Signals whose default is to do nothing here. Stopping is among them: nobody could continue the program.
+fn ignored_by_default(signal: u32) -> bool {
+    matches!(
+        signal,
+        linux::SIGCHLD
+            | linux::SIGURG
+            | linux::SIGWINCH
+            | linux::SIGCONT
+            | linux::SIGSTOP
+            | linux::SIGTSTP
+            | linux::SIGTTIN
+            | linux::SIGTTOU
+    )
+}
+
+/// State of all signals.
+pub struct Signals {
+    actions: [Action; SIGNAL_MAX as usize],
+    blocked: u64,
+    pending: BTreeMap<u32, Info>,
+    /// The alternate stack.
+    pub alt_stack: AltStack,
+}
+
+impl Default for Signals {
+    fn default() -> Self {
+        let alt_stack = AltStack { base: 0, flags: linux::SS_DISABLE, reserved: 0, size: 0 };
+        Self {
+            actions: [Action::default(); SIGNAL_MAX as usize],
+            blocked: 0,
+            pending: BTreeMap::new(),
+            alt_stack,
+        }
+    }
+}
+
+impl Signals {
+    fn index(signal: u32) -> Result<usize> {
+        if (1..=SIGNAL_MAX).contains(&signal) { Ok(signal as usize - 1) } else { Err(Errno::EINVAL) }
+    }
+
+    /// What happens on `signal`.
+    pub fn action(&self, signal: u32) -> Result<Action> {
+        Self::index(signal).map(|index| self.actions[index])
+    }
+
+    /// Sets what happens on `signal`. Pending ones that are ignored now are dropped.
+    pub fn set_action(&mut self, signal: u32, action: Action) -> Result<()> {
+        let index = Self::index(signal)?;
+        if bit(signal) & UNSTOPPABLE != 0 {
+            return Err(Errno::EINVAL);
+        }
+        self.actions[index] = Action { mask: action.mask & !UNSTOPPABLE, ..action };
+        if self.is_ignored(signal) {
+            self.pending.remove(&signal);
+        }
+        Ok(())
+    }
+
+    fn is_ignored(&self, signal: u32) -> bool {
+        match self.actions[signal as usize - 1].handler {
+            IGNORE => true,
+            DEFAULT => ignored_by_default(signal),
+            _ => false,
+        }
+    }
+
+    /// The mask of blocked signals.
+    pub fn blocked(&self) -> u64 {
+        self.blocked
+    }
+
+    /// Sets the mask of blocked signals.
+    pub fn set_blocked(&mut self, mask: u64) {
+        self.blocked = mask & !UNSTOPPABLE;
+    }
+
+    /// Whether a fault's signal can reach a handler.
+    pub fn catches(&self, signal: u32) -> bool {
+        self.actions[signal as usize - 1].handler > IGNORE && self.blocked & bit(signal) == 0
+    }
+
+    /// The mask of signals that wait to be unblocked.
+    pub fn pending(&self) -> u64 {
+        self.pending.keys().fold(0, |mask, &signal| mask | bit(signal))
+    }
+
+    /// Sends `info` to the program. A second one of the same number is merged with the first.
+    pub fn send(&mut self, info: Info) -> Result<()> {
+        Self::index(info.signal)?;
+        if !self.is_ignored(info.signal) || self.blocked & bit(info.signal) != 0 {
+            self.pending.entry(info.signal).or_insert(info);
+        }
+        Ok(())
+    }
+
+    /// Takes the next signal to deliver, with its action.
+    pub fn take(&mut self) -> Option<(Info, Action)> {
+        while let Some(signal) = self.pending.keys().copied().find(|&s| self.blocked & bit(s) == 0) {
+            let info = self.pending.remove(&signal)?;
+            if !self.is_ignored(signal) {
+                return Some((info, self.actions[signal as usize - 1]));
+            }
+        }
+        None
+    }
+
+    /// Takes a pending signal out of `set`, whether blocked or not: sigtimedwait(2).
+    pub fn take_from(&mut self, set: u64) -> Option<Info> {
+        let signal = self.pending.keys().copied().find(|&signal| set & bit(signal) != 0)?;
+        self.pending.remove(&signal)
+    }
+
+    /// A handler for `signal` starts: its mask takes effect.
+    pub fn enter_handler(&mut self, signal: u32, action: &Action) {
+        self.blocked |= action.mask;
+        if action.flags & u64::from(linux::SA_NODEFER) == 0 {
+            self.blocked |= bit(signal);
+        }
+        if action.flags & u64::from(linux::SA_RESETHAND) != 0 {
+            self.actions[signal as usize - 1].handler = DEFAULT;
+        }
+    }
+}

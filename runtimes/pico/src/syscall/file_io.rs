@@ -1,0 +1,263 @@
+//! Reading and writing.
+
+use super::path::{full, open_arg, partial};
+use super::{Args, Entry};
+use crate::errno::{Errno, Result};
+use crate::file::{OpenFile, Ready};
+use crate::kernel::Kernel;
+use crate::poll::block;
+use crate::process::Info;
+use alloc::rc::Rc;
+use alloc::vec;
+use alloc::vec::Vec;
+use linux_raw_sys::general as linux;
+
+/// The family's rows.
+pub const ENTRIES: &[Entry] = &[
+    full(linux::__NR_read, "read", read),
+    full(linux::__NR_write, "write", write),
+    full(linux::__NR_pread64, "pread64", pread64),
+    full(linux::__NR_pwrite64, "pwrite64", pwrite64),
+    full(linux::__NR_readv, "readv", readv),
+    full(linux::__NR_writev, "writev", writev),
+    full(linux::__NR_preadv, "preadv", preadv),
+    full(linux::__NR_pwritev, "pwritev", pwritev),
+    partial(linux::__NR_preadv2, "preadv2", preadv2, "no RWF_ATOMIC, RWF_DONTCACHE, RWF_NOAPPEND"),
+    partial(linux::__NR_pwritev2, "pwritev2", pwritev2, "no RWF_ATOMIC, RWF_DONTCACHE, RWF_NOAPPEND"),
+];
+
+/// Most bytes of one call.
+const LEN_MAX: usize = 0x7fff_f000;
+/// Most buffers of one call (`IOV_MAX`).
+const BUFFERS_MAX: usize = 1024;
+/// Buffers of a call on a file without positions are joined, so that it is one read or write: up to this size.
+const JOINED_MAX: usize = 64 << 10;
+
+/// How one read or write is to be done.
+#[derive(Clone, Copy, Default)]
+struct Mode {
+    /// Where; nothing is the file's position, which moves on.
+    at: Option<u64>,
+    append: bool,
+    dont_wait: bool,
+}
+
+/// The open file of argument 0, open for reading.
+pub(super) fn readable(kernel: &Kernel, args: &Args, index: usize) -> Result<Rc<OpenFile>> {
+    let open = open_arg(kernel, args, index)?;
+    let access = open.flags.get() & linux::O_ACCMODE;
+    if access == linux::O_RDONLY || access == linux::O_RDWR { Ok(open) } else { Err(Errno::EBADF) }
+}
+
+/// The open file of argument 0, open for writing.
+pub(super) fn writable(kernel: &Kernel, args: &Args, index: usize) -> Result<Rc<OpenFile>> {
+    let open = open_arg(kernel, args, index)?;
+    let access = open.flags.get() & linux::O_ACCMODE;
+    if access == linux::O_WRONLY || access == linux::O_RDWR { Ok(open) } else { Err(Errno::EBADF) }
+}
+
+fn read_once(kernel: &mut Kernel, open: &OpenFile, buf: &mut [u8], mode: Mode) -> Result<usize> {
+    let offset = mode.at.unwrap_or_else(|| open.offset.get());
+    let count = block(kernel, open, Ready::IN, mode.dont_wait, |_| open.file.read(offset, buf))?;
+    if mode.at.is_none() && open.file.seekable() {
+        open.offset.set(offset + count as u64);
+    }
+    Ok(count)
+}
+
+fn write_once(kernel: &mut Kernel, open: &OpenFile, buf: &[u8], mode: Mode) -> Result<usize> {
+    let append = mode.append || open.flags.get() & linux::O_APPEND != 0;
+    let offset = if append { open.file.size() } else { mode.at.unwrap_or_else(|| open.offset.get()) };
+    let room = open.file.prepare_write(kernel, offset, buf.len())?;
+    let result = block(kernel, open, Ready::OUT, mode.dont_wait, |_| open.file.write(offset, &buf[..room]));
+    if result == Err(Errno::EPIPE) {
+        kernel.process.signals.send(Info::sent(linux::SIGPIPE, 0))?;
+    }
+    let count = result?;
+    if mode.at.is_none() && open.file.seekable() {
+        open.offset.set(offset + count as u64);
+    }
+    Ok(count)
+}
+
+/// Writes `buf` at the position of `open`.
+pub(super) fn write_bytes(kernel: &mut Kernel, open: &OpenFile, buf: &[u8]) -> Result<usize> {
+    write_once(kernel, open, buf, Mode::default())
+}
+
+/// Writes `buf` at `offset`.
+pub(super) fn write_bytes_at(kernel: &mut Kernel, open: &OpenFile, buf: &[u8], offset: u64) -> Result<usize> {
+    write_once(kernel, open, buf, Mode { at: Some(offset), ..Mode::default() })
+}
+
+fn read(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let open = readable(kernel, args, 0)?;
+    read_into(kernel, &open, args, Mode::default())
+}
+
+fn write(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let open = writable(kernel, args, 0)?;
+    write_from(kernel, &open, args, Mode::default())
+}
+
+/// The mode of a call with an offset argument.
+fn positioned(open: &OpenFile, offset: u64) -> Result<Mode> {
+    if i64::try_from(offset).is_err() {
+        return Err(Errno::EINVAL);
+    }
+    if !open.file.seekable() {
+        return Err(Errno::ESPIPE);
+    }
+    Ok(Mode { at: Some(offset), ..Mode::default() })
+}
+
+fn pread64(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let open = readable(kernel, args, 0)?;
+    let mode = positioned(&open, args.raw(3))?;
+    read_into(kernel, &open, args, mode)
+}
+
+fn pwrite64(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let open = writable(kernel, args, 0)?;
+    let mode = positioned(&open, args.raw(3))?;
+    write_from(kernel, &open, args, mode)
+}
+
+fn read_into(kernel: &mut Kernel, open: &OpenFile, args: &Args, mode: Mode) -> Result<u64> {
+    let buf = kernel.mm.slice_mut(args.raw(1), args.size(2).min(LEN_MAX))?;
+    Ok(read_once(kernel, open, buf, mode)? as u64)
+}
+
+fn write_from(kernel: &mut Kernel, open: &OpenFile, args: &Args, mode: Mode) -> Result<u64> {
+    let buf = kernel.mm.slice(args.raw(1), args.size(2).min(LEN_MAX))?;
+    if buf.is_empty() && open.file.seekable() {
+        return Ok(0);
+    }
+    Ok(write_once(kernel, open, buf, mode)? as u64)
+}
+
+/// Part of the program's memory: address and length.
+type Segment = (u64, usize);
+
+/// The buffers of a call: array address and count in arguments 1 and 2.
+fn segments(kernel: &Kernel, args: &Args) -> Result<Vec<Segment>> {
+    let count = usize::try_from(args.raw(2)).ok().filter(|&count| count <= BUFFERS_MAX).ok_or(Errno::EINVAL)?;
+    let mut total = 0usize;
+    let mut segments = Vec::with_capacity(count);
+    for index in 0..count as u64 {
+        let [base, len]: [u64; 2] = kernel.mm.read(args.raw(1).wrapping_add(index * 16))?;
+        let len = usize::try_from(i64::try_from(len).map_err(|_| Errno::EINVAL)?).map_err(|_| Errno::EINVAL)?;
+        let len = len.min(LEN_MAX - total);
+        total += len;
+        segments.push((base, len));
+    }
+    Ok(segments)
+}
+
+fn total(segments: &[Segment]) -> usize {
+    segments.iter().map(|&(_, len)| len).sum()
+}
+
+fn read_segments(kernel: &mut Kernel, open: &OpenFile, args: &Args, mut mode: Mode) -> Result<u64> {
+    let segments = segments(kernel, args)?;
+    if !open.file.seekable() && segments.len() > 1 {
+        let mut joined = vec![0; total(&segments).min(JOINED_MAX)];
+        let count = read_once(kernel, open, &mut joined, mode)?;
+        let mut rest = &joined[..count];
+        for (base, len) in segments {
+            let (now, later) = rest.split_at(len.min(rest.len()));
+            kernel.mm.slice_mut(base, now.len())?.copy_from_slice(now);
+            rest = later;
+        }
+        return Ok(count as u64);
+    }
+    let mut done = 0;
+    for (base, len) in segments {
+        let result = kernel.mm.slice_mut(base, len).and_then(|buf| read_once(kernel, open, buf, mode));
+        let count = match result {
+            Err(_) if done > 0 => break,
+            result => result?,
+        };
+        done += count as u64;
+        mode.at = mode.at.map(|at| at + count as u64);
+        if count < len {
+            break;
+        }
+    }
+    Ok(done)
+}
+
+fn write_segments(kernel: &mut Kernel, open: &OpenFile, args: &Args, mut mode: Mode) -> Result<u64> {
+    let segments = segments(kernel, args)?;
+    if !open.file.seekable() && segments.len() > 1 && total(&segments) <= JOINED_MAX {
+        let mut joined = Vec::with_capacity(total(&segments));
+        for (base, len) in segments {
+            joined.extend_from_slice(kernel.mm.slice(base, len)?);
+        }
+        return Ok(write_once(kernel, open, &joined, mode)? as u64);
+    }
+    let mut done = 0;
+    for (base, len) in segments {
+        let result = kernel.mm.slice(base, len).and_then(|buf| match buf {
+            [] => Ok(0),
+            buf => write_once(kernel, open, buf, mode),
+        });
+        let count = match result {
+            Err(_) if done > 0 => break,
+            result => result?,
+        };
+        done += count as u64;
+        mode.at = mode.at.map(|at| at + count as u64);
+        if count < len {
+            break;
+        }
+    }
+    Ok(done)
+}
+
+fn readv(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let open = readable(kernel, args, 0)?;
+    read_segments(kernel, &open, args, Mode::default())
+}
+
+fn writev(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let open = writable(kernel, args, 0)?;
+    write_segments(kernel, &open, args, Mode::default())
+}
+
+fn preadv(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let open = readable(kernel, args, 0)?;
+    let mode = positioned(&open, args.raw(3))?;
+    read_segments(kernel, &open, args, mode)
+}
+
+fn pwritev(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let open = writable(kernel, args, 0)?;
+    let mode = positioned(&open, args.raw(3))?;
+    write_segments(kernel, &open, args, mode)
+}
+
+/// The mode of a call with an offset, -1 for the position, and `RWF_*` flags.
+fn flagged(open: &OpenFile, args: &Args) -> Result<Mode> {
+    const KNOWN: u32 =
+        linux::RWF_HIPRI | linux::RWF_DSYNC | linux::RWF_SYNC | linux::RWF_NOWAIT | linux::RWF_APPEND;
+    let flags = args.uint(5);
+    if flags & !KNOWN != 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let mode = if args.raw(3) == u64::MAX { Mode::default() } else { positioned(open, args.raw(3))? };
+    let (append, dont_wait) = (flags & linux::RWF_APPEND != 0, flags & linux::RWF_NOWAIT != 0);
+    Ok(Mode { append, dont_wait, ..mode })
+}
+
+fn preadv2(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let open = readable(kernel, args, 0)?;
+    let mode = flagged(&open, args)?;
+    read_segments(kernel, &open, args, mode)
+}
+
+fn pwritev2(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let open = writable(kernel, args, 0)?;
+    let mode = flagged(&open, args)?;
+    write_segments(kernel, &open, args, mode)
+}

@@ -1,0 +1,204 @@
+//! mmap(2), munmap(2), mprotect(2), mremap(2), madvise(2), brk(2) and their relatives.
+
+use super::{Args, Entry, Support};
+use crate::errno::{Errno, Result};
+use crate::kernel::Kernel;
+use crate::mm::areas::{Kind, WRITE};
+use crate::mm::{Mapping, Placement};
+use abi::layout::PAGE;
+use alloc::rc::Rc;
+use linux_raw_sys::general as linux;
+
+/// The family's rows.
+pub const ENTRIES: &[Entry] = &[
+    Entry {
+        number: linux::__NR_mmap,
+        name: "mmap",
+        support: Support::Partial(
+            "protections are noted, not enforced; a file is copied in (no writable shared file mappings); \
+             MAP_NORESERVE and PROT_NONE ranges take address space from the memory limit",
+        ),
+        handler: mmap,
+    },
+    Entry {
+        number: linux::__NR_mprotect,
+        name: "mprotect",
+        support: Support::Partial("noted, not enforced"),
+        handler: mprotect,
+    },
+    Entry { number: linux::__NR_munmap, name: "munmap", support: Support::Full, handler: munmap },
+    Entry { number: linux::__NR_brk, name: "brk", support: Support::Full, handler: brk },
+    Entry {
+        number: linux::__NR_mremap,
+        name: "mremap",
+        support: Support::Partial("no MREMAP_DONTUNMAP"),
+        handler: mremap,
+    },
+    Entry { number: linux::__NR_msync, name: "msync", support: Support::Full, handler: msync },
+    Entry { number: linux::__NR_mincore, name: "mincore", support: Support::Full, handler: mincore },
+    Entry {
+        number: linux::__NR_madvise,
+        name: "madvise",
+        support: Support::Partial("MADV_DONTNEED leaves copies of files as they are; other advice has no effect"),
+        handler: madvise,
+    },
+    Entry { number: linux::__NR_mlock, name: "mlock", support: Support::Full, handler: mlock },
+    Entry { number: linux::__NR_munlock, name: "munlock", support: Support::Full, handler: mlock },
+];
+
+const MAP_FLAGS: u32 = linux::MAP_SHARED
+    | linux::MAP_PRIVATE
+    | linux::MAP_FIXED
+    | linux::MAP_ANONYMOUS
+    | linux::MAP_GROWSDOWN
+    | linux::MAP_DENYWRITE
+    | linux::MAP_EXECUTABLE
+    | linux::MAP_LOCKED
+    | linux::MAP_NORESERVE
+    | linux::MAP_POPULATE
+    | linux::MAP_NONBLOCK
+    | linux::MAP_STACK
+    | linux::MAP_FIXED_NOREPLACE;
+const PROT_FLAGS: u32 = linux::PROT_READ | linux::PROT_WRITE | linux::PROT_EXEC;
+
+fn mmap(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let (addr, len, prot, flags) = (args.raw(0), args.raw(1), args.uint(2), args.uint(3));
+    let shared = match flags & linux::MAP_TYPE {
+        linux::MAP_PRIVATE => false,
+        linux::MAP_SHARED => true,
+        linux::MAP_SHARED_VALIDATE if flags & !(MAP_FLAGS | linux::MAP_TYPE) != 0 => {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        linux::MAP_SHARED_VALIDATE => true,
+        _ => return Err(Errno::EINVAL),
+    };
+    if prot & !PROT_FLAGS != 0 || flags & linux::MAP_HUGETLB != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let placement = if flags & linux::MAP_FIXED_NOREPLACE != 0 {
+        Placement::Free(addr)
+    } else if flags & linux::MAP_FIXED != 0 {
+        Placement::Fixed(addr)
+    } else {
+        Placement::Hint(addr)
+    };
+    if flags & linux::MAP_ANONYMOUS != 0 {
+        let kind = if shared { Kind::Shared } else { Kind::Anonymous };
+        return kernel.mm.map(Mapping { placement, len, prot, kind, file: None });
+    }
+    let fd = args.fd(4)?;
+    map_file(kernel, fd, args.raw(5), shared, Mapping { placement, len, prot, kind: Kind::File, file: None })
+}
+
+/// Maps a copy of a file: what lies beyond its end reads as zeros.
+fn map_file(kernel: &mut Kernel, fd: u64, offset: u64, shared: bool, mapping: Mapping) -> Result<u64> {
+    if !offset.is_multiple_of(PAGE) {
+        return Err(Errno::EINVAL);
+    }
+    let open = kernel.fds.get(fd)?.open.clone();
+    if !open.file.seekable() || (shared && mapping.prot & WRITE != 0) {
+        return Err(Errno::ENODEV);
+    }
+    if open.flags.get() & linux::O_ACCMODE == linux::O_WRONLY {
+        return Err(Errno::EACCES);
+    }
+    let len = mapping.len;
+    let file = Some((Rc::from(open.path.as_str()), offset));
+    let start = kernel.mm.map(Mapping { file, ..mapping })?;
+    let mut rest = kernel.mm.raw(start, len);
+    let mut at = offset;
+    while !rest.is_empty() {
+        match open.file.read(at, rest) {
+            Ok(0) => break,
+            Ok(count) => {
+                at += count as u64;
+                rest = &mut rest[count..];
+            }
+            Err(errno) => {
+                kernel.mm.unmap(start, len)?;
+                return Err(errno);
+            }
+        }
+    }
+    Ok(start)
+}
+
+fn mprotect(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let prot = args.uint(2);
+    if prot & !(PROT_FLAGS | linux::PROT_GROWSDOWN) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    kernel.mm.protect(args.raw(0), args.raw(1), prot & PROT_FLAGS).map(|()| 0)
+}
+
+fn munmap(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    kernel.mm.unmap(args.raw(0), args.raw(1)).map(|()| 0)
+}
+
+fn brk(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let brk = kernel.mm.brk(args.raw(0));
+    if kernel.mm.take_refused() {
+        kernel.platform.memory_refused();
+    }
+    Ok(brk)
+}
+
+fn mremap(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let flags = args.uint(3);
+    if flags & !(linux::MREMAP_MAYMOVE | linux::MREMAP_FIXED) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let may_move = flags & linux::MREMAP_MAYMOVE != 0;
+    let to = (flags & linux::MREMAP_FIXED != 0).then(|| args.raw(4));
+    if to.is_some() && !may_move {
+        return Err(Errno::EINVAL);
+    }
+    kernel.mm.remap(args.raw(0), args.raw(1), args.raw(2), may_move, to)
+}
+
+fn madvise(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let (addr, len) = (args.raw(0), args.raw(1));
+    if !addr.is_multiple_of(PAGE) {
+        return Err(Errno::EINVAL);
+    }
+    match args.uint(2) {
+        linux::MADV_DONTNEED => kernel.mm.drop_contents(addr, len)?,
+        linux::MADV_NORMAL
+        | linux::MADV_RANDOM
+        | linux::MADV_SEQUENTIAL
+        | linux::MADV_WILLNEED
+        | linux::MADV_FREE
+        | linux::MADV_HUGEPAGE
+        | linux::MADV_NOHUGEPAGE
+        | linux::MADV_DONTDUMP
+        | linux::MADV_DODUMP
+        | linux::MADV_DONTFORK
+        | linux::MADV_DOFORK
+        | linux::MADV_COLD
+        | linux::MADV_PAGEOUT => kernel.mm.check_mapped(addr, len)?,
+        _ => return Err(Errno::EINVAL),
+    }
+    Ok(0)
+}
+
+fn msync(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let flags = args.uint(2);
+    let both = linux::MS_ASYNC | linux::MS_SYNC;
+    if flags & !(both | linux::MS_INVALIDATE) != 0 || flags & both == both {
+        return Err(Errno::EINVAL);
+    }
+    kernel.mm.check_mapped(args.raw(0), args.raw(1)).map(|()| 0)
+}
+
+fn mlock(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let start = args.raw(0) / PAGE * PAGE;
+    let len = args.raw(1).checked_add(args.raw(0) - start).ok_or(Errno::EINVAL)?;
+    kernel.mm.check_mapped(start, len).map(|()| 0)
+}
+
+fn mincore(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    kernel.mm.check_mapped(args.raw(0), args.raw(1))?;
+    let pages = usize::try_from(args.raw(1).div_ceil(PAGE)).map_err(|_| Errno::ENOMEM)?;
+    kernel.mm.slice_mut(args.raw(2), pages)?.fill(1);
+    Ok(0)
+}

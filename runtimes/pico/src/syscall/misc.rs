@@ -1,0 +1,244 @@
+//! The machine, the scheduler, futexes, randomness.
+
+use super::{Args, Entry, Support, time};
+use crate::clock::SECOND;
+use crate::errno::{Errno, Result};
+use crate::kernel::Kernel;
+use linux_raw_sys::general as linux;
+use linux_raw_sys::system;
+
+const ONE_CPU: Support = Support::Partial("one processor, one thread; settings are checked, then have no effect");
+
+/// The family's rows.
+pub const ENTRIES: &[Entry] = &[
+    Entry { number: linux::__NR_uname, name: "uname", support: Support::Full, handler: uname },
+    Entry { number: linux::__NR_sysinfo, name: "sysinfo", support: Support::Full, handler: sysinfo },
+    Entry { number: linux::__NR_getrandom, name: "getrandom", support: Support::Full, handler: getrandom },
+    Entry { number: linux::__NR_sched_yield, name: "sched_yield", support: Support::Full, handler: nothing },
+    Entry { number: linux::__NR_getcpu, name: "getcpu", support: Support::Full, handler: getcpu },
+    Entry {
+        number: linux::__NR_sched_getaffinity,
+        name: "sched_getaffinity",
+        support: Support::Full,
+        handler: sched_getaffinity,
+    },
+    Entry {
+        number: linux::__NR_sched_setaffinity,
+        name: "sched_setaffinity",
+        support: ONE_CPU,
+        handler: sched_setaffinity,
+    },
+    Entry {
+        number: linux::__NR_sched_getscheduler,
+        name: "sched_getscheduler",
+        support: Support::Full,
+        handler: nothing,
+    },
+    Entry {
+        number: linux::__NR_sched_setscheduler,
+        name: "sched_setscheduler",
+        support: ONE_CPU,
+        handler: sched_setscheduler,
+    },
+    Entry {
+        number: linux::__NR_sched_getparam,
+        name: "sched_getparam",
+        support: Support::Full,
+        handler: sched_getparam,
+    },
+    Entry {
+        number: linux::__NR_sched_get_priority_max,
+        name: "sched_get_priority_max",
+        support: Support::Full,
+        handler: priority_max,
+    },
+    Entry {
+        number: linux::__NR_sched_get_priority_min,
+        name: "sched_get_priority_min",
+        support: Support::Full,
+        handler: priority_min,
+    },
+    Entry { number: linux::__NR_getpriority, name: "getpriority", support: Support::Full, handler: getpriority },
+    Entry { number: linux::__NR_setpriority, name: "setpriority", support: ONE_CPU, handler: nothing },
+    Entry {
+        number: linux::__NR_membarrier,
+        name: "membarrier",
+        support: Support::Partial("one thread needs no barrier: registering and private barriers succeed"),
+        handler: membarrier,
+    },
+    Entry {
+        number: linux::__NR_futex,
+        name: "futex",
+        support: Support::Partial("one thread: WAKE finds nobody, WAIT ends by its timeout; no requeue, no priority"),
+        handler: futex,
+    },
+];
+
+fn nothing(_kernel: &mut Kernel, _args: &Args) -> Result<u64> {
+    Ok(0)
+}
+
+fn uname(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    const FIELD: usize = 65;
+    let mut name = [0u8; 6 * FIELD];
+    let values = ["Linux", "spore", "6.1.0-spore", "#1 pico", "x86_64", "(none)"];
+    for (field, value) in name.chunks_exact_mut(FIELD).zip(values) {
+        field[..value.len()].copy_from_slice(value.as_bytes());
+    }
+    kernel.mm.write(args.raw(0), &name).map(|()| 0)
+}
+
+fn sysinfo(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let total = kernel.mm.total();
+    let info = system::sysinfo {
+        uptime: (kernel.now() / SECOND).cast_signed(),
+        loads: [0; 3],
+        totalram: total,
+        freeram: total - kernel.mm.used().min(total),
+        sharedram: 0,
+        bufferram: 0,
+        totalswap: 0,
+        freeswap: 0,
+        procs: 1,
+        pad: 0,
+        totalhigh: 0,
+        freehigh: 0,
+        mem_unit: 1,
+        _f: Default::default(),
+    };
+    kernel.mm.put(args.raw(0), &info).map(|()| 0)
+}
+
+fn getrandom(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    const FLAGS: u32 = linux::GRND_NONBLOCK | linux::GRND_RANDOM | linux::GRND_INSECURE;
+    if args.uint(2) & !FLAGS != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let len = args.size(1).min(i32::MAX as usize);
+    let buf = kernel.mm.slice_mut(args.raw(0), len)?;
+    kernel.random.fill(buf);
+    Ok(len as u64)
+}
+
+fn getcpu(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    for index in [0, 1] {
+        if args.raw(index) != 0 {
+            kernel.mm.write(args.raw(index), &0u32)?;
+        }
+    }
+    Ok(0)
+}
+
+fn sched_getaffinity(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let size = args.uint(1);
+    if size < 8 || !size.is_multiple_of(8) {
+        return Err(Errno::EINVAL);
+    }
+    kernel.mm.write(args.raw(2), &1u64)?;
+    Ok(8)
+}
+
+fn sched_setaffinity(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let mask = kernel.mm.slice(args.raw(2), args.size(1).min(128))?;
+    if mask.first().is_some_and(|byte| byte & 1 == 1) { Ok(0) } else { Err(Errno::EINVAL) }
+}
+
+fn sched_setscheduler(_kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    match args.uint(1) {
+        linux::SCHED_NORMAL | linux::SCHED_BATCH | linux::SCHED_IDLE => Ok(0),
+        linux::SCHED_FIFO | linux::SCHED_RR | linux::SCHED_DEADLINE => Err(Errno::EPERM),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn sched_getparam(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    kernel.mm.write(args.raw(1), &0u32).map(|()| 0)
+}
+
+/// Highest and lowest priority of a scheduling policy.
+fn priorities(args: &Args) -> Result<(u64, u64)> {
+    match args.uint(0) {
+        linux::SCHED_FIFO | linux::SCHED_RR => Ok((99, 1)),
+        linux::SCHED_NORMAL | linux::SCHED_BATCH | linux::SCHED_IDLE | linux::SCHED_DEADLINE => Ok((0, 0)),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn priority_max(_kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    priorities(args).map(|(max, _)| max)
+}
+
+fn priority_min(_kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    priorities(args).map(|(_, min)| min)
+}
+
+/// The raw call returns 20 for nice 0.
+fn getpriority(_kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    if args.uint(0) <= 2 { Ok(20) } else { Err(Errno::EINVAL) }
+}
+
+fn membarrier(_kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    const GLOBAL: u32 = 1;
+    const PRIVATE_EXPEDITED: u32 = 1 << 3;
+    const REGISTER_PRIVATE_EXPEDITED: u32 = 1 << 4;
+    match args.uint(0) {
+        0 => Ok(u64::from(GLOBAL | PRIVATE_EXPEDITED | REGISTER_PRIVATE_EXPEDITED)),
+        GLOBAL | PRIVATE_EXPEDITED | REGISTER_PRIVATE_EXPEDITED => Ok(0),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn futex(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let operation = args.uint(1);
+    let clock_realtime = operation & linux::FUTEX_CLOCK_REALTIME != 0;
+    match operation & !(linux::FUTEX_PRIVATE_FLAG | linux::FUTEX_CLOCK_REALTIME) {
+        linux::FUTEX_WAKE | linux::FUTEX_WAKE_BITSET => {
+            kernel.mm.read::<u32>(args.raw(0))?;
+            Ok(0)
+        }
+        linux::FUTEX_WAIT => {
+            let until = match args.raw(3) {
+                0 => None,
+                at => Some(kernel.now().saturating_add(time::read_timespec(kernel, at)?)),
+            };
+            futex_wait(kernel, args, until)
+        }
+        linux::FUTEX_WAIT_BITSET => {
+            if args.uint(5) == 0 {
+                return Err(Errno::EINVAL);
+            }
+            let until = match args.raw(3) {
+                0 => None,
+                at => Some(deadline(kernel, time::read_timespec(kernel, at)?, clock_realtime)),
+            };
+            futex_wait(kernel, args, until)
+        }
+        _ => Err(Errno::ENOSYS),
+    }
+}
+
+/// An absolute time as monotonic time.
+fn deadline(kernel: &Kernel, at: u64, realtime: bool) -> u64 {
+    if !realtime {
+        return at;
+    }
+    let tsc = kernel.platform.tsc();
+    kernel.clock.monotonic(tsc).saturating_add(at.saturating_sub(kernel.clock.wall(tsc)))
+}
+
+fn futex_wait(kernel: &mut Kernel, args: &Args, until: Option<u64>) -> Result<u64> {
+    let addr = args.raw(0);
+    if !addr.is_multiple_of(4) {
+        return Err(Errno::EINVAL);
+    }
+    if kernel.mm.read::<u32>(addr)? != args.uint(2) {
+        return Err(Errno::EAGAIN);
+    }
+    loop {
+        match until {
+            Some(until) if kernel.now() >= until => return Err(Errno::ETIMEDOUT),
+            // Without a timeout nobody will ever wake the only thread: it waits until the host's time limit.
+            until => kernel.wait(until, false),
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! The one process: who it is, what it may, how it ends.
+
+use super::{Args, Entry, Support};
+use crate::errno::{Errno, Result};
+use crate::kernel::Kernel;
+use crate::process::PID;
+use abi::mailbox::Doorbell;
+use linux_raw_sys::general as linux;
+
+const SELF_ONLY: Support = Support::Partial("only this process exists");
+const ROOT_ONLY: Support = Support::Partial("the program is root and stays root");
+
+/// A row that is supported in full.
+const fn full(number: u32, name: &'static str, handler: fn(&mut Kernel, &Args) -> Result<u64>) -> Entry {
+    Entry { number, name, support: Support::Full, handler }
+}
+
+/// The family's rows.
+pub const ENTRIES: &[Entry] = &[
+    full(linux::__NR_exit, "exit", exit),
+    full(linux::__NR_exit_group, "exit_group", exit),
+    full(linux::__NR_getpid, "getpid", own_id),
+    full(linux::__NR_gettid, "gettid", own_id),
+    full(linux::__NR_getppid, "getppid", zero),
+    full(linux::__NR_getpgrp, "getpgrp", own_id),
+    Entry { number: linux::__NR_getpgid, name: "getpgid", support: SELF_ONLY, handler: own_id_of },
+    Entry { number: linux::__NR_getsid, name: "getsid", support: SELF_ONLY, handler: own_id_of },
+    Entry { number: linux::__NR_setpgid, name: "setpgid", support: SELF_ONLY, handler: setpgid },
+    Entry { number: linux::__NR_setsid, name: "setsid", support: SELF_ONLY, handler: setsid },
+    full(linux::__NR_getuid, "getuid", zero),
+    full(linux::__NR_getgid, "getgid", zero),
+    full(linux::__NR_geteuid, "geteuid", zero),
+    full(linux::__NR_getegid, "getegid", zero),
+    full(linux::__NR_getresuid, "getresuid", getres),
+    full(linux::__NR_getresgid, "getresgid", getres),
+    full(linux::__NR_getgroups, "getgroups", getgroups),
+    Entry { number: linux::__NR_setuid, name: "setuid", support: ROOT_ONLY, handler: set_one },
+    Entry { number: linux::__NR_setgid, name: "setgid", support: ROOT_ONLY, handler: set_one },
+    Entry { number: linux::__NR_setreuid, name: "setreuid", support: ROOT_ONLY, handler: set_two },
+    Entry { number: linux::__NR_setregid, name: "setregid", support: ROOT_ONLY, handler: set_two },
+    Entry { number: linux::__NR_setresuid, name: "setresuid", support: ROOT_ONLY, handler: set_three },
+    Entry { number: linux::__NR_setresgid, name: "setresgid", support: ROOT_ONLY, handler: set_three },
+    Entry {
+        number: linux::__NR_wait4,
+        name: "wait4",
+        support: Support::Partial("there are no children: ECHILD"),
+        handler: no_children,
+    },
+    Entry {
+        number: linux::__NR_waitid,
+        name: "waitid",
+        support: Support::Partial("there are no children: ECHILD"),
+        handler: no_children,
+    },
+    full(linux::__NR_set_tid_address, "set_tid_address", own_id),
+    full(linux::__NR_set_robust_list, "set_robust_list", set_robust_list),
+    Entry { number: linux::__NR_arch_prctl, name: "arch_prctl", support: ARCH, handler: arch_prctl },
+    Entry { number: linux::__NR_prctl, name: "prctl", support: PRCTL, handler: prctl },
+    Entry {
+        number: linux::__NR_prlimit64,
+        name: "prlimit64",
+        support: Support::Partial("limits are kept and returned; only the memory limit and 1024 descriptors are enforced"),
+        handler: prlimit64,
+    },
+    full(linux::__NR_getrlimit, "getrlimit", getrlimit),
+    Entry {
+        number: linux::__NR_setrlimit,
+        name: "setrlimit",
+        support: Support::Partial("limits are kept and returned, not enforced"),
+        handler: setrlimit,
+    },
+];
+
+const ARCH: Support = Support::Partial("thread pointers only");
+const PRCTL: Support = Support::Partial("name, dumpable, no-new-privs, death signal, timer slack, capability bounds");
+
+fn exit(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let status = u64::from(args.uint(0) & 0xff);
+    kernel.ring(Doorbell::Exit, [status, 0, 0, 0]);
+    Ok(0)
+}
+
+fn own_id(_kernel: &mut Kernel, _args: &Args) -> Result<u64> {
+    Ok(PID)
+}
+
+fn zero(_kernel: &mut Kernel, _args: &Args) -> Result<u64> {
+    Ok(0)
+}
+
+/// `ESRCH` unless argument `index` is this process, by number or 0.
+fn check_self(args: &Args, index: usize) -> Result<()> {
+    let pid = i64::from(args.int(index));
+    if pid == 0 || pid == PID.cast_signed() { Ok(()) } else { Err(Errno::ESRCH) }
+}
+
+fn own_id_of(_kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    check_self(args, 0).map(|()| PID)
+}
+
+fn setpgid(_kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    check_self(args, 0)?;
+    // A session leader cannot change its group.
+    if args.int(1) < 0 { Err(Errno::EINVAL) } else { Err(Errno::EPERM) }
+}
+
+/// The process is a group leader from the start, which setsid(2) refuses.
+fn setsid(_kernel: &mut Kernel, _args: &Args) -> Result<u64> {
+    Err(Errno::EPERM)
+}
+
+fn getres(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    for index in 0..3 {
+        kernel.mm.write(args.raw(index), &0u32)?;
+    }
+    Ok(0)
+}
+
+fn getgroups(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    match args.int(0) {
+        size if size < 0 => Err(Errno::EINVAL),
+        0 => Ok(1),
+        _ => kernel.mm.write(args.raw(1), &0u32).map(|()| 1),
+    }
+}
+
+/// Accepts ids 0 and -1 (unchanged), refuses others.
+fn set_ids(args: &Args, count: usize) -> Result<u64> {
+    if (0..count).all(|index| matches!(args.int(index), 0 | -1)) { Ok(0) } else { Err(Errno::EPERM) }
+}
+
+fn set_one(_kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    set_ids(args, 1)
+}
+
+fn set_two(_kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    set_ids(args, 2)
+}
+
+fn set_three(_kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    set_ids(args, 3)
+}
+
+fn no_children(_kernel: &mut Kernel, _args: &Args) -> Result<u64> {
+    Err(Errno::ECHILD)
+}
+
+fn set_robust_list(_kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    // struct robust_list_head: looked at when a thread ends while others live, which cannot happen.
+    if args.size(1) == 24 { Ok(0) } else { Err(Errno::EINVAL) }
+}
+
+fn arch_prctl(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    const SET_GS: u32 = 0x1001;
+    const SET_FS: u32 = 0x1002;
+    const GET_FS: u32 = 0x1003;
+    const GET_GS: u32 = 0x1004;
+    const USER_END: u64 = 0x7fff_ffff_f000;
+    let addr = args.raw(1);
+    match args.uint(0) {
+        SET_GS | SET_FS if addr >= USER_END => return Err(Errno::EPERM),
+        SET_GS => kernel.platform.set_gs_base(addr),
+        SET_FS => kernel.platform.set_fs_base(addr),
+        GET_FS => kernel.mm.write(addr, &kernel.platform.fs_base())?,
+        GET_GS => kernel.mm.write(addr, &kernel.platform.gs_base())?,
+        _ => return Err(Errno::EINVAL),
+    }
+    Ok(0)
+}
+
+fn prctl(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    use linux_raw_sys::prctl as option;
+    let (command, value) = (args.uint(0), args.raw(1));
+    match command {
+        option::PR_SET_NAME => {
+            let given = kernel.mm.c_str(value, 16).or_else(|_| kernel.mm.slice(value, 15))?;
+            let mut name = [0; 16];
+            let len = given.len().min(15);
+            name[..len].copy_from_slice(&given[..len]);
+            kernel.process.name = name;
+        }
+        option::PR_GET_NAME => kernel.mm.write(value, &kernel.process.name)?,
+        option::PR_SET_PDEATHSIG if value <= 64 => {
+            kernel.process.parent_death_signal = args.uint(1);
+        }
+        option::PR_GET_PDEATHSIG => kernel.mm.write(value, &kernel.process.parent_death_signal)?,
+        option::PR_SET_DUMPABLE if value <= 1 => kernel.process.dumpable = value == 1,
+        option::PR_GET_DUMPABLE => return Ok(u64::from(kernel.process.dumpable)),
+        option::PR_SET_NO_NEW_PRIVS if value == 1 => kernel.process.no_new_privs = true,
+        option::PR_GET_NO_NEW_PRIVS => return Ok(u64::from(kernel.process.no_new_privs)),
+        option::PR_SET_TIMERSLACK => kernel.process.timer_slack = if value == 0 { 50_000 } else { value },
+        option::PR_GET_TIMERSLACK => return Ok(kernel.process.timer_slack),
+        option::PR_GET_KEEPCAPS | option::PR_GET_SECCOMP => return Ok(0),
+        option::PR_CAPBSET_READ if value <= 40 => return Ok(1),
+        _ => return Err(Errno::EINVAL),
+    }
+    Ok(0)
+}
+
+/// The slot of a limit.
+fn limit_index(resource: u32) -> Result<usize> {
+    if resource < linux::RLIM_NLIMITS { Ok(resource as usize) } else { Err(Errno::EINVAL) }
+}
+
+fn write_limit(kernel: &mut Kernel, index: usize, addr: u64) -> Result<()> {
+    let (soft, hard) = kernel.process.limits[index];
+    kernel.mm.write(addr, &[soft, hard])
+}
+
+fn set_limit(kernel: &mut Kernel, index: usize, addr: u64) -> Result<()> {
+    let [soft, hard]: [u64; 2] = kernel.mm.read(addr)?;
+    if soft > hard {
+        return Err(Errno::EINVAL);
+    }
+    kernel.process.limits[index] = (soft, hard);
+    Ok(())
+}
+
+fn prlimit64(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    check_self(args, 0)?;
+    let index = limit_index(args.uint(1))?;
+    let old = kernel.process.limits[index];
+    if args.raw(2) != 0 {
+        set_limit(kernel, index, args.raw(2))?;
+    }
+    if args.raw(3) != 0 {
+        kernel.mm.write(args.raw(3), &[old.0, old.1])?;
+    }
+    Ok(0)
+}
+
+fn getrlimit(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let index = limit_index(args.uint(0))?;
+    write_limit(kernel, index, args.raw(1)).map(|()| 0)
+}
+
+fn setrlimit(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let index = limit_index(args.uint(0))?;
+    set_limit(kernel, index, args.raw(1)).map(|()| 0)
+}

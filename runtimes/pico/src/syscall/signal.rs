@@ -1,0 +1,163 @@
+//! Signals: the state of one thread, and signals it sends to itself.
+
+use super::{Args, Entry, Support};
+use crate::clock::SECOND;
+use crate::errno::{Errno, Result};
+use crate::kernel::Kernel;
+use crate::process::{Action, AltStack, FRAME_SIZE, Info, PID};
+use linux_raw_sys::general as linux;
+
+const SELF_ONLY: Support = Support::Partial("there is no other process to send to; stop signals have no effect");
+
+/// The family's rows.
+pub const ENTRIES: &[Entry] = &[
+    Entry { number: linux::__NR_rt_sigaction, name: "rt_sigaction", support: Support::Full, handler: sigaction },
+    Entry {
+        number: linux::__NR_rt_sigprocmask,
+        name: "rt_sigprocmask",
+        support: Support::Full,
+        handler: sigprocmask,
+    },
+    Entry { number: linux::__NR_rt_sigreturn, name: "rt_sigreturn", support: Support::Full, handler: sigreturn },
+    Entry { number: linux::__NR_rt_sigpending, name: "rt_sigpending", support: Support::Full, handler: sigpending },
+    Entry {
+        number: linux::__NR_rt_sigtimedwait,
+        name: "rt_sigtimedwait",
+        support: Support::Partial("only signals that are already pending arrive"),
+        handler: sigtimedwait,
+    },
+    Entry { number: linux::__NR_sigaltstack, name: "sigaltstack", support: Support::Full, handler: sigaltstack },
+    Entry { number: linux::__NR_kill, name: "kill", support: SELF_ONLY, handler: kill },
+    Entry { number: linux::__NR_tkill, name: "tkill", support: SELF_ONLY, handler: tkill },
+    Entry { number: linux::__NR_tgkill, name: "tgkill", support: SELF_ONLY, handler: tgkill },
+];
+
+const SI_USER: i32 = 0;
+const SI_TKILL: i32 = -6;
+
+/// Signal masks have 8 bytes.
+fn check_mask_size(size: usize) -> Result<()> {
+    if size == size_of::<u64>() { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
+fn sigaction(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    check_mask_size(args.size(3))?;
+    let signal = args.uint(0);
+    let old = kernel.process.signals.action(signal)?;
+    if args.raw(1) != 0 {
+        let action: Action = kernel.mm.read(args.raw(1))?;
+        kernel.process.signals.set_action(signal, action)?;
+    }
+    if args.raw(2) != 0 {
+        kernel.mm.write(args.raw(2), &old)?;
+    }
+    Ok(0)
+}
+
+fn sigprocmask(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    check_mask_size(args.size(3))?;
+    let old = kernel.process.signals.blocked();
+    if args.raw(1) != 0 {
+        let set: u64 = kernel.mm.read(args.raw(1))?;
+        let mask = match args.uint(0) {
+            linux::SIG_BLOCK => old | set,
+            linux::SIG_UNBLOCK => old & !set,
+            linux::SIG_SETMASK => set,
+            _ => return Err(Errno::EINVAL),
+        };
+        kernel.process.signals.set_blocked(mask);
+    }
+    if args.raw(2) != 0 {
+        kernel.mm.write(args.raw(2), &old)?;
+    }
+    Ok(0)
+}
+
+fn sigreturn(kernel: &mut Kernel, _args: &Args) -> Result<u64> {
+    kernel.process.returning = true;
+    Ok(0)
+}
+
+fn sigpending(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    check_mask_size(args.size(1))?;
+    kernel.mm.write(args.raw(0), &kernel.process.signals.pending()).map(|()| 0)
+}
+
+fn sigtimedwait(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    check_mask_size(args.size(3))?;
+    let set: u64 = kernel.mm.read(args.raw(0))?;
+    let until = match args.raw(2) {
+        0 => None,
+        at => Some(kernel.now().saturating_add(super::time::read_timespec(kernel, at)?)),
+    };
+    loop {
+        if let Some(info) = kernel.process.signals.take_from(set) {
+            if args.raw(1) != 0 {
+                kernel.mm.write(args.raw(1), &info)?;
+            }
+            return Ok(u64::from(info.signal));
+        }
+        if until.is_some_and(|until| until <= kernel.now()) {
+            return Err(Errno::EAGAIN);
+        }
+        kernel.wait(until.or_else(|| Some(kernel.now().saturating_add(SECOND))), false);
+    }
+}
+
+fn sigaltstack(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let old = kernel.process.signals.alt_stack;
+    if args.raw(0) != 0 {
+        let mut new: AltStack = kernel.mm.read(args.raw(0))?;
+        new.reserved = 0;
+        if new.flags == linux::SS_DISABLE {
+            new = AltStack { base: 0, flags: linux::SS_DISABLE, reserved: 0, size: 0 };
+        } else if new.flags & !(linux::SS_ONSTACK | linux::SS_AUTODISARM) != 0 {
+            return Err(Errno::EINVAL);
+        } else if new.size < u64::from(linux::MINSIGSTKSZ).min(FRAME_SIZE) {
+            return Err(Errno::ENOMEM);
+        } else {
+            new.flags &= !linux::SS_ONSTACK;
+        }
+        kernel.process.signals.alt_stack = new;
+    }
+    if args.raw(1) != 0 {
+        kernel.mm.write(args.raw(1), &old)?;
+    }
+    Ok(0)
+}
+
+fn send(kernel: &mut Kernel, signal: u32, code: i32) -> Result<u64> {
+    if signal != 0 {
+        kernel.process.signals.send(Info::sent(signal, code))?;
+    }
+    Ok(0)
+}
+
+fn kill(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let pid = i64::from(args.int(0));
+    let own = PID.cast_signed();
+    // 0 and -PID name the process group; -1 means all others, and there are none.
+    if pid == own || pid == 0 || (pid == -own && pid != -1) {
+        send(kernel, args.uint(1), SI_USER)
+    } else {
+        Err(Errno::ESRCH)
+    }
+}
+
+fn tkill(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    match i64::from(args.int(0)) {
+        tid if tid <= 0 => Err(Errno::EINVAL),
+        tid if tid == PID.cast_signed() => send(kernel, args.uint(1), SI_TKILL),
+        _ => Err(Errno::ESRCH),
+    }
+}
+
+fn tgkill(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    match (i64::from(args.int(0)), i64::from(args.int(1))) {
+        (group, tid) if group <= 0 || tid <= 0 => Err(Errno::EINVAL),
+        (group, tid) if group == PID.cast_signed() && tid == PID.cast_signed() => {
+            send(kernel, args.uint(2), SI_TKILL)
+        }
+        _ => Err(Errno::ESRCH),
+    }
+}

@@ -1,0 +1,92 @@
+//! The table of system calls: assembled at compile time, looked up by number, and the source of the documentation.
+
+use super::{Args, Entry, FAMILIES, Support};
+use crate::errno::{Errno, Result};
+use crate::kernel::Kernel;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// First number that is certainly not a system call.
+const LIMIT: usize = 512;
+
+type Handler = fn(&mut Kernel, &Args) -> Result<u64>;
+
+const fn assemble() -> [Option<Handler>; LIMIT] {
+    let mut table = [None; LIMIT];
+    let mut family = 0;
+    while family < FAMILIES.len() {
+        let mut row = 0;
+        while row < FAMILIES[family].len() {
+            let entry = &FAMILIES[family][row];
+            let number = entry.number as usize;
+            assert!(table[number].is_none(), "a system call is listed twice");
+            table[number] = Some(entry.handler);
+            row += 1;
+        }
+        family += 1;
+    }
+    table
+}
+
+static TABLE: [Option<Handler>; LIMIT] = assemble();
+
+/// Serves one system call and returns what goes into `rax`.
+pub fn dispatch(kernel: &mut Kernel, number: u64, args: &Args) -> u64 {
+    let handler = usize::try_from(number).ok().and_then(|number| TABLE.get(number)).copied().flatten();
+    let result = match handler {
+        Some(handler) => handler(kernel, args),
+        None => Err(Errno::ENOSYS),
+    };
+    kernel.settle();
+    match result {
+        Ok(value) => value,
+        Err(errno) => {
+            note_refusal(kernel, number, errno);
+            errno.as_return_value()
+        }
+    }
+}
+
+/// What the host wants to know about calls that failed: unsupported ones and refused memory.
+#[cold]
+fn note_refusal(kernel: &mut Kernel, number: u64, errno: Errno) {
+    if errno == Errno::ENOSYS {
+        kernel.platform.count_unsupported(number);
+    }
+    if kernel.mm.take_refused() {
+        kernel.platform.memory_refused();
+    }
+}
+
+/// All rows in the order of their numbers.
+pub fn entries() -> Vec<&'static Entry> {
+    let mut rows: Vec<&Entry> = FAMILIES.iter().copied().flatten().collect();
+    rows.sort_by_key(|entry| entry.number);
+    rows
+}
+
+/// The compatibility page, `docs/SYSCALLS.md`.
+pub fn markdown() -> String {
+    let rows = entries();
+    let partial = rows.iter().filter(|entry| entry.support != Support::Full).count();
+    let mut page = format!(
+        "# System calls\n\n\
+         Generated from the table in `runtimes/pico/src/syscall` by\n\
+         `cargo run -p pico --example syscalls-md > docs/SYSCALLS.md`; a test keeps it true.\n\n\
+         pico serves {} system calls of Linux x86-64, {} of them with the stated difference. \"Full\" means: as Linux\n\
+         does it for a program with one process and one thread. Every other number is answered with `ENOSYS` and\n\
+         counted; `spore describe NAME` shows the counts.\n\n\
+         | number | name | support |\n|---:|---|---|\n",
+        rows.len(),
+        partial
+    );
+    for entry in rows {
+        let support = match entry.support {
+            Support::Full => "full",
+            Support::Partial(note) => note,
+        };
+        page.push_str(&format!("| {} | `{}` | {support} |\n", entry.number, entry.name));
+    }
+    page
+}

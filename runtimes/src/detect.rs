@@ -1,0 +1,248 @@
+//! Guesses what a package is, when the user did not say. Only the obvious is guessed; in doubt the answer is an
+//! error that says what was found and which flags decide.
+
+use crate::launch::{NATIVE, PYTHON};
+use crate::package::{FileKind, PackageView};
+
+/// File names that are the entry point of a Python function by custom, best first.
+const MODULE_NAMES: &[&str] = &["app", "lambda_function", "main", "handler", "index"];
+/// The file name that is the entry point of a native function by custom.
+const PROGRAM_NAME: &str = "bootstrap";
+/// Most names listed in an error.
+const LISTED_MAX: usize = 8;
+
+/// What a package is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guess {
+    /// Runtime.
+    pub runtime: String,
+    /// Entry point: `module.function`, or the path of the program.
+    pub handler: String,
+}
+
+/// Why there is no guess.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DetectError {
+    /// Nothing that could be started was found.
+    #[error(
+        "no function found: {found}. A Python function is a file with `def handler(event, context)`; a native one is a Linux x86-64 program. Say what to start with --runtime and --handler"
+    )]
+    Nothing {
+        /// What is in the package.
+        found: String,
+    },
+    /// More than one thing could be meant.
+    #[error(
+        "it is not clear what to start: found {found}. Choose with --runtime and --handler, for example `--runtime {runtime} --handler {handler}`"
+    )]
+    Ambiguous {
+        /// What could be meant.
+        found: String,
+        /// The runtime of the first candidate.
+        runtime: String,
+        /// The first candidate.
+        handler: String,
+    },
+    /// A Python file without a handler.
+    #[error(
+        "{file} defines no function named `handler` or `lambda_handler` at its top level; say which one answers requests with --handler {module}.NAME"
+    )]
+    NoHandler {
+        /// The file.
+        file: String,
+        /// Its module name.
+        module: String,
+    },
+    /// There is no such runtime.
+    #[error("there is no runtime `{name}`; the runtimes are {PYTHON} and {NATIVE}")]
+    UnknownRuntime {
+        /// What was asked for.
+        name: String,
+    },
+}
+
+/// Completes what the user said about a package.
+pub fn detect(
+    package: &PackageView,
+    runtime: Option<&str>,
+    handler: Option<&str>,
+) -> Result<Guess, DetectError> {
+    let guess =
+        |runtime: &str, handler: &str| Guess { runtime: runtime.to_owned(), handler: handler.to_owned() };
+    match (runtime, handler) {
+        (Some(name), _) if name != PYTHON && name != NATIVE => {
+            Err(DetectError::UnknownRuntime { name: name.to_owned() })
+        }
+        (Some(runtime), Some(handler)) => Ok(guess(runtime, handler)),
+        (None, Some(handler)) => {
+            let program = handler.split_whitespace().next().unwrap_or_default();
+            if package.files.contains_key(crate::launch::relative(program)) {
+                return Ok(guess(NATIVE, handler));
+            }
+            let module = handler.rsplit_once('.').map_or("", |(module, _)| module).replace('/', ".");
+            if !module.is_empty() && package.has_module(&module) {
+                return Ok(guess(PYTHON, handler));
+            }
+            Err(DetectError::Nothing {
+                found: format!(
+                    "`{handler}` is neither a file of the package nor MODULE.FUNCTION of one of its modules; {}",
+                    listing(package)
+                ),
+            })
+        }
+        (Some(PYTHON), None) => one(python(package)?, package),
+        (Some(_), None) => one(native(package), package),
+        (None, None) => {
+            let programs = native(package);
+            let modules = match python(package) {
+                Err(_) if !programs.is_empty() => Vec::new(),
+                other => other?,
+            };
+            one(modules.into_iter().chain(programs).collect(), package)
+        }
+    }
+}
+
+/// The only candidate.
+fn one(mut candidates: Vec<Guess>, package: &PackageView) -> Result<Guess, DetectError> {
+    match candidates.len() {
+        0 => Err(DetectError::Nothing { found: listing(package) }),
+        1 => Ok(candidates.remove(0)),
+        _ => {
+            let found =
+                listed(candidates.iter().map(|guess| format!("{} ({})", guess.handler, guess.runtime)));
+            let first = candidates.remove(0);
+            Err(DetectError::Ambiguous { found, runtime: first.runtime, handler: first.handler })
+        }
+    }
+}
+
+/// Python entry points: the customary file if it has a handler, else every file that has one.
+fn python(package: &PackageView) -> Result<Vec<Guess>, DetectError> {
+    let modules: Vec<(&str, &[String])> = package.top_modules().collect();
+    let guess = |(module, handlers): &(&str, &[String])| {
+        handlers.first().map(|name| Guess { runtime: PYTHON.to_owned(), handler: format!("{module}.{name}") })
+    };
+    let customary = MODULE_NAMES
+        .iter()
+        .find_map(|name| modules.iter().find(|(module, _)| module == name).and_then(guess));
+    if let Some(found) = customary {
+        return Ok(vec![found]);
+    }
+    let found: Vec<Guess> = modules.iter().filter_map(guess).collect();
+    // A lone file, or the customary one, is what the user means even if the handler has another name.
+    let meant = match modules.as_slice() {
+        [(only, _)] => Some(*only),
+        several => MODULE_NAMES
+            .iter()
+            .find_map(|name| several.iter().find(|(module, _)| module == name))
+            .map(|(m, _)| *m),
+    };
+    match meant {
+        Some(module) if found.is_empty() => {
+            Err(DetectError::NoHandler { file: format!("{module}.py"), module: module.to_owned() })
+        }
+        _ => Ok(found),
+    }
+}
+
+/// Programs: `bootstrap` if there is one, else those in the top directory, else all.
+fn native(package: &PackageView) -> Vec<Guess> {
+    let all: Vec<&str> = package.programs().collect();
+    let top: Vec<&str> = all.iter().copied().filter(|path| !path.contains('/')).collect();
+    let chosen = if top.contains(&PROGRAM_NAME) {
+        vec![PROGRAM_NAME]
+    } else if top.is_empty() {
+        all
+    } else {
+        top
+    };
+    chosen.into_iter().map(|path| Guess { runtime: NATIVE.to_owned(), handler: path.to_owned() }).collect()
+}
+
+/// What is in the package, in words.
+fn listing(package: &PackageView) -> String {
+    let files = listed(package.files.iter().map(|(path, file)| match file.kind {
+        FileKind::Script => format!("{path} (a script)"),
+        _ => path.clone(),
+    }));
+    format!("the package has {files}")
+}
+
+fn listed(names: impl Iterator<Item = String>) -> String {
+    let names: Vec<String> = names.collect();
+    let mut text = names.iter().take(LISTED_MAX).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > LISTED_MAX {
+        text = format!("{text} and {} more", names.len() - LISTED_MAX);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf::{Elf, ElfKind};
+    use crate::package::FileView;
+
+    fn view(files: &[&str]) -> PackageView {
+        let kind = |path: &str| match path {
+            _ if path.ends_with(".py") && path.contains("plain") => FileKind::Python { handlers: vec![] },
+            _ if path.ends_with(".py") => FileKind::Python { handlers: vec!["handler".to_owned()] },
+            _ if path.ends_with(".txt") => FileKind::Data,
+            _ => FileKind::Elf(Elf {
+                kind: if path.ends_with(".so") { ElfKind::Library } else { ElfKind::Program },
+                machine: "x86-64".to_owned(),
+                interpreter: None,
+                defect: None,
+            }),
+        };
+        PackageView {
+            files: files.iter().map(|f| ((*f).to_owned(), FileView { bytes: 1, kind: kind(f) })).collect(),
+        }
+    }
+
+    fn guess(files: &[&str]) -> Result<(String, String), DetectError> {
+        detect(&view(files), None, None).map(|guess| (guess.runtime, guess.handler))
+    }
+
+    fn is(files: &[&str], runtime: &str, handler: &str) {
+        assert_eq!(guess(files), Ok((runtime.to_owned(), handler.to_owned())), "{files:?}");
+    }
+
+    #[test]
+    fn the_obvious_is_guessed() {
+        is(&["app.py"], PYTHON, "app.handler");
+        is(&["anything.py", "words.txt"], PYTHON, "anything.handler");
+        is(&["app.py", "other.py", "lib/deep.py"], PYTHON, "app.handler");
+        is(&["lambda_function.py", "helper.py"], PYTHON, "lambda_function.handler");
+        is(&["plain.py", "web.py"], PYTHON, "web.handler");
+        is(&["app.py", "fast.so"], PYTHON, "app.handler");
+        is(&["server"], NATIVE, "server");
+        is(&["bin/server", "data.txt"], NATIVE, "bin/server");
+        is(&["server", "bin/tool"], NATIVE, "server");
+        is(&["bootstrap", "tool"], NATIVE, "bootstrap");
+    }
+
+    #[test]
+    fn doubt_is_an_error_that_names_what_was_found() {
+        let text = |files: &[&str]| guess(files).unwrap_err().to_string();
+        assert!(text(&["one", "two"]).contains("one (native), two (native)"));
+        assert!(text(&["app.py", "server"]).contains("app.handler (python3.11), server (native)"));
+        assert!(text(&["a.py", "b.py"]).contains("--handler a.handler"));
+        assert!(text(&["plain.py"]).contains("--handler plain.NAME"));
+        assert!(text(&["words.txt"]).contains("words.txt"));
+        assert!(text(&["fast.so"]).contains("no function found"));
+    }
+
+    #[test]
+    fn what_the_user_says_counts() {
+        let both = view(&["app.py", "server"]);
+        let said = |runtime, handler| detect(&both, runtime, handler).map(|g| (g.runtime, g.handler));
+        assert_eq!(said(Some(NATIVE), None).unwrap().1, "server");
+        assert_eq!(said(Some(PYTHON), None).unwrap().1, "app.handler");
+        assert_eq!(said(None, Some("app.other")).unwrap().0, PYTHON);
+        assert_eq!(said(None, Some("server --fast")).unwrap().0, NATIVE);
+        assert!(said(None, Some("nothing.here")).unwrap_err().to_string().contains("nothing.here"));
+        assert!(said(Some("node20"), None).unwrap_err().to_string().contains("node20"));
+    }
+}

@@ -1,0 +1,274 @@
+//! The tables a CPU needs to start in ring 3 of 64-bit mode: GDT, TSS, IDT, page tables, boot information.
+//!
+//! Pure: computes bytes and where they go; [`crate::Machine::boot`] writes them into guest memory.
+
+use abi::boot::{BOOT_MAGIC, BootInfo, EXCEPTIONS, KernelHeader, STRINGS_MAX};
+use abi::layout::{
+    DOORBELL_PORT, HUGE, KERNEL_SIZE, KERNEL_VA, MAILBOX_GPA, MAILBOX_VA, PACKAGE_GPA, PACKAGE_VA, PAGE,
+    PROGRAM_VA, ROOT_GPA, ROOT_VA, kernel_area, selector,
+};
+use abi::mailbox::MAILBOX_SIZE;
+use zerocopy::IntoBytes;
+
+/// Last byte of the TSS: 0x68 bytes of TSS proper, then the I/O bitmap up to the byte after the doorbell's, as
+/// the CPU reads two bytes. Ports beyond the limit are denied.
+pub(crate) const TSS_LIMIT: u16 = IO_BITMAP + DOORBELL_PORT as u16 / 8 + 1;
+const IO_BITMAP: u16 = 0x68;
+/// Last byte of the GDT: eight 8-byte entries, the TSS descriptor taking two.
+pub(crate) const GDT_LIMIT: u16 = 8 * 8 - 1;
+/// Last byte of the IDT: one 16-byte gate per exception. Any other vector is a general protection fault.
+pub(crate) const IDT_LIMIT: u16 = 16 * EXCEPTIONS as u16 - 1;
+
+const PRESENT: u64 = 1;
+const WRITABLE: u64 = 1 << 1;
+const USER: u64 = 1 << 2;
+/// Set ahead, so that neither the CPU nor KVM's page walker has to write to page tables.
+const ACCESSED: u64 = 1 << 5;
+const DIRTY: u64 = 1 << 6;
+const LARGE: u64 = 1 << 7;
+
+const TABLE_FLAGS: u64 = PRESENT | WRITABLE | USER | ACCESSED;
+const LEAF_FLAGS: u64 = PRESENT | USER | ACCESSED | DIRTY | LARGE;
+
+/// Bytes and the guest-physical address they belong at.
+pub(crate) type Piece = (u64, Vec<u8>);
+
+/// One linear range of guest-virtual addresses; all numbers are multiples of 2 MiB.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Range {
+    va: u64,
+    gpa: u64,
+    len: u64,
+    writable: bool,
+}
+
+/// Sizes the page tables depend on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    pub(crate) ram: u64,
+    /// Bytes of the slots, rounded to 2 MiB.
+    pub(crate) root: u64,
+    pub(crate) package: u64,
+}
+
+/// All mapped ranges. Images are mapped read-only, so that a write is the guest's page fault.
+pub(crate) fn ranges(sizes: Sizes) -> Vec<Range> {
+    let range = |va, gpa, len, writable| Range { va, gpa, len, writable };
+    let mut ranges = vec![
+        range(KERNEL_VA, 0, KERNEL_SIZE, true),
+        range(PROGRAM_VA, KERNEL_SIZE, sizes.ram - KERNEL_SIZE, true),
+        range(MAILBOX_VA, MAILBOX_GPA, MAILBOX_SIZE, true),
+        range(ROOT_VA, ROOT_GPA, sizes.root, false),
+        range(PACKAGE_VA, PACKAGE_GPA, sizes.package, false),
+    ];
+    ranges.retain(|range| range.len > 0);
+    ranges
+}
+
+/// The page tables do not fit into their place.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TooManyTables;
+
+/// Page tables for `ranges`, to be put at `kernel_area::PAGE_TABLES`; the first page is the root.
+pub(crate) fn page_tables(ranges: &[Range]) -> Result<Vec<u8>, TooManyTables> {
+    let mut tables = Tables { entries: vec![0; ENTRIES] };
+    for range in ranges {
+        for step in 0..range.len / HUGE {
+            tables.map(range.va + step * HUGE, range.gpa + step * HUGE, range.writable);
+        }
+    }
+    let bytes: Vec<u8> = tables.entries.iter().flat_map(|entry| entry.to_le_bytes()).collect();
+    if bytes.len() as u64 > kernel_area::PAGE_TABLES_SIZE { Err(TooManyTables) } else { Ok(bytes) }
+}
+
+const ENTRIES: usize = 512;
+
+struct Tables {
+    entries: Vec<u64>,
+}
+
+impl Tables {
+    fn map(&mut self, va: u64, gpa: u64, writable: bool) {
+        let index = |shift: u32| usize::from((va >> shift) as u16 & 0x1ff);
+        let pointers = self.next(index(39));
+        let directory = self.next(pointers + index(30));
+        self.entries[directory + index(21)] = gpa | LEAF_FLAGS | if writable { WRITABLE } else { 0 };
+    }
+
+    /// First entry of the table that entry `at` points to; adds the table if there is none.
+    fn next(&mut self, at: usize) -> usize {
+        let entry = self.entries[at];
+        if entry & PRESENT != 0 {
+            let page = (entry & !(PAGE - 1)) - kernel_area::PAGE_TABLES;
+            return page as usize / 8;
+        }
+        let table = self.entries.len();
+        self.entries.resize(table + ENTRIES, 0);
+        self.entries[at] = (kernel_area::PAGE_TABLES + table as u64 * 8) | TABLE_FLAGS;
+        table
+    }
+}
+
+/// Segment descriptors. Accessed and busy bits are set ahead, so that loading one writes nothing.
+pub(crate) fn gdt() -> Piece {
+    let tss_va = KERNEL_VA + kernel_area::TSS;
+    let tss = u64::from(TSS_LIMIT)
+        | (tss_va & 0xff_ffff) << 16
+        | 0x8b << 40
+        | (tss_va >> 24 & 0xff) << 56;
+    let mut entries = [0_u64; 8];
+    entries[usize::from(selector::KERNEL_CODE / 8)] = 0x00af_9b00_0000_ffff;
+    entries[usize::from(selector::KERNEL_DATA / 8)] = 0x00cf_9300_0000_ffff;
+    entries[usize::from(selector::USER_DATA / 8)] = 0x00cf_f300_0000_ffff;
+    entries[usize::from(selector::USER_CODE / 8)] = 0x00af_fb00_0000_ffff;
+    entries[usize::from(selector::TSS / 8)] = tss;
+    entries[usize::from(selector::TSS / 8) + 1] = tss_va >> 32;
+    (kernel_area::GDT, entries.iter().flat_map(|entry| entry.to_le_bytes()).collect())
+}
+
+/// Task state: the ring 0 stack of exceptions and an I/O bitmap that allows the doorbell alone.
+pub(crate) fn tss(header: &KernelHeader) -> Piece {
+    let mut bytes = vec![0; usize::from(IO_BITMAP)];
+    bytes[4..12].copy_from_slice(&header.exception_stack_top.to_le_bytes());
+    bytes[0x66..0x68].copy_from_slice(&IO_BITMAP.to_le_bytes());
+    bytes.resize(usize::from(TSS_LIMIT) + 1, 0xff);
+    bytes[usize::from(IO_BITMAP) + usize::from(DOORBELL_PORT / 8)] &= !(1 << (DOORBELL_PORT % 8));
+    (kernel_area::TSS, bytes)
+}
+
+/// Interrupt gates for all exceptions, into ring 0. `int3` and `into` may be raised by the program itself.
+pub(crate) fn idt(header: &KernelHeader) -> Piece {
+    let gate = |vector: u64| {
+        let stub = header.exception_stubs + vector * header.exception_stub_bytes;
+        let privilege: u64 = if matches!(vector, 3 | 4) { 3 } else { 0 };
+        let low = stub & 0xffff
+            | u64::from(selector::KERNEL_CODE) << 16
+            | (0x8e | privilege << 5) << 40
+            | (stub >> 16 & 0xffff) << 48;
+        [low, stub >> 32]
+    };
+    let bytes = (0..EXCEPTIONS as u64).flat_map(gate).flat_map(u64::to_le_bytes).collect();
+    (kernel_area::IDT, bytes)
+}
+
+/// Arguments and environment are longer than their place.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum StringsError {
+    /// An entry contains a NUL byte.
+    Nul,
+    /// All entries together have this many bytes.
+    TooLong(usize),
+}
+
+/// Boot information with its strings. `info` is taken as it is, except for what describes the strings.
+pub(crate) fn boot_info(mut info: BootInfo, args: &[Vec<u8>], env: &[Vec<u8>]) -> Result<Piece, StringsError> {
+    let mut strings = Vec::new();
+    for entry in args.iter().chain(env) {
+        if entry.contains(&0) {
+            return Err(StringsError::Nul);
+        }
+        strings.extend_from_slice(entry);
+        strings.push(0);
+    }
+    let count = |entries: &[Vec<u8>]| u32::try_from(entries.len()).ok();
+    let too_long = StringsError::TooLong(strings.len());
+    let (Ok(len), Some(arg_count), Some(env_count)) = (u32::try_from(strings.len()), count(args), count(env)) else {
+        return Err(too_long);
+    };
+    if strings.len() > STRINGS_MAX {
+        return Err(too_long);
+    }
+    info.magic = BOOT_MAGIC;
+    info.version = abi::VERSION;
+    info.strings_len = len;
+    info.arg_count = arg_count;
+    info.env_count = env_count;
+    let mut bytes = info.as_bytes().to_vec();
+    bytes.extend_from_slice(&strings);
+    Ok((kernel_area::BOOT_INFO, bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use abi::layout::{IMAGE_MAX, RAM_MAX};
+    use zerocopy::FromZeros;
+
+    /// Walks the tables as a CPU does. Returns the leaf entry and the guest-physical address.
+    fn walk(tables: &[u8], va: u64) -> Option<(u64, u64)> {
+        let mut table = kernel_area::PAGE_TABLES;
+        for shift in [39, 30, 21] {
+            let at = (table - kernel_area::PAGE_TABLES) as usize + 8 * (va >> shift & 0x1ff) as usize;
+            let entry = u64::from_le_bytes(tables[at..at + 8].try_into().unwrap());
+            if entry & PRESENT == 0 {
+                return None;
+            }
+            assert_eq!(entry & (USER | ACCESSED), USER | ACCESSED);
+            if entry & LARGE != 0 {
+                assert_eq!(shift, 21);
+                return Some((entry, (entry & !(HUGE - 1)) + va % HUGE));
+            }
+            table = entry & !(PAGE - 1);
+        }
+        None
+    }
+
+    #[test]
+    fn every_range_maps_to_its_place_and_nothing_else_is_mapped() {
+        let sizes = Sizes { ram: KERNEL_SIZE + 32 * HUGE, root: 3 * HUGE, package: HUGE };
+        let tables = page_tables(&ranges(sizes)).unwrap();
+        let physical = |va| walk(&tables, va).map(|(_, gpa)| gpa);
+        assert_eq!(physical(KERNEL_VA + 0x1234), Some(0x1234));
+        assert_eq!(physical(KERNEL_VA + KERNEL_SIZE), None);
+        assert_eq!(physical(PROGRAM_VA - 1), None);
+        assert_eq!(physical(0), None);
+        assert_eq!(physical(PROGRAM_VA + 31 * HUGE + 5), Some(KERNEL_SIZE + 31 * HUGE + 5));
+        assert_eq!(physical(PROGRAM_VA + 32 * HUGE), None);
+        assert_eq!(physical(MAILBOX_VA + MAILBOX_SIZE - 1), Some(MAILBOX_GPA + MAILBOX_SIZE - 1));
+        assert_eq!(physical(MAILBOX_VA + MAILBOX_SIZE), None);
+        assert_eq!(physical(ROOT_VA + 2 * HUGE), Some(ROOT_GPA + 2 * HUGE));
+        assert_eq!(physical(PACKAGE_VA + HUGE), None);
+        assert_eq!(walk(&tables, ROOT_VA).unwrap().0 & WRITABLE, 0);
+        assert_ne!(walk(&tables, MAILBOX_VA).unwrap().0 & WRITABLE, 0);
+    }
+
+    #[test]
+    fn the_largest_machine_fits() {
+        let tables = page_tables(&ranges(Sizes { ram: RAM_MAX, root: IMAGE_MAX, package: IMAGE_MAX })).unwrap();
+        assert_eq!(walk(&tables, PACKAGE_VA + IMAGE_MAX - 1).unwrap().1, PACKAGE_GPA + IMAGE_MAX - 1);
+    }
+
+    #[test]
+    fn the_io_bitmap_allows_one_port() {
+        let (_, tss) = tss(&KernelHeader::new_zeroed());
+        let bitmap = usize::from(u16::from_le_bytes([tss[0x66], tss[0x67]]));
+        for port in 0..=0xffff_usize {
+            let denied = tss.get(bitmap + port / 8).is_none_or(|byte| byte >> (port % 8) & 1 == 1);
+            let reachable = bitmap + port / 8 < usize::from(TSS_LIMIT) && !denied;
+            assert_eq!(reachable, port == usize::from(DOORBELL_PORT), "port {port:#x}");
+        }
+    }
+
+    #[test]
+    fn gates_point_to_their_stubs() {
+        let mut header = KernelHeader::new_zeroed();
+        header.exception_stubs = 0x7000_0012_3400;
+        header.exception_stub_bytes = 16;
+        let (_, idt) = idt(&header);
+        assert_eq!(idt.len(), usize::from(IDT_LIMIT) + 1);
+        let gate = &idt[14 * 16..15 * 16];
+        assert_eq!(u16::from_le_bytes([gate[0], gate[1]]), 0x34e0);
+        assert_eq!(u16::from_le_bytes([gate[6], gate[7]]), 0x0012);
+        assert_eq!(u32::from_le_bytes(gate[8..12].try_into().unwrap()), 0x7000);
+    }
+
+    #[test]
+    fn strings_are_checked() {
+        let info = BootInfo::new_zeroed();
+        let (_, bytes) = boot_info(info, &[b"/bin/a".to_vec()], &[b"K=V".to_vec()]).unwrap();
+        assert_eq!(&bytes[size_of::<BootInfo>()..], b"/bin/a\0K=V\0");
+        assert_eq!(boot_info(info, &[vec![0]], &[]), Err(StringsError::Nul));
+        assert!(boot_info(info, &[vec![b'a'; STRINGS_MAX - 1]], &[]).is_ok());
+        assert_eq!(boot_info(info, &[vec![b'a'; STRINGS_MAX]], &[]), Err(StringsError::TooLong(STRINGS_MAX + 1)));
+    }
+}

@@ -1,0 +1,75 @@
+//! Why something with a machine failed.
+
+use std::io;
+
+/// A machine cannot be made or go on. None of these is something a guest does while it runs: that is an
+/// [`crate::Exit`].
+#[derive(Debug, thiserror::Error)]
+pub enum MachineError {
+    /// The caller asked for something impossible.
+    #[error("the machine cannot be made as asked: {0}")]
+    Spec(String),
+    /// KVM refused.
+    #[error("KVM refused {what}")]
+    Kvm {
+        /// The request.
+        what: &'static str,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// The kernel refused memory.
+    #[error("memory for the machine could not be had: {what}")]
+    Memory {
+        /// What for.
+        what: &'static str,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// The guest changed what must not change before it was ready, so it cannot be forked.
+    #[error("the guest cannot be forked, because it changed its {0} before it was ready")]
+    Tampered(&'static str),
+    /// Called at the wrong time.
+    #[error("the machine cannot do that now: {0}")]
+    Order(&'static str),
+}
+
+impl MachineError {
+    pub(crate) fn kvm(what: &'static str) -> impl Fn(kvm_ioctls::Error) -> MachineError {
+        move |source| MachineError::Kvm { what, source: source.into() }
+    }
+
+    pub(crate) fn memory(what: &'static str) -> impl Fn(io::Error) -> MachineError {
+        move |source| MachineError::Memory { what, source }
+    }
+}
+
+/// Why a machine cannot be used for another request: drop it and fork a new one.
+#[derive(Debug, thiserror::Error)]
+pub enum Discard {
+    /// It is not a fork.
+    #[error("only forks are restored")]
+    NotAFork,
+    /// It did not stop at the doorbell.
+    #[error("it did not stop at the doorbell")]
+    NotAtDoorbell,
+    /// It wrote to more pages than it is worth to restore.
+    #[error("it wrote to {pages} pages")]
+    TooManyPages {
+        /// Pages written to, as far as counted.
+        pages: usize,
+    },
+    /// It wrote to its descriptor tables, page tables or the code of its stubs.
+    #[error("it wrote to its system tables")]
+    TablesTouched,
+    /// The host failed.
+    #[error("restoring failed: {what}")]
+    Failed {
+        /// The step.
+        what: &'static str,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+}

@@ -1,0 +1,211 @@
+//! The mailbox of one machine: bounds-checked copies in and out. Every byte the guest can write is hostile.
+
+use crate::memory::{Advice, Backing, Mapping};
+use abi::identity::Identity;
+use abi::layout::PAGE;
+use abi::mailbox::{
+    DETAIL_MAX, Doorbell, Header, LOG, LOG_SIZE, MAILBOX_SIZE, REQUEST, REQUEST_MAX, RESPONSE, RESPONSE_MAX,
+    UNSUPPORTED, UNSUPPORTED_COUNT,
+};
+use std::io;
+use std::mem::offset_of;
+use zerocopy::{FromZeros, IntoBytes};
+
+/// A length does not fit into its area.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MailboxError {
+    /// The host wants to send too much.
+    #[error("the request has {bytes} bytes, more than {REQUEST_MAX}")]
+    RequestTooLarge {
+        /// Bytes of the request.
+        bytes: usize,
+    },
+    /// The guest says its response is longer than the area.
+    #[error("the guest announces a response of {bytes} bytes, more than {RESPONSE_MAX}")]
+    ResponseLength {
+        /// Bytes announced.
+        bytes: u64,
+    },
+    /// The guest says its log is longer than the area.
+    #[error("the guest announces a log of {bytes} bytes, more than {LOG_SIZE}")]
+    LogLength {
+        /// Bytes announced.
+        bytes: u64,
+    },
+}
+
+/// Parts that nearly every request touches, present and writable from the start so that KVM maps them without a
+/// fault each: header and counters, then the beginnings of log, request and response.
+const WARM: [(u64, u64); 4] = [(0, 2 * PAGE), (LOG, PAGE), (REQUEST, 4 * PAGE), (RESPONSE, 4 * PAGE)];
+
+const IN_BOUNDS: &str = "areas of the mailbox lie inside its mapping, as abi asserts";
+
+/// The mailbox of one machine.
+#[derive(Debug)]
+pub struct Mailbox {
+    mapping: Mapping,
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "mailbox offsets are far below 4 GiB")]
+const fn at(offset: u64) -> usize {
+    offset as usize
+}
+
+impl Mailbox {
+    pub(crate) fn new() -> io::Result<Mailbox> {
+        let mut mapping = Mapping::new(at(MAILBOX_SIZE), &Backing::Anonymous)?;
+        mapping.advise(0, at(MAILBOX_SIZE), Advice::NoHuge)?;
+        for (offset, len) in WARM {
+            mapping.advise(at(offset), at(len), Advice::PopulateWrite)?;
+        }
+        Ok(Mailbox { mapping })
+    }
+
+    pub(crate) fn mapping(&self) -> &Mapping {
+        &self.mapping
+    }
+
+    pub(crate) fn mapping_mut(&mut self) -> &mut Mapping {
+        &mut self.mapping
+    }
+
+    /// One copy of the header. Check lengths by passing them to [`Mailbox::response`] and [`Mailbox::log`].
+    pub fn header(&self) -> Header {
+        let mut header = Header::new_zeroed();
+        self.mapping.read(0, header.as_mut_bytes()).expect(IN_BOUNDS);
+        header
+    }
+
+    /// The doorbell the header names, if it is a known one.
+    pub fn doorbell(&self) -> Option<Doorbell> {
+        Doorbell::from_u32(self.header().doorbell)
+    }
+
+    /// The text of a header's `detail`, as far as it is valid.
+    pub fn detail(header: &Header) -> String {
+        let len = usize::try_from(header.detail_len).map_or(DETAIL_MAX, |len| len.min(DETAIL_MAX));
+        String::from_utf8_lossy(&header.detail[..len]).into_owned()
+    }
+
+    /// Says who this fork is.
+    pub fn set_identity(&mut self, identity: &Identity) {
+        self.put(offset_of!(Header, identity), identity.as_bytes());
+    }
+
+    /// Puts a request in place.
+    pub fn set_request(&mut self, request: &[u8]) -> Result<(), MailboxError> {
+        let bytes = request.len();
+        if bytes > at(REQUEST_MAX) {
+            return Err(MailboxError::RequestTooLarge { bytes });
+        }
+        self.put(at(REQUEST), request);
+        self.put(offset_of!(Header, request_len), (bytes as u64).as_bytes());
+        Ok(())
+    }
+
+    /// Clears what the guest says at a doorbell: the reason, its arguments and lengths other than the log's. To be
+    /// called before the guest goes on, so that an old answer is never taken for a new one.
+    pub fn clear_doorbell(&mut self) {
+        self.put(offset_of!(Header, doorbell), 0_u32.as_bytes());
+        self.put(offset_of!(Header, args), [0_u64; 4].as_bytes());
+        self.put(offset_of!(Header, response_len), 0_u64.as_bytes());
+        self.put(offset_of!(Header, detail_len), 0_u32.as_bytes());
+    }
+
+    /// Clears the guest's note that memory was refused to the program.
+    pub fn clear_memory_refused(&mut self) {
+        self.put(offset_of!(Header, memory_refused), 0_u32.as_bytes());
+    }
+
+    /// The first `len` bytes of the response area.
+    pub fn response(&self, len: u64) -> Result<Vec<u8>, MailboxError> {
+        if len > RESPONSE_MAX {
+            return Err(MailboxError::ResponseLength { bytes: len });
+        }
+        Ok(self.get(at(RESPONSE), at(len)))
+    }
+
+    /// The first `len` bytes of the log area.
+    pub fn log(&self, len: u64) -> Result<Vec<u8>, MailboxError> {
+        if len > LOG_SIZE {
+            return Err(MailboxError::LogLength { bytes: len });
+        }
+        Ok(self.get(at(LOG), at(len)))
+    }
+
+    /// Tells the guest that its log has been taken.
+    pub fn clear_log(&mut self) {
+        self.put(offset_of!(Header, log_len), 0_u64.as_bytes());
+    }
+
+    /// Refused system calls: number and how often, where it is not 0.
+    pub fn unsupported(&self) -> Vec<(u32, u32)> {
+        let counters = self.get(at(UNSUPPORTED), 4 * UNSUPPORTED_COUNT);
+        let (words, _) = counters.as_chunks::<4>();
+        let counts = words.iter().map(|word| u32::from_le_bytes(*word));
+        (0..).zip(counts).filter(|&(_, count)| count > 0).collect()
+    }
+
+    /// Zeroes the counters of refused system calls.
+    pub fn clear_unsupported(&mut self) {
+        self.mapping.zero(at(UNSUPPORTED), 4 * UNSUPPORTED_COUNT).expect(IN_BOUNDS);
+    }
+
+    fn put(&mut self, offset: usize, bytes: &[u8]) {
+        self.mapping.write(offset, bytes).expect(IN_BOUNDS);
+    }
+
+    fn get(&self, offset: usize, len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        self.mapping.read(offset, &mut bytes).expect(IN_BOUNDS);
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_checked() {
+        let mut mailbox = Mailbox::new().unwrap();
+        assert_eq!(
+            mailbox.response(RESPONSE_MAX + 1),
+            Err(MailboxError::ResponseLength { bytes: RESPONSE_MAX + 1 })
+        );
+        assert_eq!(mailbox.response(u64::MAX), Err(MailboxError::ResponseLength { bytes: u64::MAX }));
+        assert_eq!(mailbox.log(LOG_SIZE + 1), Err(MailboxError::LogLength { bytes: LOG_SIZE + 1 }));
+        assert_eq!(mailbox.log(LOG_SIZE).unwrap().len(), at(LOG_SIZE));
+        assert_eq!(mailbox.response(RESPONSE_MAX).unwrap().len(), at(RESPONSE_MAX));
+        let long = vec![1; at(REQUEST_MAX) + 1];
+        assert!(matches!(mailbox.set_request(&long), Err(MailboxError::RequestTooLarge { .. })));
+        mailbox.set_request(&long[1..]).unwrap();
+        assert_eq!(mailbox.header().request_len, REQUEST_MAX);
+    }
+
+    #[test]
+    fn hostile_header_fields_are_harmless() {
+        let mut mailbox = Mailbox::new().unwrap();
+        mailbox.mapping.write(0, &[0xff; size_of::<Header>()]).unwrap();
+        let header = mailbox.header();
+        assert_eq!(mailbox.doorbell(), None);
+        assert_eq!(Mailbox::detail(&header).chars().count(), DETAIL_MAX);
+        assert!(mailbox.response(header.response_len).is_err());
+        mailbox.clear_doorbell();
+        mailbox.clear_log();
+        mailbox.clear_memory_refused();
+        let header = mailbox.header();
+        assert_eq!((header.doorbell, header.args, header.response_len), (0, [0; 4], 0));
+        assert_eq!((header.log_len, header.memory_refused), (0, 0));
+    }
+
+    #[test]
+    fn counters_come_with_their_numbers() {
+        let mut mailbox = Mailbox::new().unwrap();
+        mailbox.mapping.write(at(UNSUPPORTED) + 4 * 217, &3_u32.to_le_bytes()).unwrap();
+        mailbox.mapping.write(at(UNSUPPORTED) + 4 * 1023, &u32::MAX.to_le_bytes()).unwrap();
+        assert_eq!(mailbox.unsupported(), [(217, 3), (1023, u32::MAX)]);
+        mailbox.clear_unsupported();
+        assert_eq!(mailbox.unsupported(), []);
+    }
+}

@@ -1,0 +1,179 @@
+//! Recycling: putting a fork back to the parent's state in place, with all mappings kept warm.
+//!
+//! Pages a fork has copied are found with `/proc/self/pagemap` and overwritten with the parent's bytes. A page can
+//! only become private by a page fault of the thread that runs the vCPU (or writes to the mailbox), so as long as
+//! that thread's fault counters stand still, the pages of the last scan are all there are.
+
+use crate::error::Discard;
+use crate::machine::{Machine, Origin, Stage, finish_exit};
+use crate::memory::{Advice, Mapping};
+use crate::parent::Parent;
+use crate::sys::{Faults, thread_faults, thread_id};
+use abi::layout::PAGE;
+use abi::mailbox::{REQUEST, RESPONSE};
+use std::io;
+use std::ops::Range;
+
+const PAGE_BYTES: usize = PAGE as usize;
+/// Most pages that are restored; a fork that wrote more is cheaper to replace, and would keep that memory.
+const RESTORED_PAGES_MAX: usize = (16 << 20) / PAGE_BYTES;
+/// Bytes of the request and response areas that stay resident between requests; what lies beyond is given back.
+const MAILBOX_AREA_KEPT: u64 = 256 << 10;
+
+/// What a restore did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RestoreStats {
+    /// Pages of RAM put back.
+    pub ram_pages: usize,
+    /// Pages of the mailbox zeroed.
+    pub mailbox_pages: usize,
+    /// Whether page tables had to be searched.
+    pub scanned: bool,
+}
+
+/// What is known about private pages, and until when it holds.
+#[derive(Debug, Default)]
+pub(crate) struct Baseline {
+    since: Option<(i32, Faults)>,
+    ram: Vec<Range<usize>>,
+    mailbox: Vec<Range<usize>>,
+}
+
+impl Baseline {
+    /// To be called before anything on this thread can cause faults on the machine's memory: another thread's
+    /// counters would say nothing about them.
+    pub(crate) fn check_thread(&mut self) {
+        if self.since.is_some_and(|(thread, _)| thread != thread_id()) {
+            self.since = None;
+        }
+    }
+
+    fn holds(&self) -> io::Result<bool> {
+        Ok(self.since == Some((thread_id(), thread_faults()?)))
+    }
+}
+
+impl Machine {
+    /// Puts a fork that stopped at the doorbell back to the parent's state, memory and mailbox; registers follow
+    /// in [`Machine::enter`]. To be called on the thread that ran it. After a [`Discard`] drop the machine.
+    pub fn restore(&mut self) -> Result<RestoreStats, Discard> {
+        let Origin::Fork { parent, .. } = &self.origin else { return Err(Discard::NotAFork) };
+        let parent = std::sync::Arc::clone(parent);
+        if self.stage != Stage::Doorbell {
+            return Err(Discard::NotAtDoorbell);
+        }
+        self.stage = Stage::Over;
+        let failed = |what| move |source| Discard::Failed { what, source };
+        finish_exit(&mut self.vcpu, &self.registration).map_err(failed("finishing the last exit"))?;
+        let forgotten = parent.prepared.forget_translations(&self.vcpu).map_err(io::Error::from);
+        forgotten.map_err(failed("forgetting translations"))?;
+        let scanned = !self.baseline.holds().map_err(failed("getrusage(2)"))?;
+        if scanned {
+            self.baseline.since = None;
+            self.scan(&parent)?;
+        }
+        let stats = RestoreStats { scanned, ..self.put_back(&parent).map_err(failed("giving back pages"))? };
+        // Faults since the scan are this function's own and made no page private that is not in the lists.
+        let faults = thread_faults().map_err(failed("getrusage(2)"))?;
+        self.baseline.since = Some((thread_id(), faults));
+        self.stage = Stage::Pristine;
+        Ok(stats)
+    }
+
+    fn scan(&mut self, parent: &Parent) -> Result<(), Discard> {
+        let pages = |mapping| {
+            let found = parent.pagemap.private_pages(mapping);
+            found.map_err(|source| Discard::Failed { what: "searching for written pages", source })
+        };
+        let ram = pages(&self.space.ram)?;
+        let count = count_pages(&ram);
+        if count > RESTORED_PAGES_MAX {
+            return Err(Discard::TooManyPages { pages: count });
+        }
+        if touches(&ram, parent.entry.guarded()) {
+            return Err(Discard::TablesTouched);
+        }
+        parent.learn(&ram);
+        self.baseline.ram = ram;
+        let (kept, given_back) = split_mailbox(pages(self.space.mailbox.mapping())?);
+        for range in given_back {
+            let gone = self.space.mailbox.mapping_mut().advise(range.start, range.len(), Advice::DontNeed);
+            gone.map_err(|source| Discard::Failed { what: "giving back pages", source })?;
+        }
+        self.baseline.mailbox = kept;
+        Ok(())
+    }
+
+    fn put_back(&mut self, parent: &Parent) -> io::Result<RestoreStats> {
+        let view: &Mapping = parent.memory.view().ok_or_else(|| io::Error::other("the parent is not sealed"))?;
+        for range in &self.baseline.ram {
+            self.space.ram.copy_same(view, range.start, range.len()).map_err(io::Error::other)?;
+        }
+        for range in &self.baseline.mailbox {
+            let mapping = self.space.mailbox.mapping_mut();
+            mapping.zero(range.start, range.len()).map_err(io::Error::other)?;
+        }
+        let (ram_pages, mailbox_pages) = (count_pages(&self.baseline.ram), count_pages(&self.baseline.mailbox));
+        Ok(RestoreStats { ram_pages, mailbox_pages, scanned: false })
+    }
+}
+
+fn count_pages(ranges: &[Range<usize>]) -> usize {
+    ranges.iter().map(|range| range.len() / PAGE_BYTES).sum()
+}
+
+/// Whether any of `ranges` meets any of `guarded`.
+fn touches(ranges: &[Range<usize>], guarded: &[(u64, u64)]) -> bool {
+    let meets = |range: &Range<usize>| {
+        let (start, end) = (range.start as u64, range.end as u64);
+        guarded.iter().any(|&(from, to)| start < to && from < end)
+    };
+    ranges.iter().any(meets)
+}
+
+/// Divides private pages of the mailbox into those to keep and those to give back.
+fn split_mailbox(ranges: Vec<Range<usize>>) -> (Vec<Range<usize>>, Vec<Range<usize>>) {
+    let (mut kept, mut given_back) = (Vec::new(), Vec::new());
+    let [request, response] = [REQUEST, RESPONSE].map(|area| area as usize);
+    let area_kept = MAILBOX_AREA_KEPT as usize;
+    let cuts = [request + area_kept, response, response + area_kept, usize::MAX];
+    for range in ranges {
+        let mut start = range.start;
+        for (index, cut) in cuts.into_iter().enumerate() {
+            let end = range.end.min(cut);
+            if start < end {
+                let list = if index % 2 == 0 { &mut kept } else { &mut given_back };
+                list.push(start..end);
+                start = end;
+            }
+        }
+    }
+    (kept, given_back)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guarded_ranges_are_met_at_their_edges_only() {
+        let guarded = [(0x1000, 0x2000), (0x5_0000, 0x5_3000)];
+        assert!(touches(&[0x0..0x2000], &guarded));
+        assert!(touches(&[0x5_2000..0x5_3000], &guarded));
+        assert!(!touches(&[0x0..0x1000, 0x2000..0x5_0000, 0x5_3000..0x6_0000], &guarded));
+        assert!(!touches(&[], &guarded));
+    }
+
+    #[test]
+    fn long_requests_and_responses_are_given_back() {
+        let (request, response) = (REQUEST as usize, RESPONSE as usize);
+        let area = MAILBOX_AREA_KEPT as usize;
+        let everything = response + 2 * area;
+        let (kept, given_back) = split_mailbox(vec![0..everything]);
+        assert_eq!(kept, [0..request + area, response..response + area]);
+        assert_eq!(given_back, [request + area..response, response + area..everything]);
+        let (kept, given_back) = split_mailbox(vec![0..PAGE_BYTES, response..response + PAGE_BYTES]);
+        assert_eq!(kept, [0..PAGE_BYTES, response..response + PAGE_BYTES]);
+        assert!(given_back.is_empty());
+    }
+}

@@ -1,0 +1,98 @@
+//! How much memory a machine uses, as the kernel accounts for it.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+
+/// Memory of one machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryUsage {
+    /// Where the RAM mapping begins in this process (find it in `/proc/PID/smaps`).
+    pub address: u64,
+    /// Resident bytes of RAM shared with the parent.
+    pub shared_bytes: u64,
+    /// Resident bytes of its own: copied pages of RAM, and the mailbox.
+    pub private_bytes: u64,
+    /// Proportional set size: private bytes and its share of the shared ones.
+    pub pss_bytes: u64,
+}
+
+/// Reads the figures of the area that begins at `address` from `/proc/self/smaps`.
+pub(crate) fn read(address: u64) -> io::Result<MemoryUsage> {
+    let usage = usage_of(&[address])?.pop().flatten();
+    usage.ok_or_else(|| io::Error::other("the machine's memory is not in /proc/self/smaps"))
+}
+
+/// RAM figures of the machines whose memory begins at `addresses` (see [`crate::Machine::memory_address`]), in that
+/// order, `None` for those that are gone. Reads `/proc/self/smaps` once, whatever the number of machines.
+pub fn usage_of(addresses: &[u64]) -> io::Result<Vec<Option<MemoryUsage>>> {
+    let areas = parse(BufReader::new(File::open("/proc/self/smaps")?))?;
+    Ok(addresses.iter().map(|address| areas.get(address).copied()).collect())
+}
+
+/// The figures of every area by its first address.
+fn parse(smaps: impl BufRead) -> io::Result<HashMap<u64, MemoryUsage>> {
+    let mut areas = HashMap::new();
+    let mut area: Option<&mut MemoryUsage> = None;
+    for line in smaps.lines() {
+        let line = line?;
+        let Some((key, value)) = line.split_once(' ') else { continue };
+        let Some(key) = key.strip_suffix(':') else {
+            // The head of an area, `START-END PERMISSIONS ...`.
+            let start = key.split_once('-').and_then(|(start, _)| u64::from_str_radix(start, 16).ok());
+            area = start.map(|address| {
+                areas.entry(address).or_insert(MemoryUsage { address, ..MemoryUsage::default() })
+            });
+            continue;
+        };
+        let kilobytes = value.trim().strip_suffix(" kB").and_then(|number| number.parse::<u64>().ok());
+        let bytes = kilobytes.and_then(|kilobytes| kilobytes.checked_mul(1024));
+        if let (Some(area), Some(bytes)) = (&mut area, bytes) {
+            area.take(key, bytes);
+        }
+    }
+    Ok(areas)
+}
+
+impl MemoryUsage {
+    fn take(&mut self, key: &str, bytes: u64) {
+        match key {
+            "Pss" => self.pss_bytes = bytes,
+            // Copied pages are anonymous; all others belong to the parent, however many map them. `Rss` comes first.
+            "Rss" => self.shared_bytes = bytes,
+            "Anonymous" => {
+                self.private_bytes = bytes;
+                self.shared_bytes = self.shared_bytes.saturating_sub(bytes);
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMAPS: &str = "\
+7f0000000000-7f0000200000 rw-p 00000000 00:01 7 /memfd:a (deleted)
+Size:               2048 kB
+Rss:                 512 kB
+Pss:                 200 kB
+Anonymous:            48 kB
+VmFlags: rd wr
+7f0000400000-7f0000600000 rw-p 00000000 00:01 7 /memfd:a (deleted)
+Rss:                   8 kB
+";
+
+    #[test]
+    fn figures_of_one_area_are_found() {
+        let areas = parse(SMAPS.as_bytes()).unwrap();
+        let usage = areas[&0x7f00_0000_0000];
+        assert_eq!(usage.shared_bytes, 464 * 1024);
+        assert_eq!(usage.private_bytes, 48 * 1024);
+        assert_eq!(usage.pss_bytes, 200 * 1024);
+        assert_eq!(areas[&0x7f00_0040_0000].shared_bytes, 8192);
+        assert_eq!(areas.len(), 2);
+        assert_eq!(usage_of(&[1]).unwrap(), [None]);
+    }
+}

@@ -1,0 +1,5 @@
+//! Real VMs with a small guest kernel made for the purpose. All of this needs `/dev/kvm`.
+
+mod fixture;
+mod fork;
+mod guest;

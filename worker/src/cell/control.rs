@@ -1,0 +1,57 @@
+//! The cell's end of the control socket.
+
+use crate::protocol::{Command, DESCRIPTORS_MAX, Event, PACKET_MAX};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send};
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// The control socket. Sending is one packet a call, so threads need no lock.
+pub(super) struct Control(OwnedFd);
+
+impl Control {
+    /// Takes standard input, which must be a socket.
+    pub(super) fn from_stdin() -> io::Result<Self> {
+        let fd = rustix::io::fcntl_dupfd_cloexec(io::stdin().as_fd(), 3)?;
+        rustix::net::sockopt::socket_type(&fd)?;
+        Ok(Self(fd))
+    }
+
+    /// The next command and its descriptors; `None` when the worker is gone.
+    pub(super) fn receive(&self) -> io::Result<Option<(Command, Vec<OwnedFd>)>> {
+        let mut packet = vec![0; PACKET_MAX];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let received = loop {
+            let mut parts = [IoSliceMut::new(&mut packet)];
+            match recvmsg(&self.0, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::CONNRESET) => return Ok(None),
+                received => break received?,
+            }
+        };
+        if received.bytes == 0 {
+            return Ok(None);
+        }
+        let descriptors = ancillary
+            .drain()
+            .flat_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(fds) => fds.collect(),
+                _ => Vec::new(),
+            })
+            .collect();
+        let command = postcard::from_bytes(&packet[..received.bytes]).map_err(io::Error::other)?;
+        Ok(Some((command, descriptors)))
+    }
+
+    /// Sends one event; waits while the worker is behind.
+    pub(super) fn send(&self, event: &Event) -> io::Result<()> {
+        let packet = postcard::to_stdvec(event).map_err(io::Error::other)?;
+        loop {
+            match send(&self.0, &packet, SendFlags::NOSIGNAL) {
+                Err(rustix::io::Errno::INTR) => {}
+                sent => return sent.map(drop).map_err(Into::into),
+            }
+        }
+    }
+}

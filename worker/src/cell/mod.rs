@@ -1,0 +1,210 @@
+//! The cell: the process that holds all VMs of one function.
+//!
+//! Its standard input is the control socket to the worker. The main thread obeys commands; one thread builds the
+//! parent; every shell has a thread of its own, because `KVM_RUN` blocks. When the worker goes away, for
+//! whatever reason, the control socket ends and so does the cell.
+
+mod control;
+mod shell;
+
+use crate::chain;
+use crate::protocol::{Command, Event, LOG_CHUNK, Setup, ShellUsage};
+use abi::identity::Identity;
+use control::Control;
+use snapshotter::drive::Interrupt;
+use snapshotter::parent::{BuildError, build};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
+use vmm::{BootSpec, Image, Images, KernelImage, Kvm, Parent};
+
+/// Stack of a shell's thread. It runs shallow code; this leaves room for debug builds.
+const SHELL_STACK_BYTES: usize = 512 << 10;
+
+/// Runs a cell until its worker is gone. The binary calls this for its hidden subcommand `cell`.
+pub fn main() -> ExitCode {
+    let control = match Control::from_stdin() {
+        Ok(control) => Arc::new(control),
+        Err(error) => {
+            eprintln!("cell: standard input is not a control socket: {error}; cells are started by a worker");
+            return ExitCode::FAILURE;
+        }
+    };
+    match run(&control) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let event = Event::Failed { program: false, reason: format!("cell: {error}") };
+            // The worker may be gone already; then nobody wants to know.
+            let _ = control.send(&event);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(control: &Arc<Control>) -> io::Result<()> {
+    let Some((Command::Setup(setup), descriptors)) = control.receive()? else {
+        return Err(io::Error::other("the first command was not Setup"));
+    };
+    let cell = Arc::new(Cell::new(control.clone(), descriptors).map_err(io::Error::other)?);
+    let builder = cell.clone();
+    thread::Builder::new().name("build".to_owned()).spawn(move || builder.build_parent(&setup))?;
+    while let Some((command, descriptors)) = control.receive()? {
+        match command {
+            Command::Setup(_) => return Err(io::Error::other("a second Setup")),
+            Command::AbortBuild => cell.building.fire(),
+            Command::AddShell { id } => cell.add_shell(id, descriptors)?,
+            Command::Kill { id } => cell.kill(id),
+            Command::Usage => control.send(&Event::Usage(cell.usage()))?,
+        }
+    }
+    Ok(())
+}
+
+/// What all threads of a cell share.
+struct Cell {
+    control: Arc<Control>,
+    kvm: Kvm,
+    kernel: KernelImage,
+    images: Images,
+    building: Interrupt,
+    parent: OnceLock<Arc<Parent>>,
+    shells: Mutex<HashMap<u32, ShellHandle>>,
+    /// Forks entered so far; numbers them.
+    forks: AtomicU64,
+}
+
+/// A shell as other threads see it.
+#[derive(Clone, Default)]
+struct ShellHandle {
+    interrupt: Interrupt,
+    /// Where its RAM is mapped; 0 while there is none.
+    address: Arc<AtomicU64>,
+}
+
+impl Cell {
+    fn new(control: Arc<Control>, descriptors: Vec<OwnedFd>) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let mut descriptors = descriptors.into_iter();
+        let (Some(kvm), Some(root)) = (descriptors.next(), descriptors.next()) else {
+            return Err("Setup came without its descriptors".into());
+        };
+        let package = descriptors.next().map(|fd| Image::map(&File::from(fd))).transpose()?;
+        Ok(Self {
+            control,
+            kvm: Kvm::from_fd(kvm)?,
+            kernel: KernelImage::parse(runtimes::PICO)?,
+            images: Images { root: Arc::new(Image::map(&File::from(root))?), package: package.map(Arc::new) },
+            building: Interrupt::default(),
+            parent: OnceLock::new(),
+            shells: Mutex::default(),
+            forks: AtomicU64::new(0),
+        })
+    }
+
+    fn build_parent(&self, setup: &Setup) {
+        let event = match self.try_build(setup) {
+            Ok(event) => event,
+            Err(error) => Event::Failed { program: matches!(error, BuildError::Program(_)), reason: chain(&error) },
+        };
+        // A failed send means that the worker is gone; the main thread sees that too.
+        let _ = self.control.send(&event);
+    }
+
+    fn try_build(&self, setup: &Setup) -> Result<Event, BuildError> {
+        let bytes = |list: &[String]| list.iter().map(|text| text.clone().into_bytes()).collect();
+        let spec = BootSpec {
+            ram_bytes: setup.ram_bytes,
+            contract: if setup.http { abi::boot::Contract::Http } else { abi::boot::Contract::Handler },
+            port: setup.port,
+            args: bytes(&setup.args),
+            env: bytes(&setup.env),
+        };
+        let mut log = |records: Vec<u8>| {
+            for chunk in records.chunks(LOG_CHUNK) {
+                let _ = self.control.send(&Event::BootLog(chunk.to_vec()));
+            }
+        };
+        let identity = fresh_identity(0);
+        let built =
+            build(&self.kvm, &self.kernel, &self.images, &spec, identity, &self.building, &mut log)?;
+        let event = Event::Built {
+            resident_bytes: built.parent.memory.resident_bytes(),
+            unsupported: built.unsupported,
+        };
+        // The cell builds one parent in its life; nobody can have set it.
+        let _ = self.parent.set(Arc::new(built.parent));
+        Ok(event)
+    }
+
+    fn add_shell(self: &Arc<Self>, id: u32, descriptors: Vec<OwnedFd>) -> io::Result<()> {
+        let socket = descriptors.into_iter().next().ok_or_else(|| io::Error::other("AddShell without a socket"))?;
+        let handle = ShellHandle::default();
+        self.lock_shells().insert(id, handle.clone());
+        let cell = self.clone();
+        thread::Builder::new()
+            .name(format!("shell-{id}"))
+            .stack_size(SHELL_STACK_BYTES)
+            .spawn(move || {
+                shell::serve(&cell, UnixStream::from(socket), &handle);
+                cell.lock_shells().remove(&id);
+            })
+            .map(drop)
+    }
+
+    fn kill(&self, id: u32) {
+        if let Some(shell) = self.lock_shells().get(&id) {
+            shell.interrupt.fire();
+        }
+    }
+
+    fn usage(&self) -> Vec<ShellUsage> {
+        let shells: Vec<(u32, u64)> =
+            self.lock_shells().iter().map(|(id, shell)| (*id, shell.address.load(Ordering::Acquire))).collect();
+        let addresses: Vec<u64> = shells.iter().map(|(_, address)| *address).collect();
+        let usages = vmm::usage_of(&addresses).unwrap_or_default();
+        shells
+            .into_iter()
+            .zip(usages)
+            .filter_map(|((id, address), usage)| Some((id, address, usage?)))
+            .map(|(id, address, usage)| ShellUsage {
+                id,
+                address,
+                shared_bytes: usage.shared_bytes,
+                private_bytes: usage.private_bytes,
+                pss_bytes: usage.pss_bytes,
+            })
+            .collect()
+    }
+
+    fn lock_shells(&self) -> std::sync::MutexGuard<'_, HashMap<u32, ShellHandle>> {
+        self.shells.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An identity nobody had before. The VM fills in its own counter frequency.
+fn fresh_identity(generation: u64) -> Identity {
+    let mut random = [0; 48];
+    fill_random(&mut random);
+    let (seed, instance) = random.split_at(32);
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+    Identity {
+        generation,
+        wall_ns: now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs(),
+        monotonic_ns: snapshotter::drive::monotonic_ns(),
+        tsc_khz: 0,
+        seed: seed.try_into().expect("32 of 48 bytes"),
+        instance: instance.try_into().expect("16 of 48 bytes"),
+    }
+}
+
+/// Fills `bytes` from getrandom(2), which on a running system neither fails nor gives less than asked for up to
+/// 256 bytes.
+fn fill_random(bytes: &mut [u8; 48]) {
+    let got = rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty());
+    assert_eq!(got, Ok(bytes.len()), "getrandom(2) gave no random bytes; a fork without a seed must not run");
+}

@@ -1,0 +1,160 @@
+//! One shell: a VM and the thread that serves requests with it.
+//!
+//! ```text
+//! new VM --> wait for a request --> enter the fork --> run --> answer
+//!                  ^                                             |
+//!                  +----- restore in place (off the path) <------+   only after Outcome::Response
+//! anything else: the shell ends, and its VM with it
+//! ```
+
+use super::{Cell, ShellHandle, fresh_identity};
+use crate::chain;
+use crate::protocol::{Done, Frame, Outcome, read_request, write_frame};
+use snapshotter::drive::{Interrupt, Stop, Stopped, drive};
+use std::io::{self, BufReader};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+use vmm::{Machine, MachineError};
+
+/// Most bytes of log that one request may hand to the worker; the rest is counted and dropped.
+const LOG_MAX: usize = 1 << 20;
+
+/// Serves requests from `socket` until it closes or the VM cannot be used again.
+pub(super) fn serve(cell: &Arc<Cell>, socket: UnixStream, handle: &ShellHandle) {
+    let Err(reason) = try_serve(cell, &socket, handle) else { return };
+    handle.address.store(0, Ordering::Release);
+    // The worker may have closed its end already.
+    let _ = write_frame(&mut &socket, &Frame::Gone(reason), &[], &[]);
+}
+
+fn try_serve(cell: &Arc<Cell>, socket: &UnixStream, handle: &ShellHandle) -> Result<(), String> {
+    let begun = Instant::now();
+    let parent = cell.parent.get().ok_or("there is no parent yet")?;
+    let mut machine = Machine::fork(&cell.kvm, parent, &cell.images).map_err(|error| chain(&error))?;
+    handle.interrupt.attach(machine.kicker());
+    handle.address.store(machine.memory_address(), Ordering::Release);
+    let mut reader = BufReader::new(socket);
+    let mut made = Some(begun);
+    while let Some(request) = read_request(&mut reader).map_err(|error| error.to_string())? {
+        // Making the VM is part of the first fork's time, also where it happened before the request came.
+        let begun = made.take().unwrap_or_else(Instant::now);
+        let again = answer(cell, socket, &mut machine, &request, begun, &handle.interrupt)
+            .map_err(|error| error.to_string())?;
+        if !again {
+            return Ok(());
+        }
+        machine.restore().map_err(|discard| discard.to_string())?;
+    }
+    Ok(())
+}
+
+/// Runs one request and sends its outcome. Whether the VM can be restored and used again.
+fn answer(
+    cell: &Cell,
+    socket: &UnixStream,
+    machine: &mut Machine,
+    request: &[u8],
+    begun: Instant,
+    interrupt: &Interrupt,
+) -> io::Result<bool> {
+    let mut log = RequestLog::new(socket);
+    let instance;
+    let entered;
+    let stopped = match enter(cell, machine, request) {
+        Ok(id) => {
+            instance = id;
+            entered = Instant::now();
+            drive(machine, interrupt, true, &mut |records| log.take(records)).map_err(Outcome::from)
+        }
+        Err(outcome) => {
+            instance = [0; 16];
+            entered = Instant::now();
+            Err(outcome)
+        }
+    };
+    let run = entered.elapsed();
+    let mut payload = Vec::new();
+    let (outcome, memory_refused) = match stopped {
+        Ok(Stopped { stop, memory_refused, .. }) => (outcome(machine, stop, &mut payload), memory_refused),
+        Err(outcome) => (outcome, false),
+    };
+    let again = matches!(outcome, Outcome::Response);
+    let done = Frame::Done(Done {
+        outcome,
+        fork_ns: nanoseconds(entered - begun),
+        run_ns: nanoseconds(run),
+        instance,
+        memory_refused,
+        unsupported: machine.mailbox().unsupported(),
+        log_dropped: log.dropped,
+    });
+    write_frame(&mut &*socket, &done, &payload, &log.pending)?;
+    Ok(again)
+}
+
+fn enter(cell: &Cell, machine: &mut Machine, request: &[u8]) -> Result<[u8; 16], Outcome> {
+    let mut identity = fresh_identity(1 + cell.forks.fetch_add(1, Ordering::Relaxed));
+    identity.tsc_khz = machine.tsc_khz();
+    machine.mailbox().set_request(request).map_err(|_| Outcome::RequestTooLarge)?;
+    machine.mailbox().set_identity(&identity);
+    machine.enter()?;
+    Ok(identity.instance)
+}
+
+fn outcome(machine: &mut Machine, stop: Stop, payload: &mut Vec<u8>) -> Outcome {
+    match stop {
+        Stop::Response(len) => match machine.mailbox().response(len) {
+            Ok(bytes) => {
+                *payload = bytes;
+                Outcome::Response
+            }
+            Err(_) => Outcome::ResponseTooLarge,
+        },
+        Stop::ResponseTooLarge => Outcome::ResponseTooLarge,
+        Stop::Exit(status) => Outcome::Exit(status),
+        Stop::Signal { number, address, .. } => Outcome::Signal { number, address },
+        Stop::Interrupted => Outcome::Killed,
+        Stop::Fault(what) => Outcome::Fault(what),
+        Stop::Ready => Outcome::Fault("it asked for another request before it answered this one".to_owned()),
+    }
+}
+
+impl From<MachineError> for Outcome {
+    fn from(error: MachineError) -> Self {
+        Outcome::Platform(chain(&error))
+    }
+}
+
+fn nanoseconds(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Log of one request: what the VM hands out while it runs goes to the worker at once, one piece late, so that
+/// the last piece travels with the answer.
+struct RequestLog<'a> {
+    socket: &'a UnixStream,
+    pending: Vec<u8>,
+    taken: usize,
+    dropped: u64,
+}
+
+impl<'a> RequestLog<'a> {
+    fn new(socket: &'a UnixStream) -> Self {
+        Self { socket, pending: Vec::new(), taken: 0, dropped: 0 }
+    }
+
+    fn take(&mut self, records: Vec<u8>) {
+        if self.taken + records.len() > LOG_MAX {
+            self.dropped += records.len() as u64;
+            return;
+        }
+        self.taken += records.len();
+        let earlier = std::mem::replace(&mut self.pending, records);
+        // A closed socket shows when the answer is written.
+        if !earlier.is_empty() {
+            let _ = write_frame(&mut &*self.socket, &Frame::Log, &[], &earlier);
+        }
+    }
+}

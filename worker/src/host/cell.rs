@@ -1,0 +1,263 @@
+//! One cell process, seen from the worker: started, built, watched, ended.
+
+use super::control::Control;
+use super::shells::Shells;
+use super::totals::Totals;
+use crate::api::{Contract, FunctionSpec, ParentInfo, PrepareError};
+use crate::logs::LogWriter;
+use crate::protocol::{Command, Event, Setup, ShellUsage};
+use abi::layout::{KERNEL_SIZE, PROGRAM_MIN, RAM_MAX};
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::process::Child;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+/// How long a cell has to exit after its control socket closed.
+const EXIT_GRACE: Duration = Duration::from_secs(5);
+/// How long a cell has to report its memory.
+const USAGE_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a cell has to wind up a build it was told to abort.
+const ABORT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a cell is started with, besides the function.
+pub(crate) struct CellConfig {
+    pub(crate) command: Vec<PathBuf>,
+    pub(crate) kvm: PathBuf,
+    pub(crate) root_image: PathBuf,
+    pub(crate) boot_timeout: Duration,
+}
+
+/// A running cell whose parent is built.
+pub(crate) struct Cell {
+    pub(crate) pid: u32,
+    pub(crate) shells: Shells,
+    commands: mpsc::UnboundedSender<(Command, Vec<OwnedFd>)>,
+    control: Arc<Control>,
+    usage_waiters: Arc<Mutex<Vec<oneshot::Sender<Vec<ShellUsage>>>>>,
+    gone: watch::Receiver<bool>,
+    kill: mpsc::Sender<()>,
+}
+
+enum Build {
+    Built { resident_bytes: u64, unsupported: Vec<(u32, u32)> },
+    Failed { program: bool, reason: String },
+}
+
+impl Cell {
+    /// Starts a cell and builds the function's parent in it.
+    pub(crate) async fn start(
+        config: &CellConfig,
+        spec: &FunctionSpec,
+        totals: &Arc<Totals>,
+    ) -> Result<Self, PrepareError> {
+        let begun = Instant::now();
+        let setup = setup(spec)?;
+        let descriptors = open_all(config, spec)?;
+        let (control, theirs) = Control::pair().map_err(|error| platform("make a control socket", &error))?;
+        let child = spawn(config, theirs).map_err(|error| platform("start a cell process", &error))?;
+        let pid = child.id().unwrap_or_default();
+        let control = Arc::new(control);
+        let (commands, queue) = mpsc::unbounded_channel();
+        let (built_tx, built_rx) = oneshot::channel();
+        let (gone_tx, gone) = watch::channel(false);
+        let (kill, killed) = mpsc::channel(1);
+        let usage_waiters = Arc::default();
+        let log = LogWriter::new(totals.clone(), String::new());
+        tokio::spawn(write_commands(control.clone(), queue));
+        tokio::spawn(read_events(control.clone(), Arc::clone(&usage_waiters), log, built_tx, gone_tx));
+        tokio::spawn(reap(child, gone.clone(), killed));
+        let cell = Self {
+            pid,
+            shells: Shells::new(totals.clone()),
+            commands,
+            control,
+            usage_waiters,
+            gone,
+            kill,
+        };
+        cell.command(Command::Setup(setup), descriptors);
+        match cell.wait_for_build(built_rx, config.boot_timeout).await? {
+            Build::Built { resident_bytes, unsupported } => {
+                totals.unsupported(&unsupported);
+                totals.built(ParentInfo { build: begun.elapsed(), resident_bytes });
+                Ok(cell)
+            }
+            Build::Failed { program: false, reason } => Err(PrepareError::Platform(reason)),
+            Build::Failed { program: true, reason } => {
+                Err(PrepareError::Function { reason, output: totals.log.boot_output() })
+            }
+        }
+    }
+
+    async fn wait_for_build(
+        &self,
+        mut built: oneshot::Receiver<Build>,
+        patience: Duration,
+    ) -> Result<Build, PrepareError> {
+        let lost = || PrepareError::Platform("the cell process died while it built the parent".to_owned());
+        if let Ok(build) = timeout(patience, &mut built).await {
+            return build.map_err(|_| lost());
+        }
+        self.command(Command::AbortBuild, Vec::new());
+        if let Ok(build) = timeout(ABORT_PATIENCE, built).await {
+            return build.map_err(|_| lost());
+        }
+        self.kill_process();
+        Err(PrepareError::Platform("the cell process hung while it built the parent".to_owned()))
+    }
+
+    /// Sends a command. One sent to a cell that is gone is lost, which [`Cell::is_gone`] tells.
+    pub(super) fn command(&self, command: Command, descriptors: Vec<OwnedFd>) {
+        let _ = self.commands.send((command, descriptors));
+    }
+
+    /// Whether the process has ended or is about to.
+    pub(crate) fn is_gone(&self) -> bool {
+        *self.gone.borrow()
+    }
+
+    /// Ends the process without ceremony; for a cell that does not obey.
+    pub(super) fn kill_process(&self) {
+        // A full channel means that it is being killed already.
+        let _ = self.kill.try_send(());
+    }
+
+    /// Closes the control socket: the cell exits by itself.
+    pub(crate) fn close(&self) {
+        self.control.close();
+    }
+
+    /// Memory of all shells; empty if the cell does not answer in time.
+    pub(crate) async fn usage(&self) -> Vec<ShellUsage> {
+        let (answer, answered) = oneshot::channel();
+        self.usage_waiters.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
+        self.command(Command::Usage, Vec::new());
+        match timeout(USAGE_PATIENCE, answered).await {
+            Ok(Ok(usage)) => usage,
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl Drop for Cell {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn platform(what: &str, error: &dyn std::fmt::Display) -> PrepareError {
+    PrepareError::Platform(format!("could not {what}: {error}"))
+}
+
+fn setup(spec: &FunctionSpec) -> Result<Setup, PrepareError> {
+    let ram_bytes = KERNEL_SIZE + spec.memory_bytes.next_multiple_of(abi::layout::HUGE);
+    if spec.memory_bytes < PROGRAM_MIN || ram_bytes > RAM_MAX {
+        let most = RAM_MAX - KERNEL_SIZE;
+        return Err(PrepareError::Invalid(format!(
+            "memory of {} bytes is not between {PROGRAM_MIN} and {most} bytes",
+            spec.memory_bytes
+        )));
+    }
+    let env: Vec<String> = spec.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let strings: usize = spec.command.iter().chain(&env).map(|text| text.len() + 1).sum();
+    let most = abi::boot::STRINGS_MAX.min(crate::protocol::PACKET_MAX / 2);
+    if strings > most {
+        return Err(PrepareError::Invalid(format!(
+            "command and environment take {strings} bytes; at most {most} are possible"
+        )));
+    }
+    let http = spec.contract == Contract::Http;
+    Ok(Setup { ram_bytes, http, port: spec.port, args: spec.command.clone(), env })
+}
+
+fn open_all(config: &CellConfig, spec: &FunctionSpec) -> Result<Vec<OwnedFd>, PrepareError> {
+    let kvm = vmm::Kvm::open(&config.kvm).map_err(|error| PrepareError::Platform(crate::chain(&error)))?;
+    let kvm = rustix::io::fcntl_dupfd_cloexec(kvm.as_fd(), 3).map_err(|error| platform("pass on /dev/kvm", &error))?;
+    let open = |what: &str, path: &PathBuf| {
+        File::open(path).map(OwnedFd::from).map_err(|error| {
+            PrepareError::Platform(format!("could not open the {what} {}: {error}", path.display()))
+        })
+    };
+    Ok(vec![kvm, open("root image", &config.root_image)?, open("package", &spec.package)?])
+}
+
+fn spawn(config: &CellConfig, control: OwnedFd) -> io::Result<Child> {
+    let (program, args) = config.command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    tokio::process::Command::new(program)
+        .args(args)
+        .stdin(Stdio::from(control))
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .process_group(0)
+        .spawn()
+}
+
+async fn write_commands(control: Arc<Control>, mut queue: mpsc::UnboundedReceiver<(Command, Vec<OwnedFd>)>) {
+    while let Some((command, descriptors)) = queue.recv().await {
+        if control.send(&command, &descriptors).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn read_events(
+    control: Arc<Control>,
+    usage_waiters: Arc<Mutex<Vec<oneshot::Sender<Vec<ShellUsage>>>>>,
+    mut log: LogWriter,
+    built: oneshot::Sender<Build>,
+    gone: watch::Sender<bool>,
+) {
+    let mut built = Some(built);
+    let mut tell = |build: Build| {
+        if let Some(built) = built.take() {
+            // Nobody waits any more if the deploy was cancelled.
+            let _ = built.send(build);
+        }
+    };
+    loop {
+        match control.receive().await {
+            Ok(Some(Event::BootLog(records))) => log.write(&records),
+            Ok(Some(Event::Built { resident_bytes, unsupported })) => {
+                log.finish();
+                tell(Build::Built { resident_bytes, unsupported });
+            }
+            Ok(Some(Event::Failed { program, reason })) => {
+                log.finish();
+                tell(Build::Failed { program, reason });
+            }
+            Ok(Some(Event::Usage(usage))) => {
+                let waiters = std::mem::take(&mut *usage_waiters.lock().unwrap_or_else(PoisonError::into_inner));
+                for waiter in waiters {
+                    let _ = waiter.send(usage.clone());
+                }
+            }
+            Ok(None) => break,
+            Err(error) => {
+                tracing::error!(%error, "a cell sent what cannot be understood; it is ended");
+                control.close();
+                break;
+            }
+        }
+    }
+    gone.send_replace(true);
+}
+
+/// Waits for the process to end, and sees to it that it does.
+async fn reap(mut child: Child, mut gone: watch::Receiver<bool>, mut killed: mpsc::Receiver<()>) {
+    tokio::select! {
+        _ = child.wait() => return,
+        _ = gone.wait_for(|gone| *gone) => {}
+        Some(()) = killed.recv() => {}
+    }
+    if timeout(EXIT_GRACE, child.wait()).await.is_err() {
+        tracing::error!(pid = child.id(), "a cell did not exit in time; it is killed");
+        // It may have ended just now.
+        let _ = child.kill().await;
+    }
+}

@@ -1,0 +1,8 @@
+//! The worker's side of cells: starting them, taking shells, admitting requests.
+
+pub(crate) mod cell;
+mod control;
+pub(crate) mod function;
+mod run;
+mod shells;
+pub(crate) mod totals;

@@ -1,0 +1,182 @@
+//! One request in one shell: sent, awaited, and ended whatever happens to whoever waits.
+
+use super::cell::Cell;
+use super::shells::Shell;
+use super::totals::Totals;
+use crate::api::StartKind;
+use crate::logs::LogWriter;
+use crate::protocol::{Command, Done, FRAME_PREFIX, Frame, FrameLengths, Outcome, request_prefix};
+use bytes::{Buf, Bytes, BytesMut};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+
+/// How long a killed shell has to report its end before its whole cell is given up.
+const KILL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How a run ended, for the one who waits.
+pub(super) enum Ran {
+    /// The guest came to an end, good or bad.
+    Done(Done, Bytes),
+    /// It did not within the time.
+    TimedOut,
+    /// The shell was gone before it began; another may be tried.
+    NotBegun(String),
+    /// The shell went away in the middle.
+    Lost(String),
+}
+
+/// A request that runs. Dropping it destroys the VM.
+pub(super) struct Run {
+    cell: Arc<Cell>,
+    totals: Arc<Totals>,
+    log: Option<LogWriter>,
+    shell: Option<Shell>,
+    frames: Frames,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Run {
+    pub(super) fn new(
+        cell: Arc<Cell>,
+        totals: Arc<Totals>,
+        shell: Shell,
+        log: LogWriter,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
+        Self { cell, totals, log: Some(log), shell: Some(shell), frames: Frames::default(), permit: Some(permit) }
+    }
+
+    /// How the VM comes to be.
+    pub(super) fn start_kind(&self) -> StartKind {
+        match &self.shell {
+            Some(shell) if shell.served > 0 => StartKind::Recycled,
+            _ => StartKind::New,
+        }
+    }
+
+    /// Sends the request and waits for its end, at most for `limit`. Gives back the permit if the shell was
+    /// gone before the request began.
+    pub(super) async fn complete(mut self, payload: &Bytes, limit: Duration) -> (Ran, Option<OwnedSemaphorePermit>) {
+        let (Some(shell), Some(log)) = (&mut self.shell, &mut self.log) else {
+            return (Ran::Lost("the shell is in use".to_owned()), self.permit.take());
+        };
+        let frames = &mut self.frames;
+        let work = async {
+            send(&mut shell.socket, payload).await?;
+            frames.done(&mut shell.socket, log).await
+        };
+        let ran = match timeout(limit, work).await {
+            Err(_) => return (Ran::TimedOut, None), // dropping `self` kills the VM
+            Ok(Ok(End::Done(done, payload))) => Ran::Done(done, payload),
+            Ok(Ok(End::Gone(reason))) => Ran::NotBegun(reason),
+            // A shell that found itself unfit says so before it closes; a broken pipe can hide that.
+            Ok(Err(error)) if self.cell.is_gone() => Ran::Lost(format!("its cell process ended: {error}")),
+            Ok(Err(error)) => Ran::Lost(error.to_string()),
+        };
+        log.finish();
+        let shell = self.shell.take();
+        if let Ran::Done(done, _) = &ran {
+            self.totals.done(done);
+            if let (Outcome::Response, Some(shell)) = (&done.outcome, shell) {
+                self.cell.shells.put_back(shell);
+            }
+        }
+        (ran, self.permit.take())
+    }
+}
+
+impl Drop for Run {
+    /// The request was not seen to its end: kill the VM, and hear out what it still has to say.
+    fn drop(&mut self) {
+        let (Some(mut shell), Some(mut log)) = (self.shell.take(), self.log.take()) else { return };
+        self.cell.command(Command::Kill { id: shell.id }, Vec::new());
+        let (cell, totals, permit) = (self.cell.clone(), self.totals.clone(), self.permit.take());
+        let mut frames = std::mem::take(&mut self.frames);
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(async move {
+            // A request that was sent in part is not to be waited for. The socket may be closed already.
+            let _ = shell.socket.shutdown().await;
+            match timeout(KILL_PATIENCE, frames.done(&mut shell.socket, &mut log)).await {
+                Ok(Ok(End::Done(done, _))) => totals.done(&done),
+                Ok(_) => {}
+                Err(_) => {
+                    tracing::error!(pid = cell.pid, shell = shell.id, "a VM could not be ended; its cell is killed");
+                    cell.kill_process();
+                }
+            }
+            log.finish();
+            drop(shell);
+            drop(permit);
+        });
+    }
+}
+
+async fn send(socket: &mut UnixStream, payload: &Bytes) -> io::Result<()> {
+    let prefix = request_prefix(payload.len())?;
+    let mut message = Buf::chain(&prefix[..], payload.clone());
+    while message.has_remaining() {
+        match socket.write_buf(&mut message).await {
+            // The shell is gone; what it said before it went is still to be read.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            written => written?,
+        };
+    }
+    Ok(())
+}
+
+/// How a conversation with a shell ends.
+enum End {
+    Done(Done, Bytes),
+    Gone(String),
+}
+
+/// Reads frames.
+#[derive(Default)]
+struct Frames {
+    buffer: BytesMut,
+}
+
+impl Frames {
+    /// Reads until the request is over; log goes to `log` on the way. May be given up and called again.
+    async fn done(&mut self, socket: &mut UnixStream, log: &mut LogWriter) -> io::Result<End> {
+        loop {
+            let (frame, payload, text) = self.next(socket).await?;
+            log.write(&text);
+            match frame {
+                Frame::Log => {}
+                Frame::Done(done) => return Ok(End::Done(done, payload)),
+                Frame::Gone(reason) => return Ok(End::Gone(reason)),
+            }
+        }
+    }
+
+    async fn next(&mut self, socket: &mut UnixStream) -> io::Result<(Frame, Bytes, Bytes)> {
+        self.fill(socket, FRAME_PREFIX).await?;
+        let mut prefix = [0; FRAME_PREFIX];
+        prefix.copy_from_slice(&self.buffer[..FRAME_PREFIX]);
+        let lengths = FrameLengths::parse(&prefix)?;
+        self.fill(socket, FRAME_PREFIX + lengths.total()).await?;
+        // Only now is anything consumed, so a wait that is given up loses nothing.
+        self.buffer.advance(FRAME_PREFIX);
+        let head = self.buffer.split_to(lengths.head);
+        let payload = self.buffer.split_to(lengths.payload).freeze();
+        let log = self.buffer.split_to(lengths.log).freeze();
+        let frame = postcard::from_bytes(&head).map_err(io::Error::other)?;
+        Ok((frame, payload, log))
+    }
+
+    async fn fill(&mut self, socket: &mut UnixStream, bytes: usize) -> io::Result<()> {
+        while self.buffer.len() < bytes {
+            self.buffer.reserve((bytes - self.buffer.len()).max(16 << 10));
+            if socket.read_buf(&mut self.buffer).await? == 0 {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the shell closed its socket"));
+            }
+        }
+        Ok(())
+    }
+}

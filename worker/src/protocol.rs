@@ -1,0 +1,188 @@
+//! What a worker and a cell say to each other.
+//!
+//! Two kinds of sockets. The control socket (`SOCK_SEQPACKET`, the cell's standard input) carries [`Command`]s
+//! with descriptors to the cell and [`Event`]s back, one a packet. Each shell has a stream socket of its own:
+//!
+//! ```text
+//! worker -> cell   u32 length, payload
+//! cell -> worker   u32 head length, u32 payload length, u32 log length, head (a Frame), payload, log
+//! ```
+//!
+//! Numbers are little-endian; heads are postcard. Worker and cell are the same binary, so there is no version.
+
+use serde::{Deserialize, Serialize};
+use std::io::{self, Read, Write};
+
+/// Most bytes of a packet on the control socket.
+pub(crate) const PACKET_MAX: usize = 160 << 10;
+/// Most descriptors that come with a packet.
+pub(crate) const DESCRIPTORS_MAX: usize = 3;
+/// Most bytes of log that one packet or frame carries.
+pub(crate) const LOG_CHUNK: usize = 64 << 10;
+/// Most bytes of a frame's head.
+pub(crate) const HEAD_MAX: usize = 64 << 10;
+
+/// What the cell is to run. Comes with descriptors: KVM, root image, package image.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Setup {
+    pub ram_bytes: u64,
+    pub http: bool,
+    pub port: u16,
+    pub args: Vec<String>,
+    pub env: Vec<String>,
+}
+
+/// Worker to cell.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Command {
+    /// The first command: build the parent.
+    Setup(Setup),
+    /// Stop building the parent; it took too long.
+    AbortBuild,
+    /// Make a shell that serves the socket that comes with this.
+    AddShell { id: u32 },
+    /// End what this shell runs, and the shell.
+    Kill { id: u32 },
+    /// Report the memory of all shells.
+    Usage,
+}
+
+/// Cell to worker.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Event {
+    /// Raw log records of the booting parent.
+    BootLog(Vec<u8>),
+    /// The parent is ready.
+    Built { resident_bytes: u64, unsupported: Vec<(u32, u32)> },
+    /// There is no parent. `program`: it is the program's fault.
+    Failed { program: bool, reason: String },
+    /// Answer to `Usage`.
+    Usage(Vec<ShellUsage>),
+}
+
+/// Memory of one shell.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct ShellUsage {
+    pub id: u32,
+    pub address: u64,
+    pub shared_bytes: u64,
+    pub private_bytes: u64,
+    pub pss_bytes: u64,
+}
+
+/// Head of what a shell says.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Frame {
+    /// More log; the request still runs.
+    Log,
+    /// The request is over. After anything but `Outcome::Response` the shell is gone.
+    Done(Done),
+    /// The shell is gone; the request that was sent to it, if any, was not begun.
+    Gone(String),
+}
+
+/// How a request ended.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Done {
+    pub outcome: Outcome,
+    pub fork_ns: u64,
+    pub run_ns: u64,
+    pub instance: [u8; 16],
+    pub memory_refused: bool,
+    pub unsupported: Vec<(u32, u32)>,
+    pub log_dropped: u64,
+}
+
+/// What the guest did.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Outcome {
+    /// Answered; the payload is the response.
+    Response,
+    /// The program exited.
+    Exit(u8),
+    /// A signal killed the program.
+    Signal { number: u8, address: u64 },
+    /// The response is over the limit.
+    ResponseTooLarge,
+    /// The worker asked for its end.
+    Killed,
+    /// The guest broke its kernel or the contract.
+    Fault(String),
+    /// The request does not fit into the mailbox.
+    RequestTooLarge,
+    /// The host side failed.
+    Platform(String),
+}
+
+/// Writes a request to a shell's socket.
+pub(crate) fn request_prefix(len: usize) -> io::Result<[u8; 4]> {
+    u32::try_from(len).map(u32::to_le_bytes).map_err(|_| io::ErrorKind::InvalidInput.into())
+}
+
+/// Reads a request; `None` when the worker closed the socket between requests.
+pub(crate) fn read_request(socket: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
+    let mut prefix = [0; 4];
+    let mut have = 0;
+    while have < prefix.len() {
+        match socket.read(&mut prefix[have..]) {
+            Ok(0) if have == 0 => return Ok(None),
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(n) => have += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let len = u64::from(u32::from_le_bytes(prefix));
+    let mut payload = Vec::new();
+    socket.take(len).read_to_end(&mut payload)?;
+    if payload.len() as u64 != len {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(Some(payload))
+}
+
+/// Bytes before the head of a frame.
+pub(crate) const FRAME_PREFIX: usize = 12;
+
+/// Lengths of the three parts of a frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FrameLengths {
+    pub head: usize,
+    pub payload: usize,
+    pub log: usize,
+}
+
+impl FrameLengths {
+    /// Decodes and checks a prefix.
+    pub(crate) fn parse(prefix: &[u8; FRAME_PREFIX]) -> io::Result<Self> {
+        let part = |at: usize| {
+            let bytes = [prefix[at], prefix[at + 1], prefix[at + 2], prefix[at + 3]];
+            usize::try_from(u32::from_le_bytes(bytes)).map_err(io::Error::other)
+        };
+        let lengths = Self { head: part(0)?, payload: part(4)?, log: part(8)? };
+        let response_max = usize::try_from(abi::mailbox::RESPONSE_MAX).map_err(io::Error::other)?;
+        let log_max = usize::try_from(abi::mailbox::LOG_SIZE).map_err(io::Error::other)?;
+        if lengths.head > HEAD_MAX || lengths.payload > response_max || lengths.log > log_max {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a cell sent a frame that is too large"));
+        }
+        Ok(lengths)
+    }
+
+    /// Bytes of the whole frame after the prefix.
+    pub(crate) fn total(&self) -> usize {
+        self.head + self.payload + self.log
+    }
+}
+
+/// Writes one frame.
+pub(crate) fn write_frame(socket: &mut impl Write, frame: &Frame, payload: &[u8], log: &[u8]) -> io::Result<()> {
+    let head = postcard::to_stdvec(frame).map_err(io::Error::other)?;
+    let mut bytes = Vec::with_capacity(FRAME_PREFIX + head.len() + payload.len() + log.len());
+    for len in [head.len(), payload.len(), log.len()] {
+        bytes.extend_from_slice(&u32::try_from(len).map_err(io::Error::other)?.to_le_bytes());
+    }
+    bytes.extend_from_slice(&head);
+    bytes.extend_from_slice(payload);
+    bytes.extend_from_slice(log);
+    socket.write_all(&bytes)
+}

@@ -1,0 +1,58 @@
+//! Running the second host.
+
+use super::debian::Debian;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// The second host is stopped after so many seconds.
+const TIMEOUT_SECONDS: u32 = 1500;
+/// Memory of the second host beside its file system, in MiB.
+const MEMORY_MIB: u64 = 2048;
+
+/// Boots the image and checks that every step reported success. What the host prints is shown as it comes.
+pub(super) fn run(debian: &Debian, image: &Path, image_bytes: u64, steps: &[&str]) -> Result<(), String> {
+    let report = image.with_extension("report");
+    // The file system is in memory twice while it is unpacked.
+    let memory = MEMORY_MIB + 2 * (image_bytes >> 20);
+    let mut command = Command::new("timeout");
+    command.arg(TIMEOUT_SECONDS.to_string()).arg(&debian.qemu);
+    command.args(["-accel", "tcg,thread=multi", "-cpu", "max,+svm,-x2apic", "-smp", "2"]);
+    command.args(["-m", &memory.to_string(), "-display", "none", "-monitor", "none", "-no-reboot", "-nic", "none"]);
+    command.args(["-serial", "stdio", "-serial", &format!("file:{}", report.display())]);
+    command.arg("-kernel").arg(&debian.kernel).arg("-initrd").arg(image);
+    command.args(["-append", "console=ttyS0 panic=-1 quiet mitigations=off"]);
+    let status = command.stdin(std::process::Stdio::null()).status();
+    let status = status.map_err(|e| format!("the emulator cannot be started: {e}"))?;
+    if status.code() == Some(124) {
+        return Err(format!("the second host did not finish within {TIMEOUT_SECONDS} s"));
+    }
+    let report = fs::read_to_string(&report).map_err(|e| format!("the second host left no report: {e}"))?;
+    judge(&report, steps)
+}
+
+/// Every step must have reported exit code 0. The report has a line `NAME CODE` for each.
+fn judge(report: &str, steps: &[&str]) -> Result<(), String> {
+    let mut problems = Vec::new();
+    for step in steps {
+        let code = report.lines().find_map(|l| l.trim().strip_prefix(step)?.strip_prefix(' '));
+        match code {
+            Some("0") => eprintln!("portability: {step}: ok"),
+            Some(code) => problems.push(format!("{step} failed with exit code {code}")),
+            None => problems.push(format!("{step} did not finish")),
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(format!("portability: {}", problems.join("; "))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_step_must_report_success() {
+        assert_eq!(judge("a 0\r\nb 0\r\n", &["a", "b"]), Ok(()));
+        let error = judge("a 101\r\nab 0\r\n", &["a", "ab", "c"]).expect_err("failed steps");
+        assert_eq!(error, "portability: a failed with exit code 101; c did not finish");
+    }
+}
