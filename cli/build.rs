@@ -72,7 +72,8 @@ fn build(root: &Path, target: &Path) -> Result<PathBuf, String> {
     command.args(["build", "--release", "--quiet"]).args(CRATES.iter().flat_map(|name| ["-p", name]));
     command.arg("--manifest-path").arg(root.join("Cargo.toml")).arg("--target-dir").arg(target);
     // What the outer build is told is not meant for this one: wrappers (clippy's), flags, targets.
-    for name in ["CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET"] {
+    for name in ["CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET"]
+    {
         command.env_remove(name);
     }
     for (name, _) in env::vars_os().filter(|(n, _)| n.to_string_lossy().starts_with("CARGO_PROFILE_")) {

@@ -45,8 +45,11 @@ pub enum Contract {
     Http = 2,
 }
 
-/// The character device of the handler contract. `read` gives the next invocation (one `read` gives at most
-/// one invocation; 0 never happens), `write` gives the response, complete in one call or ended by `fsync`.
+/// The character device of the handler contract. Invocation and response are one line each.
+///
+/// `read` waits for the invocation and gives as much of it as fits; further reads give the rest, then one gives 0,
+/// and the next waits for the next invocation. The response is complete with the `write` that ends in a newline;
+/// that `write` does not return. The host ends the invocation with a newline.
 pub const INVOCATION_DEVICE: &str = "/dev/invocation";
 /// Where the function package is mounted.
 pub const PACKAGE_DIR: &str = "/var/task";

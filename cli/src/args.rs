@@ -87,9 +87,13 @@ mod tests {
 
     #[test]
     fn obvious_aliases_work() {
-        for (alias, rest) in
-            [("list", None), ("call", Some("f")), ("get", Some("f")), ("delete", Some("f")), ("remove", Some("f"))]
-        {
+        for (alias, rest) in [
+            ("list", None),
+            ("call", Some("f")),
+            ("get", Some("f")),
+            ("delete", Some("f")),
+            ("remove", Some("f")),
+        ] {
             let line = ["spore", alias].into_iter().chain(rest);
             assert!(Cli::try_parse_from(line).is_ok(), "{alias}");
         }

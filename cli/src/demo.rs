@@ -25,8 +25,8 @@ include!(concat!(env!("OUT_DIR"), "/examples.rs"));
 /// How an example is called: path, and a JSON body if it is a `POST`.
 fn call_of(name: &str) -> (&'static str, Option<&'static str>) {
     match name {
-        "python-hello" => ("/?name=Spore", None),
-        "python-wordcount" => ("/", Some(r#"{"text": "the spore and the fork and the spore"}"#)),
+        "python-hello" | "rust-hello" => ("/?name=Spore", None),
+        "python-wordcount" => ("/", Some(r#"{"text": "the sporr and the mushrom"}"#)),
         "rust-primes" => ("/?n=1000000", None),
         _ => ("/", None),
     }
@@ -44,7 +44,10 @@ pub(crate) async fn run(url: &str) -> Result<(), Failure> {
         }
     }
     let count = EXAMPLES.len();
-    print::note(&format!("demo: {} of {count} examples answered; the platform stays up until Ctrl-C", count - failed));
+    print::note(&format!(
+        "demo: {} of {count} examples answered; the platform stays up until Ctrl-C",
+        count - failed
+    ));
     Ok(())
 }
 
@@ -78,7 +81,12 @@ struct Answer {
     timing: Vec<(String, f64)>,
 }
 
-async fn call(client: &Client, name: &str, path: &str, body: Option<&'static str>) -> Result<Answer, Failure> {
+async fn call(
+    client: &Client,
+    name: &str,
+    path: &str,
+    body: Option<&'static str>,
+) -> Result<Answer, Failure> {
     let (method, headers) = match body {
         Some(_) => {
             let json = HeaderValue::from_static("application/json");
@@ -107,7 +115,10 @@ mod tests {
         let names: Vec<_> = EXAMPLES.iter().map(|e| e.name).collect();
         assert_eq!(names, ["python-hello", "python-wordcount", "rust-hello", "rust-primes"]);
         for example in EXAMPLES {
-            let program = example.files.iter().any(|(_, executable, bytes)| *executable && bytes.starts_with(b"\x7fELF"));
+            let program = example
+                .files
+                .iter()
+                .any(|(_, executable, bytes)| *executable && bytes.starts_with(b"\x7fELF"));
             let handler = example.files.iter().any(|(name, ..)| *name == "app.py");
             assert!(program != handler, "{} is either a program or a handler", example.name);
             assert!(archive_memory(example.files).is_ok());

@@ -66,7 +66,8 @@ impl Failure {
             Ok(ErrorBody { error }) => Self::from_detail(status, error),
             Err(_) => {
                 let text = String::from_utf8_lossy(&body[..body.len().min(1024)]);
-                Self::new(format!("the platform answered {status}: {}", text.trim())).exit(exit_of(status, ""))
+                Self::new(format!("the platform answered {status}: {}", text.trim()))
+                    .exit(exit_of(status, ""))
             }
         }
     }
@@ -74,8 +75,7 @@ impl Failure {
     fn from_detail(status: StatusCode, error: ErrorDetail) -> Self {
         let ErrorDetail { code, message, hint, error_type, output, request_id } = error;
         let kind = if error_type.is_empty() { code.clone() } else { format!("{code}: {error_type}") };
-        let request =
-            if request_id.is_empty() { String::new() } else { format!(" [request {request_id}]") };
+        let request = if request_id.is_empty() { String::new() } else { format!(" [request {request_id}]") };
         Self { exit: exit_of(status, &code), message: format!("{message} ({kind}){request}"), hint, output }
     }
 

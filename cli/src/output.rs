@@ -18,7 +18,7 @@ pub(crate) const fn right(title: &'static str) -> Column {
 /// Renders rows under a header, without a final newline.
 pub(crate) fn table(columns: &[Column], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(columns.iter().map(|c| c.0));
     for row in rows {
         table.add_row(row.iter().map(|text| one_line(text)));
@@ -41,10 +41,10 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_and_lines_trimmed() {
-        let text = table(&[left("NAME"), right("SIZE")], [
-            vec!["a".into(), "10 B".into()],
-            vec!["longer".into(), "2 KiB".into()],
-        ]);
+        let text = table(
+            &[left("NAME"), right("SIZE")],
+            [vec!["a".into(), "10 B".into()], vec!["longer".into(), "2 KiB".into()]],
+        );
         assert_eq!(text, "NAME     SIZE\na        10 B\nlonger  2 KiB");
     }
 

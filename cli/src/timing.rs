@@ -17,7 +17,8 @@ fn part(text: &str) -> Option<(String, f64)> {
 
 /// `queue 0.01 ms, fork 0.05 ms`.
 pub(crate) fn render(parts: &[(String, f64)]) -> String {
-    let parts: Vec<_> = parts.iter().map(|(name, ms)| format!("{name} {}", crate::units::millis(*ms))).collect();
+    let parts: Vec<_> =
+        parts.iter().map(|(name, ms)| format!("{name} {}", crate::units::millis(*ms))).collect();
     parts.join(", ")
 }
 

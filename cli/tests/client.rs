@@ -113,15 +113,14 @@ fn live_vms_are_shown_in_human_units() {
         "memory_address": 4096, "shared_bytes": 1_048_576, "private_bytes": 2048, "pss_bytes": 4096
     }]});
     let table = stdout(&against(&Fake::answering("200 OK", &[], &body.to_string()), &["ps"]));
-    let cells: Vec<&str> = table.lines().nth(1).expect("a row").split("  ").map(str::trim).filter(|c| !c.is_empty()).collect();
+    let cells: Vec<&str> =
+        table.lines().nth(1).expect("a row").split("  ").map(str::trim).filter(|c| !c.is_empty()).collect();
     assert_eq!(cells, ["hello-12-0", "hello", "12", "idle", "1m01s", "3", "1.0 MiB", "2.0 KiB", "4.0 KiB"]);
 }
 
 #[test]
 fn logs_are_printed_line_by_line() {
-    let line = |seq: u64, stream: &str, text: &str| {
-        json!({"seq": seq, "ts": "2026-01-01T00:00:00Z", "stream": stream, "request_id": "r1", "line": text})
-    };
+    let line = |seq: u64, stream: &str, text: &str| json!({"seq": seq, "ts": "2026-01-01T00:00:00Z", "stream": stream, "request_id": "r1", "line": text});
     let body = format!("{}\n{}\n", line(1, "stdout", "one"), line(2, "stderr", "two"));
     let fake = Fake::answering("200 OK", &["Content-Type: application/x-ndjson"], &body);
     let output = against(&fake, &["logs", "hello", "--tail", "7"]);

@@ -31,7 +31,7 @@ def build():
     """Every known word under all its shortened forms: two words are similar if they share one."""
     table = collections.defaultdict(set)
     for word in known:
-        for form in shortened(word, 2):
+        for form in shortened(word, 3):
             table[form].add(word)
     return dict(table)
 

@@ -132,8 +132,9 @@ impl Failure {
         };
         match self {
             Self::FunctionError { kind, message } => {
+                detail.message =
+                    if message.is_empty() { format!("the function raised {kind}") } else { message };
                 detail.error_type = kind;
-                detail.message = message;
             }
             Self::DeployRefused { output, .. } => detail.output = output,
             _ => {}
@@ -244,7 +245,9 @@ mod tests {
         assert_eq!((status, detail.code.as_str()), (502, "FunctionError"));
         assert_eq!((detail.error_type.as_str(), detail.message.as_str()), ("ValueError", "no"));
         let memory = Failure::FunctionError { kind: "MemoryError".into(), message: String::new() };
-        assert_eq!(answer(memory).await.2.code, "FunctionOutOfMemory");
+        let (_, _, detail) = answer(memory).await;
+        assert_eq!(detail.code, "FunctionOutOfMemory");
+        assert_eq!(detail.message, "the function raised MemoryError");
     }
 
     #[tokio::test]

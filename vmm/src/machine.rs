@@ -59,8 +59,8 @@ pub(crate) enum Stage {
 pub(crate) enum Origin {
     /// It writes to the parent's memory. Holds what must still be in place when it is captured.
     Boot { sregs: Box<kvm_sregs>, tables: Vec<Piece>, guarded: Vec<(u64, u64)> },
-    /// It has a copy-on-write view of the parent's memory. `fresh` until it is entered for the first time.
-    Fork { parent: Arc<Parent>, fresh: bool },
+    /// It has a copy-on-write view of the parent's memory.
+    Fork { parent: Arc<Parent> },
 }
 
 /// A VM, its vCPU, its memory and its mailbox. Everything is given back when it is dropped.
@@ -119,7 +119,10 @@ impl Machine {
             let _ = ram.advise(range.start, range.len(), Advice::PopulateWrite);
         }
         let space = Space::new(ram, images)?;
-        let origin = |_: &VcpuFd| Ok(Origin::Fork { parent: Arc::clone(parent), fresh: true });
+        let origin = |vcpu: &VcpuFd| {
+            parent.prepared.set_slow_state(&parent.entry, vcpu, true)?;
+            Ok(Origin::Fork { parent: Arc::clone(parent) })
+        };
         Machine::assemble(kvm, space, origin, Stage::Pristine)
     }
 
@@ -152,15 +155,13 @@ impl Machine {
     /// Puts a pristine fork into the parent's entry state, behind the `out` that announced it was ready. Write the
     /// identity and the request to the mailbox before the next [`Machine::run`].
     pub fn enter(&mut self) -> Result<(), MachineError> {
-        let Origin::Fork { parent, fresh } = &mut self.origin else {
+        let Origin::Fork { parent } = &self.origin else {
             return Err(MachineError::Order("only forks are entered"));
         };
         if self.stage != Stage::Pristine {
             return Err(MachineError::Order("it must be restored before it is entered again"));
         }
-        self.stage = Stage::Over;
-        parent.prepared.apply(&parent.entry, &mut self.vcpu, *fresh)?;
-        *fresh = false;
+        parent.prepared.set_registers(&mut self.vcpu);
         self.stage = Stage::Ready;
         Ok(())
     }
@@ -257,7 +258,7 @@ impl Machine {
         let mut usage = crate::usage::read(self.space.ram.address()).map_err(&failed)?;
         let opened;
         let pagemap = match &self.origin {
-            Origin::Fork { parent, .. } => &parent.pagemap,
+            Origin::Fork { parent } => &parent.pagemap,
             Origin::Boot { .. } => {
                 opened = Pagemap::open().map_err(&failed)?;
                 &opened

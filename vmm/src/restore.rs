@@ -54,19 +54,22 @@ impl Baseline {
 }
 
 impl Machine {
-    /// Puts a fork that stopped at the doorbell back to the parent's state, memory and mailbox; registers follow
-    /// in [`Machine::enter`]. To be called on the thread that ran it. After a [`Discard`] drop the machine.
+    /// Puts a fork that stopped at the doorbell back to the parent's state: memory, mailbox and whatever registers
+    /// take time to set; [`Machine::enter`] sets the rest. To be called on the thread that ran it. After a
+    /// [`Discard`] drop the machine.
     pub fn restore(&mut self) -> Result<RestoreStats, Discard> {
-        let Origin::Fork { parent, .. } = &self.origin else { return Err(Discard::NotAFork) };
+        let Origin::Fork { parent } = &self.origin else { return Err(Discard::NotAFork) };
         let parent = std::sync::Arc::clone(parent);
         if self.stage != Stage::Doorbell {
             return Err(Discard::NotAtDoorbell);
         }
         self.stage = Stage::Over;
         let failed = |what| move |source| Discard::Failed { what, source };
+        // Registers first: then finishing the last exit finds another instruction pointer and skips nothing.
+        parent.prepared.set_registers_to_flush(&mut self.vcpu);
         finish_exit(&mut self.vcpu, &self.registration).map_err(failed("finishing the last exit"))?;
-        let forgotten = parent.prepared.forget_translations(&self.vcpu).map_err(io::Error::from);
-        forgotten.map_err(failed("forgetting translations"))?;
+        let slow = parent.prepared.set_slow_state(&parent.entry, &self.vcpu, false);
+        slow.map_err(|error| Discard::Failed { what: "setting registers", source: io::Error::other(error) })?;
         let scanned = !self.baseline.holds().map_err(failed("getrusage(2)"))?;
         if scanned {
             self.baseline.since = None;

@@ -120,8 +120,12 @@ impl Client {
     }
 
     fn unreachable(&self, error: &(dyn Error + 'static)) -> Failure {
-        Failure::new(format!("cannot reach the platform at http://{}: {}", self.authority, print::chain(error)))
-            .hint("start it with `spore up`, or say where it is with --url or SPORE_URL")
+        Failure::new(format!(
+            "cannot reach the platform at http://{}: {}",
+            self.authority,
+            print::chain(error)
+        ))
+        .hint("start it with `spore up`, or say where it is with --url or SPORE_URL")
     }
 }
 
@@ -189,7 +193,9 @@ mod tests {
     fn base_urls() {
         let client = Client::new("http://localhost:9/spore/").expect("valid");
         assert_eq!(client.url("/v1/vms"), "http://localhost:9/spore/v1/vms");
-        for bad in ["https://localhost", "localhost:8080", "ftp://x", "http://", "http://a@b/", "http://x/?q", ""] {
+        for bad in
+            ["https://localhost", "localhost:8080", "ftp://x", "http://", "http://a@b/", "http://x/?q", ""]
+        {
             let failure = Client::new(bad).err().expect(bad);
             assert_eq!(failure.exit, Exit::Usage, "{bad}");
             assert!(!failure.hint.is_empty());

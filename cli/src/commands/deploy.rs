@@ -47,11 +47,12 @@ pub(crate) struct DeployArgs {
 pub(crate) async fn run(args: DeployArgs, context: &Context) -> Result<(), Failure> {
     let manifest = Manifest::load(&args.path)?;
     let package = package::archive(&args.path)?;
-    let name = args.name.clone().or(manifest.name).or_else(|| package::name_of(&args.path)).ok_or_else(|| {
-        Failure::new(format!("no function name can be made from {}", args.path.display()))
-            .hint("say one with --name")
-            .exit(Exit::Usage)
-    })?;
+    let name =
+        args.name.clone().or(manifest.name).or_else(|| package::name_of(&args.path)).ok_or_else(|| {
+            Failure::new(format!("no function name can be made from {}", args.path.display()))
+                .hint("say one with --name")
+                .exit(Exit::Usage)
+        })?;
     let config = merge(args, manifest.config);
     print::note(&format!("deploying {name} ({})", crate::units::bytes(package.len() as u64)));
     let detail = upload(&context.client, &name, &config, &package).await?;
@@ -73,8 +74,8 @@ pub(crate) async fn upload(
     let mut form = Form::new();
     form.part("config", "application/json", &config);
     form.part("package", "application/x-tar", package);
-    let content_type =
-        HeaderValue::try_from(form.content_type()).expect("the boundary consists of letters, digits and dashes");
+    let content_type = HeaderValue::try_from(form.content_type())
+        .expect("the boundary consists of letters, digits and dashes");
     let headers = HeaderMap::from_iter([(CONTENT_TYPE, content_type)]);
     client.put(&client::function_path(name), headers, form.finish()).await
 }

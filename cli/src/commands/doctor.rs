@@ -50,7 +50,8 @@ mod tests {
 
     #[test]
     fn every_remedy_is_shown_below_the_table() {
-        let check = |name, status, remedy: &str| Check { name, status, found: "f".into(), remedy: remedy.into() };
+        let check =
+            |name, status, remedy: &str| Check { name, status, found: "f".into(), remedy: remedy.into() };
         let text = render(&[check("one", Status::Ok, ""), check("two", Status::Fail, "do this")]);
         assert_eq!(text, "CHECK  STATUS  FOUND\none    ok      f\ntwo    FAIL    f\n\ntwo (FAIL): do this");
     }

@@ -5,10 +5,10 @@ use crate::args::Output;
 use crate::failure::{Exit, Failure};
 use crate::units::millis;
 use crate::{client, print, timing};
-use clap::Args;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use clap::Args;
 use gateway::api::ErrorBody;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, Response, StatusCode};
@@ -161,7 +161,8 @@ fn read_data(data: &str) -> Result<Bytes, Failure> {
 }
 
 fn parse_method(text: &str) -> Result<Method, String> {
-    Method::from_bytes(text.to_ascii_uppercase().as_bytes()).map_err(|_| "it is not an HTTP method".to_owned())
+    Method::from_bytes(text.to_ascii_uppercase().as_bytes())
+        .map_err(|_| "it is not an HTTP method".to_owned())
 }
 
 #[cfg(test)]

@@ -23,8 +23,11 @@ pub(crate) async fn run(context: &Context) -> Result<(), Failure> {
 }
 
 fn row(f: &FunctionSummary, context: &Context) -> Vec<String> {
-    let state =
-        if f.reason.is_empty() { f.state.clone() } else { format!("{} ({})", f.state, first_line(&f.reason)) };
+    let state = if f.reason.is_empty() {
+        f.state.clone()
+    } else {
+        format!("{} ({})", f.state, first_line(&f.reason))
+    };
     let url = context.client.url(&f.path);
     vec![f.name.clone(), f.runtime.clone(), state, f.revision.clone(), f.deployed_at.clone(), url]
 }

@@ -97,7 +97,8 @@ fn check_kvm(device: &Path) -> Result<(), Failure> {
 /// A taken address is better known before the runtimes are prepared.
 fn check_address(address: SocketAddr) -> Result<(), Failure> {
     std::net::TcpListener::bind(address).map(drop).map_err(|error| {
-        Failure::new(format!("cannot listen on {address}: {error}")).hint("choose another address with --listen")
+        Failure::new(format!("cannot listen on {address}: {error}"))
+            .hint("choose another address with --listen")
     })
 }
 

@@ -76,7 +76,6 @@ fn sanitise(text: &str) -> Option<String> {
     if name.is_empty() { None } else { Some(name) }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,9 +93,12 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        for (text, part) in
-            [("memroy = \"1GiB\"", "memroy"), ("name = 1", "`name` must be"), ("port = 70000", "70000"), ("=", "")]
-        {
+        for (text, part) in [
+            ("memroy = \"1GiB\"", "memroy"),
+            ("name = 1", "`name` must be"),
+            ("port = 70000", "70000"),
+            ("=", ""),
+        ] {
             let error = Manifest::parse(text).expect_err(text);
             assert!(error.contains(part), "{error}");
         }

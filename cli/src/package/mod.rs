@@ -29,7 +29,11 @@ pub(crate) fn archive(path: &Path) -> Result<Vec<u8>, Failure> {
     }
     let package = builder.into_inner().map_err(|e| Failure::new(format!("cannot build the package: {e}")))?;
     // Names and padding count as well.
-    if package.len() as u64 > PACKAGE_MAX_BYTES { Err(too_large(path, package.len() as u64)) } else { Ok(package) }
+    if package.len() as u64 > PACKAGE_MAX_BYTES {
+        Err(too_large(path, package.len() as u64))
+    } else {
+        Ok(package)
+    }
 }
 
 /// Archives files that are already in memory; used for the examples inside the binary.
@@ -132,14 +136,17 @@ mod tests {
         let two = sample(&["run", "lib/a.py", "lib/b.py", "app.py"]);
         let bytes = archive(one.path()).expect("archive");
         assert_eq!(bytes, archive(two.path()).expect("archive"));
-        assert_eq!(names(&bytes), [
-            ("app.py".to_owned(), 0o644, 0),
-            ("lib/".to_owned(), 0o755, 0),
-            ("lib/a.py".to_owned(), 0o644, 0),
-            ("lib/b.py".to_owned(), 0o644, 0),
-            ("link".to_owned(), 0o755, 0),
-            ("run".to_owned(), 0o755, 0),
-        ]);
+        assert_eq!(
+            names(&bytes),
+            [
+                ("app.py".to_owned(), 0o644, 0),
+                ("lib".to_owned(), 0o755, 0),
+                ("lib/a.py".to_owned(), 0o644, 0),
+                ("lib/b.py".to_owned(), 0o644, 0),
+                ("link".to_owned(), 0o755, 0),
+                ("run".to_owned(), 0o755, 0),
+            ]
+        );
     }
 
     #[test]

@@ -7,26 +7,27 @@ use std::thread;
 
 /// A request as the fake platform got it.
 #[derive(Debug)]
-pub struct Request {
+pub(crate) struct Request {
     /// First line: method, path, version.
-    pub line: String,
+    pub(crate) line: String,
     /// Header lines, lower case.
-    pub headers: Vec<String>,
+    pub(crate) headers: Vec<String>,
     /// Body.
-    pub body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 /// A fake platform that answers every connection's first request with the same bytes.
-pub struct Fake {
+pub(crate) struct Fake {
     /// Its base URL.
-    pub url: String,
+    pub(crate) url: String,
     requests: Receiver<Request>,
 }
 
 impl Fake {
     /// Answers with a status line's rest (`200 OK`), further header lines and a body.
-    pub fn answering(status: &str, headers: &[&str], body: &str) -> Self {
-        let mut head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+    pub(crate) fn answering(status: &str, headers: &[&str], body: &str) -> Self {
+        let mut head =
+            format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
         for header in headers {
             head.push_str(header);
             head.push_str("\r\n");
@@ -35,7 +36,7 @@ impl Fake {
     }
 
     /// Answers with an error document of the platform.
-    pub fn failing(status: &str, code: &str) -> Self {
+    pub(crate) fn failing(status: &str, code: &str) -> Self {
         let body = format!(
             r#"{{"error":{{"code":"{code}","message":"it failed","hint":"try this","output":"Traceback\nboom","request_id":"r1"}}}}"#
         );
@@ -60,7 +61,7 @@ impl Fake {
     }
 
     /// The next request that came.
-    pub fn request(&self) -> Request {
+    pub(crate) fn request(&self) -> Request {
         self.requests.recv().expect("the server runs")
     }
 }
@@ -78,7 +79,10 @@ fn read(stream: &TcpStream) -> Request {
         lines.push(line);
     }
     let headers: Vec<String> = lines.drain(1..).map(|l| l.to_ascii_lowercase()).collect();
-    let length = headers.iter().find_map(|h| h.strip_prefix("content-length: ")).map_or(0, |l| l.parse().expect("a number"));
+    let length = headers
+        .iter()
+        .find_map(|h| h.strip_prefix("content-length: "))
+        .map_or(0, |l| l.parse().expect("a number"));
     let mut body = vec![0; length];
     reader.read_exact(&mut body).expect("the whole body");
     Request { line: lines.remove(0), headers, body }

@@ -1,34 +1,33 @@
 //! What the tests of the binary share.
 #![allow(dead_code, reason = "every test program uses a part of it")]
 
-pub mod fake;
-pub mod platform;
+pub(crate) mod fake;
 
 use std::process::{Command, Output};
 
 /// The binary under test with these arguments, without settings of the caller's environment.
-pub fn spore(arguments: &[&str]) -> Command {
+pub(crate) fn spore(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_spore"));
     command.args(arguments).env_remove("SPORE_URL").env_remove("SPORE_LOG").env_remove("SPORE_LOG_FORMAT");
     command
 }
 
 /// Runs the binary to its end.
-pub fn run(arguments: &[&str]) -> Output {
+pub(crate) fn run(arguments: &[&str]) -> Output {
     spore(arguments).output().expect("the binary can be started")
 }
 
 /// The exit code of a run.
-pub fn code(output: &Output) -> i32 {
+pub(crate) fn code(output: &Output) -> i32 {
     output.status.code().expect("ended by itself")
 }
 
 /// What it wrote to stdout.
-pub fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// What it wrote to stderr.
-pub fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }

@@ -1,4 +1,5 @@
 //! Talks to the server over a real connection.
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use rust_hello::{Request, Response, serve_on};
 use std::io::{Read, Write};

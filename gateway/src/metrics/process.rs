@@ -82,7 +82,8 @@ mod tests {
         for family in families {
             let metric = &family.get_metric()[0];
             let is_cpu = family.name() == "process_cpu_seconds_total";
-            let value = if is_cpu { metric.get_counter().get_value() } else { metric.get_gauge().get_value() };
+            let value =
+                if is_cpu { metric.get_counter().get_value() } else { metric.get_gauge().get_value() };
             assert!(value > 0.0 || (is_cpu && value == 0.0), "{}", family.name());
         }
     }

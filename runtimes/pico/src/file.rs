@@ -154,6 +154,18 @@ impl FdTable {
         Ok(core::mem::replace(&mut self.slots[fd], descriptor))
     }
 
+    /// Whether a number is free.
+    pub fn has_room(&self) -> bool {
+        self.slots.len() < FD_MAX || self.slots.iter().any(Option::is_none)
+    }
+
+    /// Sets `FD_CLOEXEC` of descriptor `fd`.
+    pub fn set_close_on_exec(&mut self, fd: u64, close_on_exec: bool) -> Result<()> {
+        let slot = usize::try_from(fd).ok().and_then(|fd| self.slots.get_mut(fd));
+        slot.and_then(Option::as_mut).ok_or(Errno::EBADF)?.close_on_exec = close_on_exec;
+        Ok(())
+    }
+
     /// All open descriptors with their numbers.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &Descriptor)> {
         self.slots.iter().enumerate().filter_map(|(fd, slot)| slot.as_ref().map(|d| (fd as u64, d)))

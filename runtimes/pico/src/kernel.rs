@@ -56,11 +56,14 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// A kernel with an empty program, on `platform`. `mm` owns the program's memory.
-    pub fn new(platform: Rc<dyn Platform>, config: Config, mm: Mm) -> Self {
+    /// A kernel with an empty program, on `platform`. `tsc` was taken when the identity was valid: at entry. `mm`
+    /// owns the program's memory.
+    pub fn new(platform: Rc<dyn Platform>, tsc: u64, config: Config, mm: Mm) -> Self {
         let identity = platform.identity();
-        let clock = Clock::new(&identity, platform.tsc());
+        let clock = Clock::new(&identity, tsc);
         let inbound = inbound::Shared::default();
+        let mut vfs = Vfs::new(config.root, Some(config.package).filter(|package| !package.is_empty()));
+        inbound::device::register(&mut vfs.devices, &inbound);
         Self {
             config,
             process: Process::new(mm.total(), mm.stack_size()),
@@ -68,7 +71,7 @@ impl Kernel {
             clock,
             random: random::Shared::new(&identity.seed),
             fds: FdTable::default(),
-            vfs: Vfs::new(config.root, Some(config.package).filter(|package| !package.is_empty())),
+            vfs,
             net: Net::new(config.contract, config.port, inbound.clone()),
             inbound,
             request_taken: false,
@@ -141,7 +144,7 @@ impl Kernel {
     pub fn for_tests() -> (Self, Rc<crate::platform::fake::Fake>) {
         let fake = Rc::new(crate::platform::fake::Fake::default());
         let config = Config { contract: Contract::Http, port: 8080, hwcap: 0, root: &[], package: &[] };
-        let kernel = Self::new(Rc::new(fake.clone()), config, Mm::for_tests(4 << 20));
+        let kernel = Self::new(Rc::new(fake.clone()), 1, config, Mm::for_tests(4 << 20));
         (kernel, fake)
     }
 }

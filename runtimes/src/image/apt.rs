@@ -56,6 +56,8 @@ impl Apt {
         for directory in [&packages, &home.join("lists/partial"), &home.join("cache/archives/partial")] {
             fs::create_dir_all(directory).on("create", directory)?;
         }
+        let status = home.join("status");
+        fs::write(&status, "").on("write", &status)?;
         let mut apt = Self { home, packages, suite: recipe.suite.clone(), sources: None };
         let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
         if index::codename(&release) != Some(recipe.suite.as_str()) {
@@ -102,6 +104,10 @@ impl Apt {
             "APT::Sandbox::User=root".to_owned(),
             "Acquire::Languages=none".to_owned(),
             "Acquire::Retries=2".to_owned(),
+            // A list that could not be fetched is a failure, not a warning.
+            "APT::Update::Error-Mode=any".to_owned(),
+            // What is installed here has no say in what an image is made of.
+            format!("Dir::State::status={}", self.home.join("status").display()),
             directory("Dir::State::lists", lists),
             directory("Dir::Cache", &self.home.join("cache")),
         ];
@@ -175,6 +181,7 @@ impl Apt {
             Failure::Status { detail } => detail,
         };
         let says = |needles: &[&str]| needles.iter().any(|needle| detail.contains(needle));
+        let first = || detail.split("; ").next().unwrap_or(&detail).to_owned();
         if says(&["No space left on device", "Disk quota exceeded", "enough free space"]) {
             ImageError::NoSpace { path: self.home.clone() }
         } else if says(&["Unable to locate package", "has no installation candidate", "Can't find a source"])
@@ -193,11 +200,57 @@ impl Apt {
             "Unable to connect",
             "Network is unreachable",
         ]) {
-            ImageError::Network { detail }
+            ImageError::Network { detail: first() }
         } else if says(&["Hash Sum mismatch", "unexpected size"]) {
             ImageError::Damaged { file: "fetched by apt".to_owned(), detail }
         } else {
             ImageError::Apt { action, detail }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::recipe::Source;
+
+    fn explained(words: &str) -> ImageError {
+        let apt = Apt {
+            home: PathBuf::from("/cache/apt"),
+            packages: PathBuf::from("/cache/packages"),
+            suite: "bookworm".to_owned(),
+            sources: None,
+        };
+        apt.explain("download", Failure::Status { detail: words.to_owned() })
+    }
+
+    #[test]
+    fn what_apt_says_is_sorted_by_remedy() {
+        let network = explained(
+            "exit status: 100: E: Failed to fetch http://h/a  Temporary failure resolving 'h'; E: more",
+        );
+        assert!(matches!(&network, ImageError::Network { detail } if !detail.contains("more")), "{network}");
+        assert!(network.to_string().contains("proxy"));
+        let full = explained("E: You don't have enough free space in /cache");
+        assert!(matches!(full, ImageError::NoSpace { .. }) && full.to_string().contains("SPORE_CACHE"));
+        let unknown =
+            explained("exit status: 100: E: Unable to locate package python3.11-minimal").to_string();
+        assert!(unknown.contains("python3.11-minimal") && unknown.contains("bookworm"), "{unknown}");
+        assert!(matches!(explained("E: Hash Sum mismatch"), ImageError::Damaged { .. }));
+        assert!(matches!(explained("E: Failed to fetch http://h/a  404  Not Found"), ImageError::Apt { .. }));
+    }
+
+    #[test]
+    fn another_release_gets_sources_of_its_own() {
+        let cache = tempfile::tempdir().unwrap();
+        let recipe = Source::find("native").unwrap().recipe().unwrap();
+        let other = Recipe { suite: "no-such-release".to_owned(), ..recipe };
+        match Apt::new(cache.path(), &other) {
+            Ok(apt) => {
+                let text = fs::read_to_string(apt.sources.unwrap()).unwrap();
+                assert!(text.contains("no-such-release-security") && text.contains("signed-by="), "{text}");
+            }
+            Err(error) => assert!(error.to_string().contains("debian-archive-keyring"), "{error}"),
         }
     }
 }

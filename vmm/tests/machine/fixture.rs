@@ -15,21 +15,21 @@ use vmm::{BootSpec, Exit, Image, Images, KernelImage, Kvm, Machine, Parent, Pare
 use zerocopy::FromZeros;
 
 /// First bytes of the root image.
-pub const ROOT_BYTES: [u8; 8] = *b"rootroot";
+pub(crate) const ROOT_BYTES: [u8; 8] = *b"rootroot";
 
 /// Opens KVM. Without it no test here can pass; the error says what to do.
-pub fn kvm() -> Kvm {
+pub(crate) fn kvm() -> Kvm {
     Kvm::open(Path::new("/dev/kvm")).unwrap_or_else(|error| panic!("{error}"))
 }
 
-pub fn images() -> Images {
+pub(crate) fn images() -> Images {
     let mut file = File::from(memfd_create("root", MemfdFlags::CLOEXEC).unwrap());
     file.write_all(&ROOT_BYTES).unwrap();
     file.write_all(&[9; 10_000]).unwrap();
     Images { root: Arc::new(Image::map(&file).unwrap()), package: None }
 }
 
-pub fn spec() -> BootSpec {
+pub(crate) fn spec() -> BootSpec {
     BootSpec {
         ram_bytes: guest::RAM,
         contract: Contract::Handler,
@@ -40,26 +40,27 @@ pub fn spec() -> BootSpec {
 }
 
 /// A parent and what its forks need.
-pub struct World {
-    pub kvm: Kvm,
-    pub images: Images,
-    pub parent: Arc<Parent>,
+pub(crate) struct World {
+    pub(crate) kvm: Kvm,
+    pub(crate) images: Images,
+    pub(crate) parent: Arc<Parent>,
 }
 
 impl World {
-    pub fn new() -> World {
+    pub(crate) fn new() -> World {
         World::with_start(&[])
     }
 
     /// Boots the guest with `start` in the request area.
-    pub fn with_start(start: &[u8]) -> World {
+    pub(crate) fn with_start(start: &[u8]) -> World {
         let (kvm, images) = (kvm(), images());
         let kernel = KernelImage::parse(guest::elf(guest::code())).unwrap();
         let mut memory = ParentMemory::new(guest::RAM).unwrap();
         let mut machine = Machine::boot(&kvm, &kernel, &mut memory, &images, &spec()).unwrap();
         machine.mailbox().set_request(start).unwrap();
         assert_eq!(run(&mut machine), Exit::Doorbell);
-        assert_eq!(machine.mailbox().doorbell(), Some(Doorbell::Ready));
+        let header = machine.mailbox().header();
+        assert_eq!(Doorbell::from_u32(header.doorbell), Some(Doorbell::Ready), "{:x?}", header.args);
         let entry = machine.capture().unwrap();
         drop(machine);
         memory.seal().unwrap();
@@ -68,20 +69,20 @@ impl World {
     }
 
     /// A shell, entered and with a request.
-    pub fn fork(&self, request: &[u8]) -> Machine {
+    pub(crate) fn fork(&self, request: &[u8]) -> Machine {
         let mut machine = Machine::fork(&self.kvm, &self.parent, &self.images).unwrap();
         prepare(&mut machine, request);
         machine
     }
 
     /// Runs a request in a fork of its own.
-    pub fn answer(&self, request: &[u8]) -> Vec<u8> {
+    pub(crate) fn answer(&self, request: &[u8]) -> Vec<u8> {
         answer(&mut self.fork(request))
     }
 }
 
 /// Enters a pristine fork with a request.
-pub fn prepare(machine: &mut Machine, request: &[u8]) {
+pub(crate) fn prepare(machine: &mut Machine, request: &[u8]) {
     machine.enter().unwrap();
     let identity = Identity { generation: 1, ..Identity::new_zeroed() };
     machine.mailbox().set_identity(&identity);
@@ -89,7 +90,7 @@ pub fn prepare(machine: &mut Machine, request: &[u8]) {
 }
 
 /// Runs to the response and returns it.
-pub fn answer(machine: &mut Machine) -> Vec<u8> {
+pub(crate) fn answer(machine: &mut Machine) -> Vec<u8> {
     assert_eq!(run(machine), Exit::Doorbell);
     let header = machine.mailbox().header();
     assert_eq!(Doorbell::from_u32(header.doorbell), Some(Doorbell::Response), "{:x?}", header.args);
@@ -97,7 +98,7 @@ pub fn answer(machine: &mut Machine) -> Vec<u8> {
 }
 
 /// Runs, but not for ever: a guest that does not stop by itself is kicked after a while.
-pub fn run(machine: &mut Machine) -> Exit {
+pub(crate) fn run(machine: &mut Machine) -> Exit {
     let kicker = machine.kicker();
     let (done, wait) = channel::<()>();
     std::thread::scope(|scope| {
@@ -113,24 +114,24 @@ pub fn run(machine: &mut Machine) -> Exit {
 }
 
 /// Builds a request: operation and arguments.
-pub fn request(words: &[u64]) -> Vec<u8> {
+pub(crate) fn request(words: &[u64]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
 /// The first 8 bytes of an answer.
-pub fn number(answer: &[u8]) -> u64 {
+pub(crate) fn number(answer: &[u8]) -> u64 {
     u64::from_le_bytes(answer[..8].try_into().unwrap())
 }
 
-pub const COUNT: u64 = 1;
-pub const FILL: u64 = 2;
-pub const ILLEGAL: u64 = 3;
-pub const FOREVER: u64 = 4;
-pub const PORT: u64 = 5;
-pub const LOAD: u64 = 6;
-pub const REPORT: u64 = 7;
-pub const SCRAMBLE: u64 = 8;
-pub const SUPERVISOR: u64 = 9;
-pub const DOORBELL_HERE: u64 = 10;
-pub const PORT_STRING: u64 = 11;
-pub const SYSTEM_CALL: u64 = 12;
+pub(crate) const COUNT: u64 = 1;
+pub(crate) const FILL: u64 = 2;
+pub(crate) const ILLEGAL: u64 = 3;
+pub(crate) const FOREVER: u64 = 4;
+pub(crate) const PORT: u64 = 5;
+pub(crate) const LOAD: u64 = 6;
+pub(crate) const REPORT: u64 = 7;
+pub(crate) const SCRAMBLE: u64 = 8;
+pub(crate) const SUPERVISOR: u64 = 9;
+pub(crate) const DOORBELL_HERE: u64 = 10;
+pub(crate) const PORT_STRING: u64 = 11;
+pub(crate) const SYSTEM_CALL: u64 = 12;

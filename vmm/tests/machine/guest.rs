@@ -29,17 +29,17 @@ unsafe extern "C" {
 }
 
 /// RAM of test machines.
-pub const RAM: u64 = KERNEL_SIZE + PROGRAM_MIN + HUGE;
+pub(crate) const RAM: u64 = KERNEL_SIZE + PROGRAM_MIN + HUGE;
 
 /// The guest's code and data.
-pub fn code() -> &'static [u8] {
+pub(crate) fn code() -> &'static [u8] {
     let (start, end) = (&raw const test_guest_start, &raw const test_guest_end);
     // SAFETY: both symbols are in one section, in this order, with initialised bytes between them.
     unsafe { std::slice::from_raw_parts(start, end.addr() - start.addr()) }
 }
 
 /// An ELF file with one segment.
-pub fn elf(code: &[u8]) -> Vec<u8> {
+pub(crate) fn elf(code: &[u8]) -> Vec<u8> {
     let mut file = b"\x7fELF\x02\x01\x01".to_vec();
     file.resize(16, 0);
     let address = KERNEL_VA + kernel_area::IMAGE;

@@ -3,3 +3,7 @@
 mod fixture;
 mod fork;
 mod guest;
+mod hostile;
+mod kick;
+mod open;
+mod recycle;

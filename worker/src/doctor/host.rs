@@ -52,9 +52,9 @@ fn judge_packages(missing: &[&str]) -> Check {
 /// The program of this name in `PATH`.
 fn find(tool: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
-    env::split_paths(&path).map(|dir| dir.join(tool)).find(|file| {
-        fs::metadata(file).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
-    })
+    env::split_paths(&path)
+        .map(|dir| dir.join(tool))
+        .find(|file| fs::metadata(file).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0))
 }
 
 pub(super) fn disk(cache: &Path) -> Check {

@@ -18,8 +18,9 @@ pub(super) fn open_files() -> Check {
 fn judge_files(soft: u64, hard: u64) -> Check {
     const NAME: &str = "open files";
     let found = format!("{} (at most {})", count(soft), count(hard));
-    let remedy =
-        format!("`ulimit -n {FILES_WANTED}` before starting, or LimitNOFILE={FILES_WANTED} in the systemd unit");
+    let remedy = format!(
+        "`ulimit -n {FILES_WANTED}` before starting, or LimitNOFILE={FILES_WANTED} in the systemd unit"
+    );
     match soft {
         0..FILES_LEAST => fail(NAME, found, remedy),
         FILES_LEAST..FILES_WANTED => warn(NAME, found, remedy),

@@ -20,7 +20,8 @@ fn parse_available(meminfo: &str) -> Option<u64> {
 
 fn judge_available(bytes: Option<u64>) -> Check {
     const NAME: &str = "memory";
-    const REMEDY: &str = "free some: a function takes its program's memory once, and a little for each live VM";
+    const REMEDY: &str =
+        "free some: a function takes its program's memory once, and a little for each live VM";
     let Some(bytes) = bytes else {
         return warn(NAME, "unknown: /proc/meminfo cannot be read", "mount /proc");
     };

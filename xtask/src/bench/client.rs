@@ -19,7 +19,9 @@ impl Sample {
         let parts = self.server_timing.split(',');
         let found = parts.filter_map(|part| part.trim().strip_prefix(name)?.strip_prefix(";dur=")).next();
         let value = found.and_then(|text| text.parse::<f64>().ok());
-        value.map(|ms| Duration::from_secs_f64(ms / 1e3)).ok_or_else(|| format!("no `{name}` in {:?}", self.server_timing))
+        value
+            .map(|ms| Duration::from_secs_f64(ms / 1e3))
+            .ok_or_else(|| format!("no `{name}` in {:?}", self.server_timing))
     }
 }
 
@@ -51,7 +53,9 @@ impl Connection {
         loop {
             let Some((name, value)) = self.read_line()?.split_once(": ") else { break };
             match name.to_ascii_lowercase().as_str() {
-                "content-length" => length = value.parse().map_err(|_| format!("content-length {value:?}"))?,
+                "content-length" => {
+                    length = value.parse().map_err(|_| format!("content-length {value:?}"))?
+                }
                 "x-spore-start" => value.clone_into(&mut start),
                 "server-timing" => value.clone_into(&mut server_timing),
                 _ => {}

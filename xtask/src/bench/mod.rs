@@ -22,7 +22,8 @@ const PARTS: [&str; 4] = ["queue", "fork", "run", "total"];
 
 /// Builds the release binary, measures, prints Markdown.
 pub fn run(root: &Path) -> Result<(), String> {
-    let status = Command::new(env!("CARGO")).args(["build", "--release", "-p", "cli"]).current_dir(root).status();
+    let status =
+        Command::new(env!("CARGO")).args(["build", "--release", "-p", "cli"]).current_dir(root).status();
     if !status.map_err(|error| format!("cargo cannot be started: {error}"))?.success() {
         return Err("the release binary does not build".to_owned());
     }

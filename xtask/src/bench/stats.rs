@@ -14,7 +14,8 @@ impl Figures {
     /// Of a series that is not empty; an empty one gives zeros.
     pub(super) fn of(mut series: Vec<Duration>) -> Self {
         series.sort_unstable();
-        let at = |percent: usize| series.get((series.len() * percent / 100).min(series.len().saturating_sub(1)));
+        let at =
+            |percent: usize| series.get((series.len() * percent / 100).min(series.len().saturating_sub(1)));
         let or_zero = |value: Option<&Duration>| value.copied().unwrap_or_default();
         Self { n: series.len(), p50: or_zero(at(50)), p99: or_zero(at(99)), max: or_zero(series.last()) }
     }

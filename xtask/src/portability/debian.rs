@@ -30,16 +30,14 @@ impl Debian {
     pub(super) fn fetch(home: &Path) -> Result<Self, String> {
         let apt = Apt::default();
         let qemu = find(QEMU).map_or_else(|| install_qemu(&apt), Ok)?;
-        let busybox = match find("busybox").filter(|path| is_static(path)) {
-            Some(path) => path,
-            None => unpack(&apt, &home.join("busybox"), "busybox-static")?.join("bin/busybox"),
-        };
+        let busybox = unpack(&apt, &home.join("busybox"), "busybox-static")?.join("bin/busybox");
         let linux = home.join("linux");
         if !linux.join("boot").is_dir() {
             unpack(&apt, &linux, &kernel_package(&apt)?)?;
         }
         let kernel = files(&linux.join("boot")).into_iter().find(|p| name(p).starts_with("vmlinuz-"));
-        let kernel = kernel.ok_or_else(|| format!("no kernel in {}; delete it and try again", linux.display()))?;
+        let kernel =
+            kernel.ok_or_else(|| format!("no kernel in {}; delete it and try again", linux.display()))?;
         let mut modules = Vec::new();
         load_order(&files(&linux.join("lib/modules")), MODULE, &mut BTreeSet::new(), &mut modules)?;
         Ok(Self { kernel, modules, busybox, qemu })
@@ -154,11 +152,6 @@ fn depends(module: &[u8]) -> Vec<String> {
     names.split(',').filter(|n| !n.is_empty()).map(str::to_owned).collect()
 }
 
-/// Whether a program needs no dynamic loader.
-fn is_static(path: &Path) -> bool {
-    fs::read(path).is_ok_and(|bytes| !bytes.windows(9).any(|w| w == b"ld-linux-"))
-}
-
 /// All files below a directory.
 fn files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -186,7 +179,8 @@ mod tests {
 
     #[test]
     fn the_kernel_package_is_read_from_the_meta_package() {
-        let shown = "Package: linux-image-cloud-amd64\nDepends: linux-image-6.1.0-9-cloud-amd64 (= 6.1.27-1)\n";
+        let shown =
+            "Package: linux-image-cloud-amd64\nDepends: linux-image-6.1.0-9-cloud-amd64 (= 6.1.27-1)\n";
         assert_eq!(dependency(shown).as_deref(), Some("linux-image-6.1.0-9-cloud-amd64"));
         assert_eq!(dependency("Package: x\n"), None);
     }

@@ -18,7 +18,17 @@ pub(super) fn run(debian: &Debian, image: &Path, image_bytes: u64, steps: &[&str
     let mut command = Command::new("timeout");
     command.arg(TIMEOUT_SECONDS.to_string()).arg(&debian.qemu);
     command.args(["-accel", "tcg,thread=multi", "-cpu", "max,+svm,-x2apic", "-smp", "2"]);
-    command.args(["-m", &memory.to_string(), "-display", "none", "-monitor", "none", "-no-reboot", "-nic", "none"]);
+    command.args([
+        "-m",
+        &memory.to_string(),
+        "-display",
+        "none",
+        "-monitor",
+        "none",
+        "-no-reboot",
+        "-nic",
+        "none",
+    ]);
     command.args(["-serial", "stdio", "-serial", &format!("file:{}", report.display())]);
     command.arg("-kernel").arg(&debian.kernel).arg("-initrd").arg(image);
     command.args(["-append", "console=ttyS0 panic=-1 quiet mitigations=off"]);

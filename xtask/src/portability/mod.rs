@@ -56,7 +56,12 @@ fn images(spore: &Path) -> Result<Vec<PathBuf>, String> {
 }
 
 /// The file system of the second host.
-fn archive(root: &Path, debian: &Debian, artifacts: &Artifacts, images: &[PathBuf]) -> Result<Archive, String> {
+fn archive(
+    root: &Path,
+    debian: &Debian,
+    artifacts: &Artifacts,
+    images: &[PathBuf],
+) -> Result<Archive, String> {
     let mut archive = Archive::default();
     archive.text("init", INIT, 0o755);
     archive.text("spore/http.sh", HTTP, 0o755);
@@ -89,5 +94,9 @@ fn capture(command: &mut Command) -> Result<Vec<u8>, String> {
         .stderr(std::process::Stdio::inherit())
         .output()
         .map_err(|e| format!("{shown} cannot be started: {e}"))?;
-    if output.status.success() { Ok(output.stdout) } else { Err(format!("{shown} failed: {}", output.status)) }
+    if output.status.success() {
+        Ok(output.stdout)
+    } else {
+        Err(format!("{shown} failed: {}", output.status))
+    }
 }

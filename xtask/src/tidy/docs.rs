@@ -139,9 +139,11 @@ mod tests {
 
     #[test]
     fn metrics_must_exist() {
-        let code = "fn f() { counter(\"spore_x_total\"); }\n#[cfg(test)]\nmod t { const A: &str = \"spore_y\"; }";
+        let code =
+            "fn f() { counter(\"spore_x_total\"); }\n#[cfg(test)]\nmod t { const A: &str = \"spore_y\"; }";
         let files = [Source::new(PathBuf::from("a.rs"), code.to_owned())];
-        let names: Vec<&str> = metrics("`spore_x_total{a=\"b\"}`, my_spore_z, spore_y").iter().map(|m| m.1).collect();
+        let names: Vec<&str> =
+            metrics("`spore_x_total{a=\"b\"}`, my_spore_z, spore_y").iter().map(|m| m.1).collect();
         assert_eq!(names, ["spore_x_total", "spore_y"]);
         assert!(exists(&files, "spore_x_total") && exists(&files, "spore_x_total_bucket"));
         assert!(!exists(&files, "spore_y"));

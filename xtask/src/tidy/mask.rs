@@ -7,7 +7,8 @@ pub(super) fn mask(source: &str) -> String {
     while masker.at < masker.bytes.len() {
         masker.step();
     }
-    String::from_utf8(masker.out).expect("whole non-ASCII characters are either copied or blanked byte by byte")
+    String::from_utf8(masker.out)
+        .expect("whole non-ASCII characters are either copied or blanked byte by byte")
 }
 
 struct Masker<'a> {

@@ -38,7 +38,8 @@ fn long_functions(files: &[Source]) -> Vec<String> {
     if long.len() * LONG_ONE_IN <= count {
         return Vec::new();
     }
-    let head = format!("{} of {count} functions have more than {FUNCTION_LINES_MAX} lines (2 % may):", long.len());
+    let head =
+        format!("{} of {count} functions have more than {FUNCTION_LINES_MAX} lines (2 % may):", long.len());
     std::iter::once(head).chain(long).collect()
 }
 

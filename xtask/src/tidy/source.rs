@@ -79,7 +79,10 @@ impl Source {
     pub(super) fn new(path: PathBuf, text: String) -> Self {
         let masked = mask(&text);
         let is_test = path.components().any(|c| c.as_os_str() == "tests" || c.as_os_str() == "benches")
-            || path.file_stem().and_then(|s| s.to_str()).is_some_and(|s| s == "tests" || s.ends_with("_tests"));
+            || path
+                .file_stem()
+                .and_then(|s| s.to_str())
+                .is_some_and(|s| s == "tests" || s.ends_with("_tests"));
         let tests = test_ranges(&text, &masked);
         Self { path, text, masked, is_test, tests }
     }
@@ -96,7 +99,8 @@ impl Source {
 
     /// Lines that are not test code.
     pub(super) fn lines(&self) -> usize {
-        let tests: usize = self.tests.iter().map(|(from, to)| self.text[*from..*to].matches('\n').count()).sum();
+        let tests: usize =
+            self.tests.iter().map(|(from, to)| self.text[*from..*to].matches('\n').count()).sum();
         self.text.matches('\n').count() - tests
     }
 

@@ -11,7 +11,8 @@ const UNSAFE_FORBIDDEN: [&str; 4] =
     ["abi/src/lib.rs", "gateway/src/lib.rs", "cli/src/main.rs", "xtask/src/lib.rs"];
 
 /// Notes to oneself that must not be committed. In pieces, so that this file does not contain them.
-const UNFINISHED: [&str; 4] = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X:"), concat!("HA", "CK:")];
+const UNFINISHED: [&str; 4] =
+    [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X:"), concat!("HA", "CK:")];
 
 /// Problems with words.
 pub(super) fn check(tree: &Tree) -> Vec<String> {
@@ -35,7 +36,8 @@ fn rust(file: &Source) -> Vec<String> {
     }
     for at in file.words("allow") {
         if is_attribute(&file.masked, at) && !attribute(&file.masked, at).contains("reason") {
-            problems.push(format!("{}: allow without a reason; use #[expect(.., reason = ..)]", file.place(at)));
+            problems
+                .push(format!("{}: allow without a reason; use #[expect(.., reason = ..)]", file.place(at)));
         }
     }
     problems
@@ -95,7 +97,9 @@ mod tests {
     fn unsafe_needs_a_place_and_a_note() {
         let found = problems("gateway/src/x.rs", "fn f() { unsafe { g() } } // unsafe");
         assert_eq!(found.len(), 2, "{found:?}");
-        assert!(found[0].contains("outside of the floor") && found[1].contains("1 unsafe blocks and 0 SAFETY"));
+        assert!(
+            found[0].contains("outside of the floor") && found[1].contains("1 unsafe blocks and 0 SAFETY")
+        );
         let noted = "#[unsafe(no_mangle)]\nfn f() {\n  // SAFETY: sound.\n  unsafe { g() }\n}";
         assert!(problems("gateway/tests/x.rs", noted).is_empty());
     }

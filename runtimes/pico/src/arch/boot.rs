@@ -7,6 +7,7 @@ use crate::errno::Result;
 use crate::exec;
 use crate::kernel::{Config, Kernel};
 use crate::mm::Mm;
+use crate::platform::Platform;
 use abi::boot::{BOOT_MAGIC, BootInfo, Contract, PACKAGE_DIR, STRINGS_MAX};
 use abi::layout::{
     IMAGE_MAX, KERNEL_SIZE, KERNEL_VA, PACKAGE_VA, PROGRAM_MIN, PROGRAM_VA, RAM_MAX, ROOT_VA, kernel_area,
@@ -17,12 +18,13 @@ use core::ptr::with_exposed_provenance;
 
 /// Where the assembly goes first. Never returns.
 pub(super) extern "C" fn pico_start() -> ! {
+    let tsc = Machine.tsc();
     heap::claim();
     Machine.announce();
     let info = boot_info();
     let strings = strings(&info);
     let (args, env) = strings.split_at(info.arg_count as usize);
-    let kernel = set_kernel(new_kernel(&info));
+    let kernel = set_kernel(new_kernel(tsc, &info));
     if let Err(errno) = prepare(kernel) {
         die(format_args!("standard streams or working directory: error {}", errno.0));
     }
@@ -80,7 +82,7 @@ fn strings(info: &BootInfo) -> Vec<&'static [u8]> {
     strings
 }
 
-fn new_kernel(info: &BootInfo) -> Kernel {
+fn new_kernel(tsc: u64, info: &BootInfo) -> Kernel {
     let contract = match info.contract {
         number if number == Contract::Handler as u32 => Contract::Handler,
         number if number == Contract::Http as u32 => Contract::Http,
@@ -97,7 +99,7 @@ fn new_kernel(info: &BootInfo) -> Kernel {
     };
     // SAFETY: RAM behind the kernel area is mapped there, zeroed, and pico's to hand out.
     let mm = unsafe { Mm::new(PROGRAM_VA, info.ram_bytes - KERNEL_SIZE) };
-    Kernel::new(Rc::new(Machine), config, mm)
+    Kernel::new(Rc::new(Machine), tsc, config, mm)
 }
 
 fn image(va: u64, len: u64) -> &'static [u8] {

@@ -154,6 +154,8 @@ fn launch(
     env: &[&[u8]],
     open: &mut Opener<'_>,
 ) -> Result<Registers, LoadError> {
+    // First, before an interpreter takes the highest free range.
+    let top = kernel.mm.map_stack()?;
     let program = load::load(kernel, path, &**file, true)?;
     let mut entry = program.entry;
     let mut interpreter_base = 0;
@@ -163,7 +165,6 @@ fn launch(
         let interpreter = load::load(kernel, name, &*file, false).map_err(wrap)?;
         (entry, interpreter_base) = (interpreter.entry, interpreter.base);
     }
-    let top = kernel.mm.map_stack()?;
     let rsp = stack::build(kernel, top, &program, interpreter_base, path, args, env)?;
     kernel.process.name = stack::process_name(path);
     kernel.vfs.program.exe = path.as_bytes().to_vec();

@@ -97,7 +97,14 @@ impl Device {
     pub fn attributes(self, dev: u64) -> Attributes {
         let (major, minor, mode) = self.number();
         let rdev = (major << 8) | minor;
-        Attributes { dev, ino: 0x1_0000 + rdev, mode: S_IFCHR | mode, nlink: 1, rdev, ..Attributes::default() }
+        Attributes {
+            dev,
+            ino: 0x1_0000 + rdev,
+            mode: S_IFCHR | mode,
+            nlink: 1,
+            rdev,
+            ..Attributes::default()
+        }
     }
 
     /// Opens the device.

@@ -7,7 +7,12 @@ use std::string::String;
 const EVERYTHING: &[u8] = include_bytes!("../../../../abi/testdata/everything.erofs");
 
 /// Everything below `inode`, at most `limit` files: path to inode and contents.
-fn walk(image: &Image, inode: &Inode, path: &[u8], into: &mut BTreeMap<Vec<u8>, (Inode, Vec<u8>)>) -> Result<()> {
+fn walk(
+    image: &Image,
+    inode: &Inode,
+    path: &[u8],
+    into: &mut BTreeMap<Vec<u8>, (Inode, Vec<u8>)>,
+) -> Result<()> {
     if into.len() > 1000 || path.len() > 1000 {
         return Err(Errno::ELOOP);
     }

@@ -42,7 +42,8 @@ impl Location {
                 return Ok(());
             }
         }
-        let own = if from < MOUNTED { self.list_own(kernel, from.saturating_sub(FIRST), take)? } else { true };
+        let own =
+            if from < MOUNTED { self.list_own(kernel, from.saturating_sub(FIRST), take)? } else { true };
         if !own {
             return Ok(());
         }
@@ -57,8 +58,9 @@ impl Location {
 
     /// The directory's own names; positions are counted from 0. False: `take` has enough.
     fn list_own(&self, kernel: &Kernel, from: u64, take: &mut Taker<'_>) -> Result<bool> {
-        let mut add =
-            |name: &[u8], ino, mode, position: u64| take(Listed { name, ino, mode, next: position + FIRST + 1 });
+        let mut add = |name: &[u8], ino, mode, position: u64| {
+            take(Listed { name, ino, mode, next: position + FIRST + 1 })
+        };
         match &self.node {
             Node::Image(image, inode, _) => {
                 for entry in image.entries(inode, from)? {
@@ -78,7 +80,8 @@ impl Location {
                 }
             }
             Node::Devices => {
-                let links = LINKS.iter().enumerate().map(|(index, &(name, _))| (name, Node::DeviceLink(index)));
+                let links =
+                    LINKS.iter().enumerate().map(|(index, &(name, _))| (name, Node::DeviceLink(index)));
                 let devices = kernel.vfs.devices.names().map(|(name, device)| (name, Node::Device(device)));
                 for ((name, node), position) in devices.chain(links).zip(0..) {
                     let stat = node.stat()?;

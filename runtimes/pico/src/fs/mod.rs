@@ -37,7 +37,7 @@ use core::cell::Cell;
 use device::{Device, Devices, LogFile};
 use linux_raw_sys::general as linux;
 use mounts::Mounts;
-pub use node::{Location, Node};
+pub use node::{Link, Location, Node};
 
 /// What `/proc` tells about the program.
 #[derive(Default)]

@@ -29,7 +29,8 @@ const PROC_MAGIC: u32 = 0x9fa0;
 const EROFS_MAGIC: u32 = abi::erofs::MAGIC;
 
 /// Where memory file systems are, with the permissions of their roots.
-const MEMORY: [(&str, u32); 4] = [("/tmp", 0o1777), ("/var/tmp", 0o1777), ("/dev/shm", 0o1777), ("/run", 0o755)];
+const MEMORY: [(&str, u32); 4] =
+    [("/tmp", 0o1777), ("/var/tmp", 0o1777), ("/dev/shm", 0o1777), ("/run", 0o755)];
 
 /// One mounted file system.
 pub struct Mount {
@@ -71,7 +72,8 @@ impl Mounts {
             mounts.push(read_only(PACKAGE_DIR, DEV_PACKAGE, "erofs", image(images[1], DEV_PACKAGE)));
         }
         for ((path, mode), dev) in iter::zip(MEMORY, DEV_MEMORY..) {
-            let root = Inode::new(&pool, dev, Body::directory(), mode, 0).expect("an empty pool has room for roots");
+            let root =
+                Inode::new(&pool, dev, Body::directory(), mode, 0).expect("an empty pool has room for roots");
             mounts.push(Mount { path, dev, kind: "tmpfs", writable: true, root: Node::Memory(root) });
         }
         Self { mounts, images, pool }

@@ -64,7 +64,8 @@ impl Node {
 
     /// What stat(2) tells.
     pub fn stat(&self) -> Result<Stat> {
-        let directory = |dev, ino| Attributes { dev, ino, mode: S_IFDIR | 0o755, nlink: 2, ..Attributes::default() };
+        let directory =
+            |dev, ino| Attributes { dev, ino, mode: S_IFDIR | 0o755, nlink: 2, ..Attributes::default() };
         Ok(match self {
             Self::Image(_, inode, dev) => image_attributes(inode, *dev).to_stat(),
             Self::Memory(inode) => inode.attributes().to_stat(),

@@ -96,7 +96,8 @@ impl Kernel {
             return Err(Errno::EXDEV);
         }
         let start = if absolute { self.vfs.mounts.root() } else { base.clone() };
-        let mut walk = Walk { kernel: self, base, how, at: start, ahead: VecDeque::new(), slash: false, links: 0 };
+        let mut walk =
+            Walk { kernel: self, base, how, at: start, ahead: VecDeque::new(), slash: false, links: 0 };
         walk.push(path);
         walk.run()
     }

@@ -7,9 +7,19 @@
 use super::{Shared, State};
 use crate::errno::{Errno, Result};
 use crate::file::{File, Ready};
+use crate::fs::device::Devices;
+use abi::boot::INVOCATION_DEVICE;
+use alloc::rc::Rc;
 use core::any::Any;
 use core::cell::Cell;
 use linux_raw_sys::general::stat as Stat;
+
+/// Makes the device known as `/dev/invocation`.
+pub fn register(devices: &mut Devices, inbound: &Shared) {
+    let name = INVOCATION_DEVICE.strip_prefix("/dev/").expect("it is a device");
+    let inbound = inbound.clone();
+    devices.register(name, Rc::new(move |stat| Rc::new(InvocationDevice::new(inbound.clone(), stat))));
+}
 
 /// The open device.
 pub struct InvocationDevice {

@@ -41,7 +41,7 @@ fn a_content_length_ends_a_response() {
     assert_eq!(end_of(GET, response), Some(response.len()));
     assert_eq!(end_of(GET, &response[..response.len() - 1]), None);
     assert_eq!(end_of(GET, &format!("{response}more")), Some(response.len()));
-    assert_eq!(end_of(GET, "HTTP/1.1 200 OK\r\ncontent-length:0\r\n\r\n"), Some(38));
+    assert_eq!(end_of(GET, "HTTP/1.1 200 OK\r\ncontent-length:0\r\n\r\n"), Some(37));
 }
 
 #[test]

@@ -131,7 +131,8 @@ impl Options {
             (IPV6, c::IPV6_V6ONLY) if facts.bound => return Err(Errno::EINVAL),
             _ => {}
         }
-        let &(.., rule) = row(facts, level, name)?;
+        let unknown = if facts.family == Family::Unix { Errno::EOPNOTSUPP } else { Errno::ENOPROTOOPT };
+        let &(.., rule) = row(facts, level, name, unknown)?;
         let value = i32::from_ne_bytes(*bytes.first_chunk().ok_or(Errno::EINVAL)?);
         let value = match rule {
             Rule::Flag => i32::from(value != 0),
@@ -157,7 +158,7 @@ impl Options {
             (SOCKET, c::SO_ERROR) => 0,
             (SOCKET, c::SO_ACCEPTCONN) => u32::from(facts.listening),
             _ => {
-                let (_, _, initial, _) = row(facts, level, name)?;
+                let (_, _, initial, _) = row(facts, level, name, Errno::EOPNOTSUPP)?;
                 let value = self.changed.get(&(level, name)).unwrap_or(initial);
                 return Ok(value.to_ne_bytes().to_vec());
             }
@@ -171,8 +172,9 @@ impl Options {
     }
 }
 
-/// The row of an option this kind of socket has.
-fn row(facts: &Facts, level: u32, name: u32) -> Result<&'static Row> {
+/// The row of an option this kind of socket has: `ENOPROTOOPT` if there is none, `no_level` if the socket has no such
+/// level.
+fn row(facts: &Facts, level: u32, name: u32, no_level: Errno) -> Result<&'static Row> {
     let exists = match level {
         SOCKET => true,
         TCP | IP => facts.family != Family::Unix,
@@ -180,7 +182,7 @@ fn row(facts: &Facts, level: u32, name: u32) -> Result<&'static Row> {
         _ => false,
     };
     if !exists {
-        return Err(if facts.family == Family::Unix { Errno::EOPNOTSUPP } else { Errno::ENOPROTOOPT });
+        return Err(no_level);
     }
     ROWS.iter().find(|row| (row.0, row.1) == (level, name)).ok_or(Errno::ENOPROTOOPT)
 }

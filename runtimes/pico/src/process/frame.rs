@@ -189,7 +189,7 @@ impl Kernel {
             rsp: saved.rsp,
             r8_15: saved.r8_15,
             rip: saved.rip,
-            rflags: saved.rflags & USER_FLAGS | 2,
+            rflags: saved.rflags & USER_FLAGS | registers.rflags & !USER_FLAGS,
             ..*registers
         };
         if saved.xstate != 0 {

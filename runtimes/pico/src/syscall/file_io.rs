@@ -42,14 +42,14 @@ struct Mode {
     dont_wait: bool,
 }
 
-/// The open file of argument 0, open for reading.
+/// The open file of argument `index`, open for reading.
 pub(super) fn readable(kernel: &Kernel, args: &Args, index: usize) -> Result<Rc<OpenFile>> {
     let open = open_arg(kernel, args, index)?;
     let access = open.flags.get() & linux::O_ACCMODE;
     if access == linux::O_RDONLY || access == linux::O_RDWR { Ok(open) } else { Err(Errno::EBADF) }
 }
 
-/// The open file of argument 0, open for writing.
+/// The open file of argument `index`, open for writing.
 pub(super) fn writable(kernel: &Kernel, args: &Args, index: usize) -> Result<Rc<OpenFile>> {
     let open = open_arg(kernel, args, index)?;
     let access = open.flags.get() & linux::O_ACCMODE;
@@ -81,8 +81,13 @@ fn write_once(kernel: &mut Kernel, open: &OpenFile, buf: &[u8], mode: Mode) -> R
 }
 
 /// Writes `buf` at the position of `open`.
-pub(super) fn write_bytes(kernel: &mut Kernel, open: &OpenFile, buf: &[u8]) -> Result<usize> {
-    write_once(kernel, open, buf, Mode::default())
+pub(super) fn write_bytes(
+    kernel: &mut Kernel,
+    open: &OpenFile,
+    buf: &[u8],
+    dont_wait: bool,
+) -> Result<usize> {
+    write_once(kernel, open, buf, Mode { dont_wait, ..Mode::default() })
 }
 
 /// Writes `buf` at `offset`.
@@ -141,12 +146,14 @@ type Segment = (u64, usize);
 
 /// The buffers of a call: array address and count in arguments 1 and 2.
 fn segments(kernel: &Kernel, args: &Args) -> Result<Vec<Segment>> {
-    let count = usize::try_from(args.raw(2)).ok().filter(|&count| count <= BUFFERS_MAX).ok_or(Errno::EINVAL)?;
+    let count =
+        usize::try_from(args.raw(2)).ok().filter(|&count| count <= BUFFERS_MAX).ok_or(Errno::EINVAL)?;
     let mut total = 0usize;
     let mut segments = Vec::with_capacity(count);
     for index in 0..count as u64 {
         let [base, len]: [u64; 2] = kernel.mm.read(args.raw(1).wrapping_add(index * 16))?;
-        let len = usize::try_from(i64::try_from(len).map_err(|_| Errno::EINVAL)?).map_err(|_| Errno::EINVAL)?;
+        let len =
+            usize::try_from(i64::try_from(len).map_err(|_| Errno::EINVAL)?).map_err(|_| Errno::EINVAL)?;
         let len = len.min(LEN_MAX - total);
         total += len;
         segments.push((base, len));

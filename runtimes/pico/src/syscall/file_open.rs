@@ -29,7 +29,8 @@ pub const ENTRIES: &[Entry] = &[
     full(linux::__NR_close_range, "close_range", close_range),
 ];
 
-const READ_ONLY: &str = "only /tmp, /var/tmp, /dev/shm and /run can be written to (EROFS elsewhere); no O_ASYNC";
+const READ_ONLY: &str =
+    "only /tmp, /var/tmp, /dev/shm and /run can be written to (EROFS elsewhere); no O_ASYNC";
 
 /// Flags that are kept as file status flags.
 const STATUS: u32 = linux::O_ACCMODE
@@ -93,7 +94,8 @@ fn open_at(kernel: &mut Kernel, dirfd: i32, path: u64, flags: u32, mode: u32) ->
 
 fn openat2(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     const SIZE: usize = 24;
-    const RESOLVE: u64 = (linux::RESOLVE_NO_SYMLINKS | linux::RESOLVE_NO_MAGICLINKS | linux::RESOLVE_BENEATH) as u64;
+    const RESOLVE: u64 =
+        (linux::RESOLVE_NO_SYMLINKS | linux::RESOLVE_NO_MAGICLINKS | linux::RESOLVE_BENEATH) as u64;
     let size = args.size(3);
     if size < SIZE {
         return Err(Errno::EINVAL);

@@ -1,5 +1,15 @@
 //! System calls: one table from number to handler; each handler decodes, validates, acts, returns.
 
+pub mod dir;
+pub mod dir_list;
+pub mod fdctl;
+pub mod file_copy;
+pub mod file_io;
+pub mod file_open;
+pub mod file_size;
+pub mod path;
+pub mod stat;
+pub mod stat_change;
 pub mod epoll;
 pub mod eventfd;
 pub mod memory;
@@ -23,6 +33,16 @@ pub use table::{dispatch, entries, markdown};
 /// All system calls, family by family. A family is one file here with a table of its own.
 const FAMILIES: &[&[Entry]] = &[
     memory::ENTRIES,
+    stat_change::ENTRIES,
+    stat::ENTRIES,
+    path::ENTRIES,
+    file_size::ENTRIES,
+    file_open::ENTRIES,
+    file_io::ENTRIES,
+    file_copy::ENTRIES,
+    fdctl::ENTRIES,
+    dir_list::ENTRIES,
+    dir::ENTRIES,
     time::ENTRIES,
     signal::ENTRIES,
     process::ENTRIES,

@@ -20,7 +20,11 @@ pub const ENTRIES: &[Entry] = &[
 ];
 
 /// A row that is supported in full.
-pub(super) const fn full(number: u32, name: &'static str, handler: fn(&mut Kernel, &Args) -> Result<u64>) -> Entry {
+pub(super) const fn full(
+    number: u32,
+    name: &'static str,
+    handler: fn(&mut Kernel, &Args) -> Result<u64>,
+) -> Entry {
     Entry { number, name, support: Support::Full, handler }
 }
 

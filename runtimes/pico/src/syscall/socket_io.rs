@@ -9,6 +9,7 @@ use crate::net::address::Family;
 use crate::net::messages::Received;
 use crate::net::socket::{BUFFER, Socket};
 use crate::poll::block;
+use crate::process::Info;
 use alloc::vec;
 use alloc::vec::Vec;
 use linux_raw_sys::general as c;
@@ -137,6 +138,9 @@ fn send(kernel: &mut Kernel, open: &OpenFile, segments: &[Segment], flags: u32) 
     } else {
         send_stream(kernel, open, segments, dont_wait)
     };
+    if result == Err(Errno::EPIPE) && flags & MSG_NOSIGNAL == 0 {
+        kernel.process.signals.send(Info::sent(c::SIGPIPE, 0))?;
+    }
     result.map(|len| len as u64)
 }
 

@@ -92,7 +92,13 @@ impl Inode {
     }
 
     /// Exchanges what two names in two directories are.
-    pub(super) fn swap(self: &Rc<Self>, name: &[u8], other: &Rc<Self>, other_name: &[u8], now: Time) -> Result<()> {
+    pub(super) fn swap(
+        self: &Rc<Self>,
+        name: &[u8],
+        other: &Rc<Self>,
+        other_name: &[u8],
+        now: Time,
+    ) -> Result<()> {
         let (one, two) = (self.leave(name, now)?, other.leave(other_name, now)?);
         self.enter(name, &two, now)?;
         other.enter(other_name, &one, now)

@@ -13,7 +13,7 @@ mod tests;
 pub use data::Data;
 pub use directory::{Directory, make};
 pub use file::MemoryFile;
-pub use rename::rename;
+pub use rename::{Place, rename};
 
 use super::attributes::{Attributes, Time};
 use crate::errno::{Errno, Result};

@@ -5,6 +5,8 @@
 mod process;
 mod system;
 
+pub use system::RELEASE;
+
 use super::attributes::Attributes;
 use super::files::TextFile;
 use super::node::Link;
@@ -54,7 +56,9 @@ pub static PROC: Entry = dir(
         link("thread-self", |_| b"1/task/1".into()),
         link("mounts", |_| b"self/mounts".into()),
         file("cpuinfo", system::cpuinfo),
-        file("filesystems", |_| b"\terofs\nnodev\ttmpfs\nnodev\tproc\nnodev\tsysfs\nnodev\tdevtmpfs\n".into()),
+        file("filesystems", |_| {
+            b"\terofs\nnodev\ttmpfs\nnodev\tproc\nnodev\tsysfs\nnodev\tdevtmpfs\n".into()
+        }),
         file("loadavg", |_| b"0.00 0.00 0.00 1/1 1\n".into()),
         file("meminfo", system::meminfo),
         file("stat", system::stat),
@@ -70,7 +74,7 @@ pub static PROC: Entry = dir(
                         file("cap_last_cap", |_| b"40\n".into()),
                         file("hostname", system::hostname),
                         file("ngroups_max", |_| b"65536\n".into()),
-                        file("osrelease", |_| [system::RELEASE.as_bytes(), b"\n"].concat()),
+                        file("osrelease", |_| [RELEASE.as_bytes(), b"\n"].concat()),
                         file("ostype", |_| b"Linux\n".into()),
                         file("pid_max", |_| b"4194304\n".into()),
                         dir(
@@ -239,7 +243,9 @@ impl Generated {
     /// Opens a text.
     pub fn open(&self, kernel: &Kernel) -> Result<Rc<dyn File>> {
         match self.entry.what {
-            What::Text(text) => Ok(Rc::new(TextFile { text: text(kernel), stat: self.attributes().to_stat() })),
+            What::Text(text) => {
+                Ok(Rc::new(TextFile { text: text(kernel), stat: self.attributes().to_stat() }))
+            }
             What::Dir(_) | What::Link(_) | What::Descriptors | What::Descriptor => Err(Errno::ELOOP),
         }
     }

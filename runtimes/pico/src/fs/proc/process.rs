@@ -116,7 +116,8 @@ pub(super) fn stat(kernel: &Kernel) -> Vec<u8> {
 
 pub(super) fn statm(kernel: &Kernel) -> Vec<u8> {
     let pages = kernel.mm.used() / PAGE;
-    let code: u64 = kernel.mm.areas().filter(|area| area.prot & EXEC != 0).map(|area| area.end - area.start).sum();
+    let code: u64 =
+        kernel.mm.areas().filter(|area| area.prot & EXEC != 0).map(|area| area.end - area.start).sum();
     format!("{pages} {pages} 0 {} 0 {pages} 0\n", code / PAGE).into_bytes()
 }
 

@@ -2,7 +2,6 @@
 
 use super::rig::{Rig, same};
 use linux_raw_sys::general as c;
-use std::format;
 use std::vec::Vec;
 
 impl Rig {
@@ -157,6 +156,5 @@ fn timers_refuse_nonsense() {
         rig.note("not a timer", c::__NR_timerfd_settime, &[pipe, 0, spec, 0]);
         let text = rig.put(b"12345678");
         rig.note("write", c::__NR_write, &[fd, text, 8]);
-        rig.tell("still alive", format!("{}", rig.call(c::__NR_timerfd_gettime, &[fd, text]) == 0));
     });
 }

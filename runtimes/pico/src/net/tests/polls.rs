@@ -34,8 +34,10 @@ impl Rig {
     /// Notes which of `fds` are in the set.
     fn tell_set(&mut self, name: &str, set: u64, fds: &[u64]) {
         let bits = self.bytes(set, 128);
-        let members: Vec<bool> =
-            fds.iter().map(|&fd| bits[usize::try_from(fd).expect("small") / 8] & 1 << (fd % 8) != 0).collect();
+        let members: Vec<bool> = fds
+            .iter()
+            .map(|&fd| bits[usize::try_from(fd).expect("small") / 8] & 1 << (fd % 8) != 0)
+            .collect();
         self.tell(name, members);
         let others: u32 = bits.iter().map(|byte| byte.count_ones()).sum();
         self.tell("members", others);
@@ -98,7 +100,8 @@ fn select_reports_sets() {
         rig.call(c::__NR_write, &[writer, text, 1]);
         let fds = [reader, writer, quiet, other];
         let most = fds.iter().max().expect("some") + 1;
-        let (read, write, except) = (rig.fd_set(&[reader, quiet]), rig.fd_set(&[writer, other]), rig.fd_set(&fds));
+        let (read, write, except) =
+            (rig.fd_set(&[reader, quiet]), rig.fd_set(&[writer, other]), rig.fd_set(&fds));
         rig.note("select", c::__NR_select, &[most, read, write, except, 0]);
         rig.tell_set("read", read, &fds);
         rig.tell_set("write", write, &fds);
@@ -111,8 +114,9 @@ fn select_reports_sets() {
         rig.tell("no time is left", left);
         let beyond = rig.fd_set(&[reader]);
         rig.note("sets end at the count", c::__NR_select, &[reader, beyond, 0, 0, time]);
-        let closed = rig.fd_set(&[1000]);
-        rig.note("closed", c::__NR_select, &[1001, closed, 0, 0, time]);
+        rig.close(other);
+        let closed = rig.fd_set(&[other]);
+        rig.note("closed", c::__NR_select, &[most, closed, 0, 0, time]);
         rig.note("negative", c::__NR_select, &[u64::MAX, 0, 0, 0, time]);
         let time = rig.put(&[u64::MAX, 0].map(u64::to_ne_bytes).concat());
         rig.note("negative time", c::__NR_select, &[0, 0, 0, 0, time]);

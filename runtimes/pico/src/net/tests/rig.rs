@@ -23,7 +23,7 @@ pub(super) struct Rig {
 }
 
 /// Bytes of program memory for arguments.
-const ARENA_PAGES: usize = 64;
+const ARENA_PAGES: u64 = 64;
 
 impl Rig {
     pub(super) fn pico() -> Self {
@@ -32,7 +32,9 @@ impl Rig {
 
     fn new(native: bool) -> Self {
         let (mut kernel, fake) = Kernel::for_tests();
-        let arena = kernel.mm.alloc_pages(ARENA_PAGES).expect("there is memory").as_ptr().addr() as u64;
+        let (access, kind) = (c::PROT_READ | c::PROT_WRITE, c::MAP_PRIVATE | c::MAP_ANONYMOUS);
+        let args = Args([0, ARENA_PAGES * 4096, access.into(), kind.into(), u64::MAX, 0]);
+        let arena = dispatch(&mut kernel, c::__NR_mmap.into(), &args);
         Self { kernel, fake, native, arena, used: 0, notes: Vec::new(), open: Vec::new() }
     }
 
@@ -95,7 +97,7 @@ impl Rig {
     pub(super) fn room(&mut self, len: usize) -> u64 {
         let addr = self.arena + self.used;
         self.used += (len as u64).next_multiple_of(16);
-        assert!(self.used <= (ARENA_PAGES * 4096) as u64, "the arena is too small");
+        assert!(self.used <= ARENA_PAGES * 4096, "the arena is too small");
         self.poke(addr, &alloc::vec![0; len]);
         addr
     }
@@ -135,8 +137,8 @@ impl Rig {
         let addr = self.put(&entry);
         self.call(c::__NR_poll, &[addr, 1, 0]);
         let revents = u16::from_ne_bytes(self.peek(addr + 6));
-        // `POLLWRBAND` and the like mean nothing here; Linux sets them for some files.
-        self.tell(name, format!("{:#x}", revents & 0x21ff));
+        // Linux adds `POLLRDNORM` and the like for some files, pico for all.
+        self.tell(name, format!("{:#x}", revents & 0x203f));
     }
 }
 

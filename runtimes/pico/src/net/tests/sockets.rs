@@ -243,7 +243,8 @@ fn an_ipv6_socket_takes_ipv4_unless_told_not_to() {
             let addr = rig.put(&sockaddr(LOCAL, port));
             if rig.note("connect over IPv4", c::__NR_connect, &[client, addr, 16]) == 0 {
                 let server = rig.fd(c::__NR_accept, &[listener, 0, 0]);
-                let names = [c::__NR_getsockname, c::__NR_getpeername].map(|call| rig.name(call, server)[8..].to_vec());
+                let names = [c::__NR_getsockname, c::__NR_getpeername]
+                    .map(|call| rig.name(call, server)[8..].to_vec());
                 rig.tell("mapped", names);
             }
             let client = rig.fd(c::__NR_socket, &[INET6, STREAM, 0]);
@@ -297,7 +298,11 @@ fn options_are_kept_and_shown() {
         rig.note("timeout", c::__NR_setsockopt, &[fd, level.into(), name.into(), addr, 16]);
         rig.get_option(fd, level, name);
         rig.note("short", c::__NR_setsockopt, &[fd, level.into(), net::SO_REUSEADDR.into(), addr, 3]);
-        rig.note("negative", c::__NR_setsockopt, &[fd, level.into(), net::SO_REUSEADDR.into(), addr, u64::MAX]);
+        rig.note(
+            "negative",
+            c::__NR_setsockopt,
+            &[fd, level.into(), net::SO_REUSEADDR.into(), addr, u64::MAX],
+        );
     });
 }
 
@@ -363,7 +368,8 @@ fn messages_are_gathered_and_scattered() {
         same(|rig| {
             let (one, other) = rig.pair(kind);
             let header = |rig: &mut Rig, parts: &[(u64, u64)]| {
-                let list: Vec<u8> = parts.iter().flat_map(|p| [p.0.to_ne_bytes(), p.1.to_ne_bytes()]).flatten().collect();
+                let list: Vec<u8> =
+                    parts.iter().flat_map(|p| [p.0.to_ne_bytes(), p.1.to_ne_bytes()]).flatten().collect();
                 let list = rig.put(&list);
                 let fields = [0, 0, list, parts.len() as u64, 0, 0, 0];
                 rig.put(&fields.map(u64::to_ne_bytes).concat())

@@ -1,0 +1,175 @@
+//! Descriptors themselves: copies, flags, locks and device control.
+
+use super::path::{full, open_arg, partial};
+use super::{Args, Entry};
+use crate::errno::{Errno, Result};
+use crate::file::{Descriptor, FD_MAX, OpenFile};
+use crate::fs::attributes::is_regular;
+use crate::kernel::Kernel;
+use linux_raw_sys::general as linux;
+use linux_raw_sys::ioctl;
+
+/// The family's rows.
+pub const ENTRIES: &[Entry] = &[
+    full(linux::__NR_dup, "dup", dup),
+    full(linux::__NR_dup2, "dup2", dup2),
+    full(linux::__NR_dup3, "dup3", dup3),
+    partial(
+        linux::__NR_fcntl,
+        "fcntl",
+        fcntl,
+        "no leases, signals or seals; locks are always granted, as no other process exists",
+    ),
+    full(linux::__NR_flock, "flock", flock),
+    partial(
+        linux::__NR_ioctl,
+        "ioctl",
+        ioctl_call,
+        "FIONREAD, FIONBIO, FIOCLEX, FIONCLEX, FIOASYNC (off only) and what sockets and pipes know; nothing is a terminal",
+    ),
+];
+
+fn dup(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let open = kernel.fds.get(args.fd(0)?)?.open.clone();
+    kernel.fds.insert(Descriptor { open, close_on_exec: false }, 0)
+}
+
+fn dup2(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let (old, new) = (args.fd(0)?, args.fd(1)?);
+    if old == new {
+        return kernel.fds.get(old).map(|_| new);
+    }
+    duplicate(kernel, old, new, false)
+}
+
+fn dup3(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let flags = args.uint(2);
+    if flags & !linux::O_CLOEXEC != 0 || args.int(0) == args.int(1) {
+        return Err(Errno::EINVAL);
+    }
+    duplicate(kernel, args.fd(0)?, args.fd(1)?, flags != 0)
+}
+
+fn duplicate(kernel: &mut Kernel, old: u64, new: u64, close_on_exec: bool) -> Result<u64> {
+    let open = kernel.fds.get(old)?.open.clone();
+    drop(kernel.fds.replace(new, Some(Descriptor { open, close_on_exec }))?);
+    kernel.reclaim_files();
+    Ok(new)
+}
+
+fn fcntl(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    /// What can be changed with `F_SETFL`.
+    const CHANGEABLE: u32 = linux::O_APPEND | linux::O_DIRECT | linux::O_NOATIME | linux::O_NONBLOCK;
+    let fd = args.fd(0)?;
+    let Descriptor { open, close_on_exec } = kernel.fds.get(fd)?.clone();
+    let (command, value) = (args.uint(1), args.uint(2));
+    match command {
+        linux::F_DUPFD | linux::F_DUPFD_CLOEXEC => {
+            let least =
+                usize::try_from(args.int(2)).ok().filter(|&least| least < FD_MAX).ok_or(Errno::EINVAL)?;
+            let close_on_exec = command == linux::F_DUPFD_CLOEXEC;
+            return kernel.fds.insert(Descriptor { open, close_on_exec }, least);
+        }
+        linux::F_GETFD => return Ok(if close_on_exec { linux::FD_CLOEXEC.into() } else { 0 }),
+        linux::F_SETFD => {
+            return kernel.fds.set_close_on_exec(fd, value & linux::FD_CLOEXEC != 0).map(|()| 0);
+        }
+        linux::F_GETFL => return Ok(open.flags.get().into()),
+        _ if open.flags.get() & linux::O_PATH != 0 => return Err(Errno::EBADF),
+        _ => {}
+    }
+    match command {
+        linux::F_SETFL => {
+            open.flags.set(open.flags.get() & !CHANGEABLE | value & CHANGEABLE);
+            Ok(0)
+        }
+        linux::F_GETLK | linux::F_OFD_GETLK => {
+            let mut lock = lock_arg(kernel, args)?;
+            lock.l_type = i16::try_from(linux::F_UNLCK).expect("a small constant");
+            kernel.mm.put(args.raw(2), &lock).map(|()| 0)
+        }
+        linux::F_SETLK | linux::F_SETLKW | linux::F_OFD_SETLK | linux::F_OFD_SETLKW => {
+            let lock = lock_arg(kernel, args)?;
+            check_lock_access(&open, u32::from(lock.l_type.cast_unsigned())).map(|()| 0)
+        }
+        linux::F_GETOWN | linux::F_GETSIG => Ok(0),
+        linux::F_SETOWN | linux::F_SETSIG if value == 0 => Ok(0),
+        linux::F_GETPIPE_SZ | linux::F_SETPIPE_SZ if is_pipe(&open)? => pipe_size(command, value),
+        linux::F_GETPIPE_SZ | linux::F_SETPIPE_SZ => Err(Errno::EBADF),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn lock_arg(kernel: &Kernel, args: &Args) -> Result<linux::flock> {
+    let lock: linux::flock = kernel.mm.get(args.raw(2))?;
+    let kind = u32::from(lock.l_type.cast_unsigned());
+    let whence = u32::from(lock.l_whence.cast_unsigned());
+    let known = matches!(kind, linux::F_RDLCK | linux::F_WRLCK | linux::F_UNLCK) && whence <= linux::SEEK_END;
+    if known { Ok(lock) } else { Err(Errno::EINVAL) }
+}
+
+/// A read lock needs a file open for reading, a write lock one open for writing.
+fn check_lock_access(open: &OpenFile, kind: u32) -> Result<()> {
+    let access = open.flags.get() & linux::O_ACCMODE;
+    let unfit = match kind {
+        linux::F_RDLCK => access == linux::O_WRONLY,
+        linux::F_WRLCK => access == linux::O_RDONLY,
+        _ => false,
+    };
+    if unfit { Err(Errno::EBADF) } else { Ok(()) }
+}
+
+fn is_pipe(open: &OpenFile) -> Result<bool> {
+    Ok(open.file.stat()?.st_mode & linux::S_IFMT == linux::S_IFIFO)
+}
+
+/// Bytes a pipe holds, which cannot be changed.
+const PIPE_BYTES: u32 = 64 << 10;
+
+fn pipe_size(command: u32, wanted: u32) -> Result<u64> {
+    if command == linux::F_SETPIPE_SZ && wanted > PIPE_BYTES {
+        Err(Errno::EPERM)
+    } else {
+        Ok(PIPE_BYTES.into())
+    }
+}
+
+fn flock(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    open_arg(kernel, args, 0)?;
+    match args.uint(1) & !linux::LOCK_NB {
+        linux::LOCK_SH | linux::LOCK_EX | linux::LOCK_UN => Ok(0),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn ioctl_call(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let open = open_arg(kernel, args, 0)?;
+    let (command, value) = (args.uint(1), args.raw(2));
+    match command {
+        ioctl::FIOCLEX => kernel.fds.set_close_on_exec(args.fd(0)?, true).map(|()| 0),
+        ioctl::FIONCLEX => kernel.fds.set_close_on_exec(args.fd(0)?, false).map(|()| 0),
+        ioctl::FIONBIO => {
+            let on = kernel.mm.read::<u32>(value)? != 0;
+            let rest = open.flags.get() & !linux::O_NONBLOCK;
+            open.flags.set(if on { rest | linux::O_NONBLOCK } else { rest });
+            Ok(0)
+        }
+        ioctl::FIOASYNC => {
+            let on = kernel.mm.read::<u32>(value)? != 0;
+            if on { Err(Errno::ENOTTY) } else { Ok(0) }
+        }
+        ioctl::FIONREAD => {
+            let unread = unread(&open)?;
+            kernel.mm.write(value, &u32::try_from(unread).unwrap_or(i32::MAX.unsigned_abs())).map(|()| 0)
+        }
+        _ => open.file.ioctl(command, value),
+    }
+}
+
+/// Bytes that can be read now.
+fn unread(open: &OpenFile) -> Result<u64> {
+    if is_regular(open.file.stat()?.st_mode) {
+        return Ok(open.file.size().saturating_sub(open.offset.get()));
+    }
+    open.file.ioctl(ioctl::FIONREAD, 0)
+}

@@ -1,0 +1,236 @@
+//! A restored fork cannot be told from a new one.
+
+use crate::fixture::{
+    COUNT, DOORBELL_HERE, FILL, REPORT, SCRAMBLE, SUPERVISOR, World, answer, number, prepare, request, run,
+};
+use crate::guest;
+use abi::layout::{HUGE, KERNEL_VA, PROGRAM_VA, kernel_area};
+use abi::mailbox::{Doorbell, LOG, REQUEST_MAX};
+use vmm::{Discard, EntryState, Exit, Machine, MachineError, Parent, ParentMemory};
+
+/// All RAM of a parent.
+fn parent_ram(world: &World) -> Vec<u8> {
+    let mut bytes = vec![0; usize::try_from(guest::RAM).unwrap()];
+    let read = rustix::io::pread(world.parent.memory.as_fd(), &mut bytes, 0).unwrap();
+    assert_eq!(read, bytes.len());
+    bytes
+}
+
+fn ram(machine: &Machine) -> Vec<u8> {
+    let mut bytes = vec![0; usize::try_from(guest::RAM).unwrap()];
+    machine.read_ram(0, &mut bytes).unwrap();
+    bytes
+}
+
+/// An XSAVE image with x87, SSE and, where the processor has them, AVX and AVX-512 registers full of `fill`.
+fn extended(fill: u8) -> Vec<u8> {
+    let mut image = vec![0; 4096];
+    let mut states = 0b11_u64;
+    if is_x86_feature_detected!("avx") {
+        states |= 0b100;
+    }
+    if is_x86_feature_detected!("avx512f") {
+        states |= 0b1110_0000;
+    }
+    image[..2688].fill(fill);
+    image[..24].fill(0);
+    image[24..32].copy_from_slice(&0x0000_ffff_0000_1f80_u64.to_le_bytes());
+    image[512..576].fill(0);
+    image[512..520].copy_from_slice(&states.to_le_bytes());
+    image
+}
+
+fn scramble() -> Vec<u8> {
+    let mut bytes = request(&[SCRAMBLE]);
+    bytes.resize(64, 0);
+    bytes.extend(extended(0xa5));
+    bytes
+}
+
+#[test]
+fn memory_is_the_parents_again() {
+    let world = World::new();
+    let expected = parent_ram(&world);
+    let mut machine = world.fork(&request(&[FILL, PROGRAM_VA + 12345, 3 * HUGE + 777, 0xee]));
+    answer(&mut machine);
+    assert_ne!(ram(&machine), expected);
+    let stats = machine.restore().unwrap();
+    assert!(stats.scanned && stats.ram_pages > 3 * 512, "{stats:?}");
+    assert!(ram(&machine) == expected);
+    // Again, with other pages, so that the second scan has something new to find.
+    prepare(&mut machine, &request(&[FILL, PROGRAM_VA + 5 * HUGE, 5 * 4096, 0xdd]));
+    answer(&mut machine);
+    let again = machine.restore().unwrap();
+    assert!(again.scanned && again.ram_pages > stats.ram_pages, "{again:?}");
+    assert!(ram(&machine) == expected);
+}
+
+#[test]
+fn searching_is_skipped_only_while_nothing_new_is_written() {
+    let world = World::new();
+    let expected = parent_ram(&world);
+    let mut machine = world.fork(&request(&[COUNT]));
+    let mut skipped = 0;
+    for round in 0..60_u64 {
+        // Without the watchdog of `answer`: starting a thread would itself cause faults.
+        assert_eq!(machine.run().unwrap(), Exit::Doorbell);
+        let stats = machine.restore().unwrap();
+        skipped += u32::from(!stats.scanned);
+        if round % 20 == 11 {
+            assert!(stats.scanned, "a page nobody had written to before");
+            assert!(ram(&machine) == expected, "round {round}");
+        }
+        let fresh = [FILL, PROGRAM_VA + HUGE + round * 4096, 1, 1];
+        prepare(&mut machine, &request(if round % 20 == 10 { &fresh } else { &[COUNT] }));
+    }
+    assert!(skipped >= 20, "{skipped}");
+    answer(&mut machine);
+    machine.restore().unwrap();
+    assert!(ram(&machine) == expected);
+}
+
+#[test]
+fn another_thread_may_take_over() {
+    let world = World::new();
+    let expected = parent_ram(&world);
+    let mut machine = world.fork(&request(&[COUNT]));
+    answer(&mut machine);
+    machine.restore().unwrap();
+    for round in 0..6_u64 {
+        prepare(&mut machine, &request(&[FILL, PROGRAM_VA + HUGE * (round + 1), 1, 1]));
+        machine = std::thread::scope(|scope| {
+            scope.spawn(move || {
+                answer(&mut machine);
+                // Even rounds are restored by the thread that ran, odd ones by the next.
+                if round % 2 == 0 {
+                    machine.restore().unwrap();
+                }
+                machine
+            })
+            .join()
+            .unwrap()
+        });
+        if round % 2 == 1 {
+            machine.restore().unwrap();
+        }
+        assert!(ram(&machine) == expected, "round {round}");
+    }
+}
+
+#[test]
+fn registers_are_the_parents_again() {
+    let world = World::with_start(&extended(0x3c));
+    let expected = world.answer(&request(&[REPORT]));
+    assert_eq!(number(&expected[128..]) & 0x400, 0, "direction flag");
+    assert_eq!(number(&expected[136..]), 0x5555_aaaa, "fs base");
+    let mut machine = world.fork(&request(&[REPORT]));
+    for round in 0..5 {
+        assert!(answer(&mut machine) == expected, "round {round}");
+        machine.restore().unwrap();
+        prepare(&mut machine, &scramble());
+        answer(&mut machine);
+        machine.restore().unwrap();
+        prepare(&mut machine, &request(&[REPORT]));
+    }
+    // The extended registers of the start were really there.
+    let vectors = &expected[192 + 160..192 + 416];
+    assert_eq!(vectors, [0x3c; 256]);
+    if is_x86_feature_detected!("avx") {
+        assert_eq!(expected[192 + 576..192 + 832], [0x3c; 256]);
+    }
+}
+
+#[test]
+fn registers_only_ring_0_can_change_are_the_parents_again() {
+    const SET_DEBUG: u64 = 2;
+    const GET_DEBUG: u64 = 3;
+    let world = World::new();
+    let mut machine = world.fork(&request(&[SUPERVISOR, GET_DEBUG]));
+    let pristine = number(&answer(&mut machine));
+    machine.restore().unwrap();
+    prepare(&mut machine, &request(&[SUPERVISOR, SET_DEBUG]));
+    answer(&mut machine);
+    machine.mailbox().set_request(&request(&[SUPERVISOR, GET_DEBUG])).unwrap();
+    assert_eq!(number(&answer(&mut machine)), 0x1230, "the guest's own change is seen");
+    machine.restore().unwrap();
+    prepare(&mut machine, &request(&[SUPERVISOR, GET_DEBUG]));
+    assert_eq!(number(&answer(&mut machine)), pristine);
+}
+
+#[test]
+fn the_mailbox_is_empty_again() {
+    let world = World::new();
+    let mut long = request(&[FILL, abi::layout::MAILBOX_VA + LOG, 100_000, 0x77]);
+    long.resize(usize::try_from(REQUEST_MAX).unwrap(), 0x55);
+    let mut machine = world.fork(&long);
+    answer(&mut machine);
+    machine.restore().unwrap();
+    let header = machine.mailbox().header();
+    assert_eq!((header.doorbell, header.request_len, header.response_len), (0, 0, 0));
+    assert_eq!(machine.mailbox().log(100_000).unwrap(), [0; 100_000]);
+    prepare(&mut machine, &request(&[crate::fixture::LOAD, abi::layout::MAILBOX_VA + 0x10_0000 + (15 << 20)]));
+    assert_eq!(number(&answer(&mut machine)), 0);
+    let kept = machine.usage().unwrap();
+    assert!(kept.private_bytes < 4 << 20, "{kept:?}");
+}
+
+#[test]
+fn a_cleverly_placed_doorbell_does_not_shift_the_next_fork() {
+    let world = World::new();
+    let expected = world.answer(&request(&[REPORT]));
+    let mut machine = world.fork(&request(&[DOORBELL_HERE]));
+    assert_eq!(run(&mut machine), Exit::Doorbell);
+    assert_eq!(machine.mailbox().doorbell(), Some(Doorbell::Response));
+    machine.restore().unwrap();
+    prepare(&mut machine, &request(&[REPORT]));
+    assert!(answer(&mut machine) == expected);
+}
+
+#[test]
+fn a_fork_that_wrote_too_much_or_to_its_tables_is_discarded() {
+    let world = World::new();
+    let mut machine = world.fork(&request(&[FILL, PROGRAM_VA, (16 << 20) + 8192, 1]));
+    answer(&mut machine);
+    assert!(matches!(machine.restore(), Err(Discard::TooManyPages { .. })));
+    assert!(matches!(machine.enter(), Err(MachineError::Order(_))));
+    assert!(matches!(machine.run(), Err(MachineError::Order(_))));
+
+    let code = kernel_area::IMAGE;
+    for table in [kernel_area::GDT, kernel_area::TSS, kernel_area::IDT, kernel_area::PAGE_TABLES, code + 4096] {
+        // The last bytes of each page are unused, so the guest survives its own write.
+        let mut machine = world.fork(&request(&[FILL, KERNEL_VA + table + 4090, 1, 0]));
+        answer(&mut machine);
+        assert!(matches!(machine.restore(), Err(Discard::TablesTouched)), "{table:#x}");
+    }
+}
+
+#[test]
+fn the_write_set_of_the_first_fork_is_ready_in_later_shells() {
+    let world = World::new();
+    let write = request(&[FILL, PROGRAM_VA, 64 * 4096, 1]);
+    let mut first = world.fork(&write);
+    answer(&mut first);
+    let learnt = first.restore().unwrap().ram_pages as u64 * 4096;
+    let shell = Machine::fork(&world.kvm, &world.parent, &world.images).unwrap();
+    let usage = shell.usage().unwrap();
+    assert!(usage.private_bytes >= learnt, "{usage:?}, learnt {learnt}");
+    assert!(ram(&shell) == parent_ram(&world));
+    assert_eq!(world.answer(&request(&[COUNT])), 1_u64.to_le_bytes());
+}
+
+#[test]
+fn entry_states_are_plain_data() {
+    let world = World::new();
+    let text = serde_json::to_string(&world.parent.entry).unwrap();
+    let entry: EntryState = serde_json::from_str(&text).unwrap();
+    let fd = world.parent.memory.as_fd().try_clone_to_owned().unwrap();
+    let parent = Parent::new(ParentMemory::from_fd(fd).unwrap(), entry.clone()).unwrap();
+    let copy = World { kvm: crate::fixture::kvm(), images: world.images.clone(), parent: parent.into() };
+    assert_eq!(copy.answer(&request(&[REPORT])), world.answer(&request(&[REPORT])));
+
+    let mut other = ParentMemory::new(guest::RAM + HUGE).unwrap();
+    other.seal().unwrap();
+    assert!(matches!(Parent::new(other, entry.clone()), Err(MachineError::Spec(_))));
+    let unsealed = ParentMemory::new(guest::RAM).unwrap();
+    assert!(matches!(Parent::new(unsealed, entry), Err(MachineError::Spec(_))));
+}
