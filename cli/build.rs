@@ -20,7 +20,8 @@ fn main() {
 }
 
 fn run() -> Result<(), String> {
-    let variable = |name: &str| env::var_os(name).map(PathBuf::from).ok_or(format!("{name} is not set"));
+    let variable =
+        |name: &str| env::var_os(name).map(PathBuf::from).ok_or_else(|| format!("{name} is not set"));
     let out = variable("OUT_DIR")?;
     let root = variable("CARGO_MANIFEST_DIR")?.join("..");
     let mut code = String::from("static EXAMPLES: &[Example] = &[\n");

@@ -25,6 +25,8 @@ pub(crate) struct App {
     pub metrics: Metrics,
     /// Places for requests to functions.
     pub places: Semaphore,
+    /// Places for deploys that are being built.
+    pub deploys: Semaphore,
     /// Cancelled when the gateway stops.
     pub stopping: CancellationToken,
     /// Names with a deploy or removal under way.
@@ -49,6 +51,7 @@ impl App {
         let (store, loaded) = open_store(&path).map_err(|source| ServeError::Store { path, source })?;
         let app = Self {
             places: Semaphore::new(config.in_flight_max),
+            deploys: Semaphore::new(config.deploys_max),
             config,
             backend,
             routes: Routes::default(),

@@ -30,12 +30,16 @@ pub struct GatewayConfig {
     pub head_timeout: Duration,
     /// Longest pause while a body arrives.
     pub body_timeout: Duration,
+    /// Longest time for the whole body of a request to a function.
+    pub body_deadline: Duration,
     /// Longest wait of a request for a function that is being built.
     pub build_patience: Duration,
     /// Longest wait for running requests when stopping.
     pub drain_timeout: Duration,
     /// Most functions that are rebuilt at once after a start.
     pub rebuilds_max: usize,
+    /// Most deploys that are built at once; more wait.
+    pub deploys_max: usize,
 }
 
 impl GatewayConfig {
@@ -48,9 +52,11 @@ impl GatewayConfig {
             in_flight_max: 5_000,
             head_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(30),
+            body_deadline: Duration::from_secs(120),
             build_patience: Duration::from_secs(20),
             drain_timeout: Duration::from_secs(10),
             rebuilds_max: 2,
+            deploys_max: 4,
         }
     }
 }

@@ -100,7 +100,10 @@ async fn invoke(
     }
     let (parts, body) = request.into_parts();
     check_host(&parts.headers, parts.version).map_err(early)?;
-    let body = body::read(body, &parts.headers, app.config.body_timeout).await.map_err(early)?;
+    let deadline = app.config.body_deadline;
+    let received = body::read(body, &parts.headers, app.config.body_timeout);
+    let received = tokio::time::timeout(deadline, received).await;
+    let body = received.unwrap_or(Err(Failure::RequestTimeout(deadline))).map_err(early)?;
     let waited = Instant::now();
     let live = live(app, route).await.map_err(early)?;
     let waited = waited.elapsed();

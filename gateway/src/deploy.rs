@@ -48,6 +48,7 @@ async fn run(
     settings: Settings,
     tar: NamedTempFile,
 ) -> Result<(Arc<Route>, bool), Failure> {
+    let _place = app.deploys.acquire().await.expect("the semaphore is never closed");
     let packages = app.packages.clone();
     let planned = name.clone();
     let (record, package) = blocking(move || make_record(&packages, planned, settings, tar)).await??;

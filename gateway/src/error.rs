@@ -21,7 +21,7 @@ pub(crate) enum Failure {
     RouteNotFound(String),
     #[error("`{path}` does not take {method}")]
     MethodNotAllowed { method: String, path: String },
-    #[error("the request body did not arrive: nothing came for {0:?}")]
+    #[error("the request body did not arrive in time (limit {0:?})")]
     RequestTimeout(Duration),
     #[error("a deploy or removal of `{0}` is already running")]
     DeployInProgress(String),
@@ -88,6 +88,9 @@ impl Failure {
             Self::RequestTimeout(_) => "Send the whole body without long pauses.",
             Self::DeployInProgress(_) => "Wait until it has finished, then try again.",
             Self::RequestTooLarge { .. } => "Send less, or pass a reference to the data.",
+            Self::DeployRefused { output, .. } if output.is_empty() => {
+                "Correct the package or the settings and deploy again."
+            }
             Self::DeployRefused { .. } => "Correct what the program's output says and deploy again.",
             Self::PlatformOverloaded { .. } => "Try again later.",
             Self::FunctionError { .. } => "The traceback is in the function's logs: `spore logs NAME`.",

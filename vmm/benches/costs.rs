@@ -1,10 +1,10 @@
 //! What each step of a fork's life costs on this machine: `cargo bench -p vmm`.
+#![expect(clippy::unwrap_used, reason = "a measurement ends at the first error")]
 
 #[path = "../tests/machine/fixture.rs"]
-#[expect(dead_code, unreachable_pub, reason = "shared with the tests, which use all of it")]
+#[expect(dead_code, reason = "shared with the tests, which use all of it")]
 mod fixture;
 #[path = "../tests/machine/guest.rs"]
-#[expect(unreachable_pub, reason = "shared with the tests")]
 mod guest;
 
 use abi::layout::PROGRAM_VA;

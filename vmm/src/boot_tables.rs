@@ -2,6 +2,7 @@
 //!
 //! Pure: computes bytes and where they go; [`crate::Machine::boot`] writes them into guest memory.
 
+use crate::size::size;
 use abi::boot::{BOOT_MAGIC, BootInfo, EXCEPTIONS, KernelHeader, STRINGS_MAX};
 use abi::layout::{
     DOORBELL_PORT, HUGE, KERNEL_SIZE, KERNEL_VA, MAILBOX_GPA, MAILBOX_VA, PACKAGE_GPA, PACKAGE_VA, PAGE,
@@ -17,6 +18,7 @@ const IO_BITMAP: u16 = 0x68;
 /// Last byte of the GDT: eight 8-byte entries, the TSS descriptor taking two.
 pub(crate) const GDT_LIMIT: u16 = 8 * 8 - 1;
 /// Last byte of the IDT: one 16-byte gate per exception. Any other vector is a general protection fault.
+#[expect(clippy::cast_possible_truncation, reason = "there are 32 exceptions")]
 pub(crate) const IDT_LIMIT: u16 = 16 * EXCEPTIONS as u16 - 1;
 
 const PRESENT: u64 = 1;
@@ -89,7 +91,7 @@ struct Tables {
 
 impl Tables {
     fn map(&mut self, va: u64, gpa: u64, writable: bool) {
-        let index = |shift: u32| usize::from((va >> shift) as u16 & 0x1ff);
+        let index = |shift: u32| size(va >> shift & 0x1ff);
         let pointers = self.next(index(39));
         let directory = self.next(pointers + index(30));
         self.entries[directory + index(21)] = gpa | LEAF_FLAGS | if writable { WRITABLE } else { 0 };
@@ -100,7 +102,7 @@ impl Tables {
         let entry = self.entries[at];
         if entry & PRESENT != 0 {
             let page = (entry & !(PAGE - 1)) - kernel_area::PAGE_TABLES;
-            return page as usize / 8;
+            return size(page) / 8;
         }
         let table = self.entries.len();
         self.entries.resize(table + ENTRIES, 0);
@@ -112,10 +114,7 @@ impl Tables {
 /// Segment descriptors. Accessed and busy bits are set ahead, so that loading one writes nothing.
 pub(crate) fn gdt() -> Piece {
     let tss_va = KERNEL_VA + kernel_area::TSS;
-    let tss = u64::from(TSS_LIMIT)
-        | (tss_va & 0xff_ffff) << 16
-        | 0x8b << 40
-        | (tss_va >> 24 & 0xff) << 56;
+    let tss = u64::from(TSS_LIMIT) | (tss_va & 0xff_ffff) << 16 | 0x8b << 40 | (tss_va >> 24 & 0xff) << 56;
     let mut entries = [0_u64; 8];
     entries[usize::from(selector::KERNEL_CODE / 8)] = 0x00af_9b00_0000_ffff;
     entries[usize::from(selector::KERNEL_DATA / 8)] = 0x00cf_9300_0000_ffff;
@@ -161,7 +160,11 @@ pub(crate) enum StringsError {
 }
 
 /// Boot information with its strings. `info` is taken as it is, except for what describes the strings.
-pub(crate) fn boot_info(mut info: BootInfo, args: &[Vec<u8>], env: &[Vec<u8>]) -> Result<Piece, StringsError> {
+pub(crate) fn boot_info(
+    mut info: BootInfo,
+    args: &[Vec<u8>],
+    env: &[Vec<u8>],
+) -> Result<Piece, StringsError> {
     let mut strings = Vec::new();
     for entry in args.iter().chain(env) {
         if entry.contains(&0) {
@@ -172,7 +175,8 @@ pub(crate) fn boot_info(mut info: BootInfo, args: &[Vec<u8>], env: &[Vec<u8>]) -
     }
     let count = |entries: &[Vec<u8>]| u32::try_from(entries.len()).ok();
     let too_long = StringsError::TooLong(strings.len());
-    let (Ok(len), Some(arg_count), Some(env_count)) = (u32::try_from(strings.len()), count(args), count(env)) else {
+    let (Ok(len), Some(arg_count), Some(env_count)) = (u32::try_from(strings.len()), count(args), count(env))
+    else {
         return Err(too_long);
     };
     if strings.len() > STRINGS_MAX {
@@ -198,7 +202,7 @@ mod tests {
     fn walk(tables: &[u8], va: u64) -> Option<(u64, u64)> {
         let mut table = kernel_area::PAGE_TABLES;
         for shift in [39, 30, 21] {
-            let at = (table - kernel_area::PAGE_TABLES) as usize + 8 * (va >> shift & 0x1ff) as usize;
+            let at = size(table - kernel_area::PAGE_TABLES + 8 * (va >> shift & 0x1ff));
             let entry = u64::from_le_bytes(tables[at..at + 8].try_into().unwrap());
             if entry & PRESENT == 0 {
                 return None;
@@ -234,7 +238,8 @@ mod tests {
 
     #[test]
     fn the_largest_machine_fits() {
-        let tables = page_tables(&ranges(Sizes { ram: RAM_MAX, root: IMAGE_MAX, package: IMAGE_MAX })).unwrap();
+        let tables =
+            page_tables(&ranges(Sizes { ram: RAM_MAX, root: IMAGE_MAX, package: IMAGE_MAX })).unwrap();
         assert_eq!(walk(&tables, PACKAGE_VA + IMAGE_MAX - 1).unwrap().1, PACKAGE_GPA + IMAGE_MAX - 1);
     }
 
@@ -269,6 +274,9 @@ mod tests {
         assert_eq!(&bytes[size_of::<BootInfo>()..], b"/bin/a\0K=V\0");
         assert_eq!(boot_info(info, &[vec![0]], &[]), Err(StringsError::Nul));
         assert!(boot_info(info, &[vec![b'a'; STRINGS_MAX - 1]], &[]).is_ok());
-        assert_eq!(boot_info(info, &[vec![b'a'; STRINGS_MAX]], &[]), Err(StringsError::TooLong(STRINGS_MAX + 1)));
+        assert_eq!(
+            boot_info(info, &[vec![b'a'; STRINGS_MAX]], &[]),
+            Err(StringsError::TooLong(STRINGS_MAX + 1))
+        );
     }
 }

@@ -13,13 +13,22 @@ const XCR0_LEAST: u64 = 0x3;
 pub(crate) struct CpuModel {
     cpuid: CpuId,
     xcr0: u64,
+    tss_type: u8,
 }
+
+/// Type of a TSS descriptor: 64-bit, busy.
+const TSS_BUSY: u8 = 11;
+/// Type of a TSS descriptor: 64-bit, not busy.
+const TSS_AVAILABLE: u8 = 9;
 
 impl CpuModel {
     /// Derives the model from what KVM supports. Fails with the name of a feature that is missing.
-    /// `host`: the processor's own CPUID, where guests run its unprivileged instructions whatever KVM says.
-    pub(crate) fn new(mut cpuid: CpuId, host: Option<&dyn Fn(u32, u32) -> [u32; 4]>) -> Result<CpuModel, &'static str> {
-        if let Some(host) = host {
+    /// `host` is the processor's own CPUID.
+    pub(crate) fn new(
+        mut cpuid: CpuId,
+        host: &dyn Fn(u32, u32) -> [u32; 4],
+    ) -> Result<CpuModel, &'static str> {
+        if runs_natively(cpuid.as_slice()) {
             cpuid.as_mut_slice().iter_mut().for_each(|entry| add_unprivileged(entry, host));
         }
         cpuid.retain(|entry| !is_dropped(entry.function));
@@ -31,7 +40,7 @@ impl CpuModel {
         for entry in cpuid.as_mut_slice() {
             mask(entry, xcr0, area);
         }
-        Ok(CpuModel { cpuid, xcr0 })
+        Ok(CpuModel { cpuid, xcr0, tss_type: tss_type(host(0, 0)) })
     }
 
     pub(crate) fn cpuid(&self) -> &CpuId {
@@ -41,6 +50,26 @@ impl CpuModel {
     pub(crate) fn xcr0(&self) -> u64 {
         self.xcr0
     }
+
+    /// Type of the segment in the task register.
+    pub(crate) fn tss_type(&self) -> u8 {
+        self.tss_type
+    }
+}
+
+/// VMX wants a busy TSS. SVM takes either, but an SVM emulated by QEMU looks at I/O bitmaps of available ones only.
+fn tss_type([_, ebx, ecx, edx]: [u32; 4]) -> u8 {
+    let vendor = [ebx, edx, ecx].map(u32::to_le_bytes);
+    let is = |name: &[u8; 12]| vendor.as_flattened() == name;
+    if is(b"AuthenticAMD") || is(b"HygonGenuine") { TSS_AVAILABLE } else { TSS_BUSY }
+}
+
+/// Whether this KVM runs guest ring 3 code as ordinary code of the host (`kvm_pvm`): then it reports hardly any
+/// feature, not even XSAVE, but offers the extended states all the same.
+fn runs_natively(entries: &[kvm_cpuid_entry2]) -> bool {
+    let leaf = |function| entries.iter().find(|entry| entry.function == function && entry.index == 0);
+    let states = leaf(0xd).is_some_and(|entry| entry.eax & 3 == 3);
+    states && leaf(1).is_some_and(|entry| entry.ecx & LEAF1_ECX_XSAVE == 0)
 }
 
 /// Instructions that need nothing from the kernel but the registers in [`XCR0_ALLOWED`], by leaf: EAX, EBX, ECX, EDX.
@@ -128,6 +157,7 @@ const fn bits<const N: usize>(numbers: [u32; N]) -> u32 {
 
 /// Leaf 1 ECX: MONITOR, VMX, SMX, performance capabilities, x2APIC, TSC deadline timer.
 const LEAF1_ECX_OFF: u32 = bits([3, 5, 6, 15, 21, 24]);
+const LEAF1_ECX_XSAVE: u32 = bits([26]);
 const LEAF1_ECX_OSXSAVE: u32 = bits([27]);
 /// Leaf 7 EBX: SGX, MPX, processor trace.
 const LEAF7_EBX_OFF: u32 = bits([2, 14, 25]);
@@ -203,6 +233,11 @@ mod tests {
         ]
     }
 
+    fn intel(function: u32, _: u32) -> [u32; 4] {
+        let name = |part: &[u8; 4]| u32::from_le_bytes(*part);
+        if function == 0 { [0x16, name(b"Genu"), name(b"ntel"), name(b"ineI")] } else { [u32::MAX; 4] }
+    }
+
     fn find(model: &CpuModel, function: u32, index: u32) -> Option<kvm_cpuid_entry2> {
         let entries = model.cpuid().as_slice();
         entries.iter().find(|entry| entry.function == function && entry.index == index).copied()
@@ -210,7 +245,7 @@ mod tests {
 
     #[test]
     fn the_model_keeps_avx_and_drops_what_makes_no_sense() {
-        let model = CpuModel::new(CpuId::from_entries(&plausible()).unwrap(), None).unwrap();
+        let model = CpuModel::new(CpuId::from_entries(&plausible()).unwrap(), &intel).unwrap();
         assert_eq!(model.xcr0(), 0x7);
         let states = find(&model, 0xd, 0).unwrap();
         assert_eq!((states.eax, states.ecx, states.edx), (7, 576 + 256, 0));
@@ -227,9 +262,9 @@ mod tests {
 
     #[test]
     fn the_host_adds_unprivileged_instructions_only() {
-        let entries = [entry(1, 0, [0; 4]), entry(7, 0, [0; 4]), entry(0xd, 0, [0xe7, 0, 0, 0]), plausible()[8]];
-        let all = |_, _| [u32::MAX; 4];
-        let model = CpuModel::new(CpuId::from_entries(&entries).unwrap(), Some(&all)).unwrap();
+        let entries =
+            [entry(1, 0, [0; 4]), entry(7, 0, [0; 4]), entry(0xd, 0, [0xe7, 0, 0, 0]), plausible()[8]];
+        let model = CpuModel::new(CpuId::from_entries(&entries).unwrap(), &intel).unwrap();
         let (one, seven) = (find(&model, 1, 0).unwrap(), find(&model, 7, 0).unwrap());
         assert_eq!(one.ecx, UNPRIVILEGED[0].2[2] | LEAF1_ECX_OSXSAVE);
         assert_eq!((one.edx, seven.eax), (0, 0));
@@ -237,10 +272,17 @@ mod tests {
     }
 
     #[test]
+    fn the_task_register_suits_the_vendor() {
+        let name = |part: &[u8; 4]| u32::from_le_bytes(*part);
+        assert_eq!(tss_type(intel(0, 0)), TSS_BUSY);
+        assert_eq!(tss_type([0x10, name(b"Auth"), name(b"cAMD"), name(b"enti")]), TSS_AVAILABLE);
+    }
+
+    #[test]
     fn a_processor_without_fsgsbase_is_refused() {
         let mut entries = plausible();
         entries[1].ebx = 0;
-        assert_eq!(CpuModel::new(CpuId::from_entries(&entries).unwrap(), None).unwrap_err(), "FSGSBASE");
-        assert_eq!(CpuModel::new(CpuId::from_entries(&[]).unwrap(), None).unwrap_err(), "XSAVE");
+        assert_eq!(CpuModel::new(CpuId::from_entries(&entries).unwrap(), &intel).unwrap_err(), "FSGSBASE");
+        assert_eq!(CpuModel::new(CpuId::from_entries(&[]).unwrap(), &intel).unwrap_err(), "XSAVE");
     }
 }

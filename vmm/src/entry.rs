@@ -5,8 +5,8 @@ use crate::error::MachineError;
 use abi::boot::KernelHeader;
 use abi::layout::{KERNEL_VA, kernel_area, selector};
 use kvm_bindings::{
-    Msrs, kvm_debugregs, kvm_dtable, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs, kvm_vcpu_events, kvm_xcr,
-    kvm_xcrs, kvm_xsave,
+    Msrs, kvm_debugregs, kvm_dtable, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs, kvm_vcpu_events,
+    kvm_xcr, kvm_xcrs, kvm_xsave,
 };
 use kvm_ioctls::{SyncReg, VcpuFd};
 use serde::{Deserialize, Serialize};
@@ -97,7 +97,9 @@ impl EntryState {
     }
 
     /// Whether the guest runs as it was started: what only ring 0 code can change must be as the host set it.
-    pub(crate) fn check_untouched(&self, boot: &kvm_sregs) -> Result<(), MachineError> {
+    pub(crate) fn check_untouched(&mut self, boot: &kvm_sregs) -> Result<(), MachineError> {
+        // KVM reports every TSS as busy, whatever it was given.
+        self.sregs.tr.type_ = boot.tr.type_;
         let (now, tampered) = (&self.sregs, |what| Err(MachineError::Tampered(what)));
         if (now.cr0, now.cr3, now.cr4, now.efer) != (boot.cr0, boot.cr3, boot.cr4, boot.efer) {
             return tampered("control registers");
@@ -175,7 +177,8 @@ impl Prepared {
         let mut regs = entry.regs;
         // The guest leaves the address behind its `out` in rcx, so where KVM thinks it stopped does not matter.
         regs.rip = regs.rcx;
-        let changeable: Vec<_> = entry.msrs.iter().filter(|(index, _)| *index == MSR_KERNEL_GS_BASE).copied().collect();
+        let changeable: Vec<_> =
+            entry.msrs.iter().filter(|(index, _)| *index == MSR_KERNEL_GS_BASE).copied().collect();
         Ok(Prepared {
             regs,
             sregs: entry.sregs,
@@ -230,7 +233,11 @@ fn write_xsave(vcpu: &VcpuFd, xsave: &kvm_xsave) -> Result<(), MachineError> {
 
 /// Puts a new vCPU into ring 3 of 64-bit mode at the guest kernel's first instruction. Returns the special
 /// registers it was given.
-pub(crate) fn start(vcpu: &VcpuFd, model: &CpuModel, header: &KernelHeader) -> Result<kvm_sregs, MachineError> {
+pub(crate) fn start(
+    vcpu: &VcpuFd,
+    model: &CpuModel,
+    header: &KernelHeader,
+) -> Result<kvm_sregs, MachineError> {
     let mut sregs = vcpu.get_sregs().map_err(MachineError::kvm("KVM_GET_SREGS"))?;
     let data = segment(selector::USER_DATA, 3, false);
     sregs.cs = segment(selector::USER_CODE, 11, true);
@@ -242,7 +249,7 @@ pub(crate) fn start(vcpu: &VcpuFd, model: &CpuModel, header: &KernelHeader) -> R
         base: KERNEL_VA + kernel_area::TSS,
         limit: crate::boot_tables::TSS_LIMIT.into(),
         selector: selector::TSS,
-        type_: 11,
+        type_: model.tss_type(),
         present: 1,
         ..Default::default()
     };
@@ -250,11 +257,10 @@ pub(crate) fn start(vcpu: &VcpuFd, model: &CpuModel, header: &KernelHeader) -> R
     vcpu.set_sregs(&sregs).map_err(MachineError::kvm("KVM_SET_SREGS"))?;
     write_xcr0(vcpu, model.xcr0())?;
     // `syscall` loads ring 0 selectors; `sysret`, which nobody uses, would load the ring 3 ones.
-    let star = u64::from(selector::KERNEL_CODE) << 32 | u64::from(selector::USER_DATA - 8 | 3) << 48;
+    let star = u64::from(selector::KERNEL_CODE) << 32 | u64::from((selector::USER_DATA - 8) | 3) << 48;
     let msrs = [(MSR_STAR, star), (MSR_LSTAR, header.syscall_stub), (MSR_SYSCALL_MASK, SYSCALL_MASK)];
     write_msrs(vcpu, &msr_list(&msrs)?)?;
-    let regs =
-        kvm_regs { rip: header.entry, rsp: header.stack_top, rflags: RFLAGS, ..Default::default() };
+    let regs = kvm_regs { rip: header.entry, rsp: header.stack_top, rflags: RFLAGS, ..Default::default() };
     vcpu.set_regs(&regs).map_err(MachineError::kvm("KVM_SET_REGS"))?;
     Ok(sregs)
 }

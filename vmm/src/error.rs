@@ -60,8 +60,8 @@ pub enum Discard {
         /// Pages written to, as far as counted.
         pages: usize,
     },
-    /// It wrote to its descriptor tables, page tables or the code of its stubs.
-    #[error("it wrote to its system tables")]
+    /// It changed its descriptor tables, page tables or the code of its stubs.
+    #[error("it changed its system tables")]
     TablesTouched,
     /// The host failed.
     #[error("restoring failed: {what}")]

@@ -38,7 +38,9 @@ pub(crate) fn decode(exit: VcpuExit<'_>) -> Option<Exit> {
         VcpuExit::Shutdown => Exit::TripleFault,
         VcpuExit::Intr | VcpuExit::IrqWindowOpen => return None,
         VcpuExit::Hlt => Exit::Other("the guest halted its CPU".to_owned()),
-        VcpuExit::FailEntry(reason, _) => Exit::Other(format!("the CPU refused the guest's state ({reason:#x})")),
+        VcpuExit::FailEntry(reason, _) => {
+            Exit::Other(format!("the CPU refused the guest's state ({reason:#x})"))
+        }
         VcpuExit::InternalError => Exit::Other("KVM could not emulate an instruction".to_owned()),
         VcpuExit::MemoryFault { gpa, .. } => Exit::Other(format!("memory at {gpa:#x} could not be had")),
         other => Exit::Other(format!("unexpected exit {other:?}")),

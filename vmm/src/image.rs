@@ -1,6 +1,7 @@
 //! Read-only images: files that all VMs of a process see through a slot of their own.
 
-use crate::memory::{Backing, Mapping};
+use crate::memory::{Advice, Backing, Mapping};
+use crate::size::{HUGE_BYTES, size};
 use abi::layout::{HUGE, IMAGE_MAX};
 use std::fs::File;
 use std::io;
@@ -27,15 +28,24 @@ pub struct Image {
 impl Image {
     /// Maps all of `file`. The file must not be shortened while the image is in use: a guest that reads a part
     /// that is gone stops with an error.
+    ///
+    /// A memfd (or a file on tmpfs) is gathered into large pages where the kernel agrees, once for all processes
+    /// that map it; a guest then takes one fault for 2 MiB instead of one for 4 KiB.
     pub fn map(file: &File) -> Result<Image, MapError> {
         let metadata = file.metadata()?;
         let len = metadata.len();
         if !metadata.is_file() || len == 0 || len > IMAGE_MAX {
             return Err(MapError::Size(len));
         }
-        let bytes = |value: u64| usize::try_from(value).map_err(|_| MapError::Size(len));
-        let backing = Backing::ReadOnly(file.as_fd(), bytes(len)?);
-        Ok(Image { mapping: Mapping::new(bytes(len.next_multiple_of(HUGE))?, &backing)?, len })
+        let backing = Backing::ReadOnly(file.as_fd(), size(len));
+        let mut mapping = Mapping::new(size(len.next_multiple_of(HUGE)), &backing)?;
+        for area in 0..len / HUGE {
+            // An optimisation; a file system that cannot do it refuses the first area at once.
+            if mapping.advise(size(area * HUGE), HUGE_BYTES, Advice::Collapse).is_err() {
+                break;
+            }
+        }
+        Ok(Image { mapping, len })
     }
 
     /// Bytes of the file.
@@ -65,7 +75,7 @@ mod tests {
         let mut bytes = [1; 2];
         image.mapping().read(4999, &mut bytes).unwrap();
         assert_eq!(bytes, [7, 0]);
-        image.mapping().read(HUGE as usize - 2, &mut bytes).unwrap();
+        image.mapping().read(size(HUGE) - 2, &mut bytes).unwrap();
         assert_eq!(bytes, [0, 0]);
     }
 

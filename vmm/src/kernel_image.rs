@@ -2,9 +2,9 @@
 
 use abi::boot::{EXCEPTIONS, KERNEL_MAGIC, KernelHeader};
 use abi::layout::{KERNEL_SIZE, KERNEL_VA, kernel_area};
+use object::LittleEndian;
 use object::elf::{EM_X86_64, ET_EXEC, FileHeader64, PT_INTERP, PT_LOAD};
 use object::read::elf::{FileHeader, ProgramHeader};
-use object::LittleEndian;
 use std::sync::Arc;
 use zerocopy::FromBytes;
 
@@ -32,7 +32,9 @@ pub enum ImageError {
     #[error("the guest kernel's header is wrong: {0}")]
     Header(&'static str),
     /// Built for another version of the contract.
-    #[error("the guest kernel speaks version {found} of the contract, this host {expected}: rebuild both together")]
+    #[error(
+        "the guest kernel speaks version {found} of the contract, this host {expected}: rebuild both together"
+    )]
     Version {
         /// Version in the file.
         found: u32,

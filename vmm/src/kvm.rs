@@ -73,9 +73,6 @@ pub enum OpenError {
     },
 }
 
-/// The KVM that runs guest ring 3 code as ordinary code of the host, whatever CPUID it reports.
-const NATIVE_RING3: &str = "kvm_pvm";
-
 /// An opened and checked KVM device, with the CPU model of all its VMs.
 pub struct Kvm {
     device: OwnedFd,
@@ -114,9 +111,7 @@ impl Kvm {
         check_capabilities(&system)?;
         let supported = system.get_supported_cpuid(kvm_bindings::KVM_MAX_CPUID_ENTRIES);
         let supported = supported.map_err(query("KVM_GET_SUPPORTED_CPUID"))?;
-        let native: Option<&dyn Fn(u32, u32) -> [u32; 4]> =
-            if Kvm::kind() == NATIVE_RING3 { Some(&crate::cpu::host_cpuid) } else { None };
-        let model = CpuModel::new(supported, native)
+        let model = CpuModel::new(supported, &crate::cpu::host_cpuid)
             .map_err(|what| OpenError::Processor { what })?;
         let msrs = system.get_msr_index_list().map_err(query("KVM_GET_MSR_INDEX_LIST"))?;
         let msrs = msrs.as_slice().to_vec();
@@ -150,7 +145,9 @@ impl Kvm {
 
     /// Frequency of a guest's time-stamp counter in kHz. `ask` reads it from a vCPU; the answer is kept.
     pub(crate) fn tsc_khz(&self, ask: impl FnOnce() -> Option<u64>) -> u64 {
-        *self.tsc_khz.get_or_init(|| ask().filter(|&khz| khz > 0).unwrap_or_else(crate::sys::calibrate_tsc_khz))
+        *self
+            .tsc_khz
+            .get_or_init(|| ask().filter(|&khz| khz > 0).unwrap_or_else(crate::sys::calibrate_tsc_khz))
     }
 }
 

@@ -15,7 +15,7 @@
 //! | `machine`, `exit`, `kick` | one VM: its life, why it stopped, stopping it from outside |
 //! | `mailbox` | what host and guest tell each other |
 //! | `restore`, `pagemap`, `usage` | recycling; which pages are whose; figures |
-//! | `sys` | system calls without a safe wrapper |
+//! | `sys`, `size` | system calls without a safe wrapper; sizes |
 //!
 //! Nothing a guest writes is trusted: whatever it does is an [`Exit`], never a hang (see [`Kicker`]) or a panic.
 //! What the host relies on after a guest ran is checked or set anew; a machine in doubt is dropped ([`Discard`]).
@@ -36,6 +36,7 @@ mod memory;
 mod pagemap;
 mod parent;
 mod restore;
+mod size;
 mod space;
 mod sys;
 mod usage;
@@ -53,3 +54,15 @@ pub use parent::{Parent, ParentError, ParentMemory};
 pub use restore::RestoreStats;
 pub use space::Images;
 pub use usage::{MemoryUsage, usage_of};
+
+/// Machines move between threads; what they share is shared by threads.
+const _: () = {
+    const fn movable<T: Send>() {}
+    const fn shared<T: Send + Sync>() {}
+    movable::<Machine>();
+    shared::<Kvm>();
+    shared::<Parent>();
+    shared::<Images>();
+    shared::<Kicker>();
+    shared::<KernelImage>();
+};

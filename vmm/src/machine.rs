@@ -21,6 +21,7 @@ use crate::memory::Advice;
 use crate::pagemap::Pagemap;
 use crate::parent::{Parent, ParentMemory};
 use crate::restore::Baseline;
+use crate::size::size;
 use crate::space::{Images, Space};
 use crate::usage::MemoryUsage;
 use abi::boot::{BootInfo, Contract, EXCEPTIONS, KernelHeader, STRINGS_MAX};
@@ -97,9 +98,10 @@ impl Machine {
         let tables = system_tables(header, images, spec.ram_bytes)?;
         let guarded = guarded_ranges(header, &tables);
         let info = boot_info(images, spec)?;
-        let loaded = kernel.pieces().chain(tables.iter().chain([&info]).map(|(gpa, bytes)| (*gpa, &bytes[..])));
+        let loaded =
+            kernel.pieces().chain(tables.iter().chain([&info]).map(|(gpa, bytes)| (*gpa, &bytes[..])));
         for (gpa, bytes) in loaded {
-            let offset = usize::try_from(gpa).unwrap_or(usize::MAX);
+            let offset = size(gpa);
             let fits = space.ram.write(offset, bytes);
             fits.map_err(|error| MachineError::Spec(format!("the guest kernel does not fit: {error}")))?;
         }
@@ -112,8 +114,7 @@ impl Machine {
 
     /// Makes a shell for forks of `parent`: everything except the entry state, which [`Machine::enter`] sets.
     pub fn fork(kvm: &Kvm, parent: &Arc<Parent>, images: &Images) -> Result<Machine, MachineError> {
-        let mut ram =
-            parent.memory.map_private().map_err(MachineError::memory("mapping a fork's RAM"))?;
+        let mut ram = parent.memory.map_private().map_err(MachineError::memory("mapping a fork's RAM"))?;
         for range in parent.write_set().iter().flat_map(|set| set.iter()) {
             // Only saves faults later, so a refusal changes nothing.
             let _ = ram.advise(range.start, range.len(), Advice::PopulateWrite);
@@ -194,16 +195,27 @@ impl Machine {
             match self.vcpu.run() {
                 Ok(exit) => {
                     if let Some(exit) = exit::decode(exit) {
-                        return Ok(exit);
+                        return Ok(self.with_place(exit));
                     }
                 }
                 Err(error) => match error.errno() {
                     libc::EINTR | libc::EAGAIN => {}
                     // Memory behind a guest address is gone (a shortened image, no memory left).
-                    libc::EFAULT => return Ok(Exit::Other("memory the guest used could not be had".to_owned())),
+                    libc::EFAULT => {
+                        return Ok(Exit::Other("memory the guest used could not be had".to_owned()));
+                    }
                     _ => return Err(MachineError::kvm("KVM_RUN")(error)),
                 },
             }
+        }
+    }
+
+    /// Says where the guest was when KVM could not go on.
+    fn with_place(&self, exit: Exit) -> Exit {
+        let Exit::Other(what) = exit else { return exit };
+        match self.vcpu.get_regs() {
+            Ok(regs) => Exit::Other(format!("{what}, at instruction {:#x}", regs.rip)),
+            Err(_) => Exit::Other(what),
         }
     }
 
@@ -224,7 +236,7 @@ impl Machine {
         };
         for (gpa, bytes) in tables {
             let mut found = vec![0; bytes.len()];
-            let read = self.space.ram.read(usize::try_from(*gpa).unwrap_or(usize::MAX), &mut found);
+            let read = self.space.ram.read(size(*gpa), &mut found);
             if read.is_err() || found != *bytes {
                 return Err(MachineError::Tampered("descriptor or page tables"));
             }
@@ -232,7 +244,7 @@ impl Machine {
         let ram_bytes = self.space.ram.len() as u64;
         let (vcpu, registration) = (&mut self.vcpu, &self.registration);
         finish_exit(vcpu, registration).map_err(|source| MachineError::Kvm { what: "KVM_RUN", source })?;
-        let entry = EntryState::capture(vcpu, &self.msrs, ram_bytes, guarded.clone())?;
+        let mut entry = EntryState::capture(vcpu, &self.msrs, ram_bytes, guarded.clone())?;
         entry.check_untouched(sregs)?;
         Ok(entry)
     }
@@ -273,7 +285,7 @@ impl Machine {
 
     /// Copies RAM out, for tests and reports.
     pub fn read_ram(&self, gpa: u64, bytes: &mut [u8]) -> Result<(), MachineError> {
-        let offset = usize::try_from(gpa).unwrap_or(usize::MAX);
+        let offset = size(gpa);
         self.space.ram.read(offset, bytes).map_err(|error| MachineError::Spec(error.to_string()))
     }
 }
@@ -302,7 +314,8 @@ fn system_tables(header: &KernelHeader, images: &Images, ram: u64) -> Result<Vec
     let package = images.package.as_ref().map_or(0, |package| package.mapping().len() as u64);
     let sizes = Sizes { ram, root: images.root.mapping().len() as u64, package };
     let pages = boot_tables::page_tables(&boot_tables::ranges(sizes));
-    let pages = pages.map_err(|_| MachineError::Spec("memory and images need too many page tables".to_owned()))?;
+    let pages =
+        pages.map_err(|_| MachineError::Spec("memory and images need too many page tables".to_owned()))?;
     let page_tables = (abi::layout::kernel_area::PAGE_TABLES, pages);
     Ok(vec![boot_tables::gdt(), boot_tables::tss(header), boot_tables::idt(header), page_tables])
 }

@@ -1,6 +1,7 @@
 //! The mailbox of one machine: bounds-checked copies in and out. Every byte the guest can write is hostile.
 
 use crate::memory::{Advice, Backing, Mapping};
+use crate::size::size;
 use abi::identity::Identity;
 use abi::layout::PAGE;
 use abi::mailbox::{
@@ -46,17 +47,12 @@ pub struct Mailbox {
     mapping: Mapping,
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "mailbox offsets are far below 4 GiB")]
-const fn at(offset: u64) -> usize {
-    offset as usize
-}
-
 impl Mailbox {
     pub(crate) fn new() -> io::Result<Mailbox> {
-        let mut mapping = Mapping::new(at(MAILBOX_SIZE), &Backing::Anonymous)?;
-        mapping.advise(0, at(MAILBOX_SIZE), Advice::NoHuge)?;
+        let mut mapping = Mapping::new(size(MAILBOX_SIZE), &Backing::Anonymous)?;
+        mapping.advise(0, size(MAILBOX_SIZE), Advice::NoHuge)?;
         for (offset, len) in WARM {
-            mapping.advise(at(offset), at(len), Advice::PopulateWrite)?;
+            mapping.advise(size(offset), size(len), Advice::PopulateWrite)?;
         }
         Ok(Mailbox { mapping })
     }
@@ -95,10 +91,10 @@ impl Mailbox {
     /// Puts a request in place.
     pub fn set_request(&mut self, request: &[u8]) -> Result<(), MailboxError> {
         let bytes = request.len();
-        if bytes > at(REQUEST_MAX) {
+        if bytes > size(REQUEST_MAX) {
             return Err(MailboxError::RequestTooLarge { bytes });
         }
-        self.put(at(REQUEST), request);
+        self.put(size(REQUEST), request);
         self.put(offset_of!(Header, request_len), (bytes as u64).as_bytes());
         Ok(())
     }
@@ -122,7 +118,7 @@ impl Mailbox {
         if len > RESPONSE_MAX {
             return Err(MailboxError::ResponseLength { bytes: len });
         }
-        Ok(self.get(at(RESPONSE), at(len)))
+        Ok(self.get(size(RESPONSE), size(len)))
     }
 
     /// The first `len` bytes of the log area.
@@ -130,7 +126,7 @@ impl Mailbox {
         if len > LOG_SIZE {
             return Err(MailboxError::LogLength { bytes: len });
         }
-        Ok(self.get(at(LOG), at(len)))
+        Ok(self.get(size(LOG), size(len)))
     }
 
     /// Tells the guest that its log has been taken.
@@ -140,7 +136,7 @@ impl Mailbox {
 
     /// Refused system calls: number and how often, where it is not 0.
     pub fn unsupported(&self) -> Vec<(u32, u32)> {
-        let counters = self.get(at(UNSUPPORTED), 4 * UNSUPPORTED_COUNT);
+        let counters = self.get(size(UNSUPPORTED), 4 * UNSUPPORTED_COUNT);
         let (words, _) = counters.as_chunks::<4>();
         let counts = words.iter().map(|word| u32::from_le_bytes(*word));
         (0..).zip(counts).filter(|&(_, count)| count > 0).collect()
@@ -148,7 +144,7 @@ impl Mailbox {
 
     /// Zeroes the counters of refused system calls.
     pub fn clear_unsupported(&mut self) {
-        self.mapping.zero(at(UNSUPPORTED), 4 * UNSUPPORTED_COUNT).expect(IN_BOUNDS);
+        self.mapping.zero(size(UNSUPPORTED), 4 * UNSUPPORTED_COUNT).expect(IN_BOUNDS);
     }
 
     fn put(&mut self, offset: usize, bytes: &[u8]) {
@@ -175,9 +171,9 @@ mod tests {
         );
         assert_eq!(mailbox.response(u64::MAX), Err(MailboxError::ResponseLength { bytes: u64::MAX }));
         assert_eq!(mailbox.log(LOG_SIZE + 1), Err(MailboxError::LogLength { bytes: LOG_SIZE + 1 }));
-        assert_eq!(mailbox.log(LOG_SIZE).unwrap().len(), at(LOG_SIZE));
-        assert_eq!(mailbox.response(RESPONSE_MAX).unwrap().len(), at(RESPONSE_MAX));
-        let long = vec![1; at(REQUEST_MAX) + 1];
+        assert_eq!(mailbox.log(LOG_SIZE).unwrap().len(), size(LOG_SIZE));
+        assert_eq!(mailbox.response(RESPONSE_MAX).unwrap().len(), size(RESPONSE_MAX));
+        let long = vec![1; size(REQUEST_MAX) + 1];
         assert!(matches!(mailbox.set_request(&long), Err(MailboxError::RequestTooLarge { .. })));
         mailbox.set_request(&long[1..]).unwrap();
         assert_eq!(mailbox.header().request_len, REQUEST_MAX);
@@ -202,8 +198,8 @@ mod tests {
     #[test]
     fn counters_come_with_their_numbers() {
         let mut mailbox = Mailbox::new().unwrap();
-        mailbox.mapping.write(at(UNSUPPORTED) + 4 * 217, &3_u32.to_le_bytes()).unwrap();
-        mailbox.mapping.write(at(UNSUPPORTED) + 4 * 1023, &u32::MAX.to_le_bytes()).unwrap();
+        mailbox.mapping.write(size(UNSUPPORTED) + 4 * 217, &3_u32.to_le_bytes()).unwrap();
+        mailbox.mapping.write(size(UNSUPPORTED) + 4 * 1023, &u32::MAX.to_le_bytes()).unwrap();
         assert_eq!(mailbox.unsupported(), [(217, 3), (1023, u32::MAX)]);
         mailbox.clear_unsupported();
         assert_eq!(mailbox.unsupported(), []);

@@ -5,16 +5,13 @@
 //! ever leaves this module.
 #![expect(unsafe_code, reason = "mapping memory and copying to and from guest-writable bytes")]
 
-use abi::layout::{HUGE, PAGE};
+use crate::size::{HUGE_BYTES, PAGE_BYTES};
 use rustix::mm::{MapFlags, ProtFlags};
 use std::ffi::c_int;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 use vm_memory::volatile_memory::VolatileSlice;
-
-const PAGE_BYTES: usize = PAGE as usize;
-const HUGE_BYTES: usize = HUGE as usize;
 
 /// Bytes of inaccessible address space behind every mapping; also keeps the kernel from merging neighbours.
 const GUARD: usize = PAGE_BYTES;
@@ -102,14 +99,7 @@ impl Mapping {
                     rustix::mm::mmap_anonymous(address, len, ProtFlags::READ, private).and_then(|zero| {
                         match bytes.min(len) {
                             0 => Ok(zero),
-                            part => rustix::mm::mmap(
-                                address,
-                                part,
-                                ProtFlags::READ,
-                                private,
-                                fd,
-                                0,
-                            ),
+                            part => rustix::mm::mmap(address, part, ProtFlags::READ, private, fd, 0),
                         }
                     })
                 }
@@ -165,15 +155,39 @@ impl Mapping {
     }
 
     /// Copies `len` bytes at `offset` from the same place of `source`.
-    pub(crate) fn copy_same(&mut self, source: &Mapping, offset: usize, len: usize) -> Result<(), OutOfBounds> {
+    pub(crate) fn copy_same(
+        &mut self,
+        source: &Mapping,
+        offset: usize,
+        len: usize,
+    ) -> Result<(), OutOfBounds> {
         self.check(offset, len)?;
         source.check(offset, len)?;
         assert!(self.writable, "only writable mappings are restored");
         // SAFETY: both ranges lie inside their mappings (checked), which are distinct areas of address space.
         unsafe {
-            std::ptr::copy_nonoverlapping(source.base.as_ptr().add(offset), self.base.as_ptr().add(offset), len);
+            std::ptr::copy_nonoverlapping(
+                source.base.as_ptr().add(offset),
+                self.base.as_ptr().add(offset),
+                len,
+            );
         }
         Ok(())
+    }
+
+    /// Whether `len` bytes at `offset` equal those at the same place of `other`.
+    pub(crate) fn is_same(&self, other: &Mapping, offset: usize, len: usize) -> Result<bool, OutOfBounds> {
+        let mut chunks = [[0_u8; PAGE_BYTES]; 2];
+        for at in (offset..offset.saturating_add(len)).step_by(PAGE_BYTES) {
+            let count = PAGE_BYTES.min(offset + len - at);
+            let [mine, theirs] = &mut chunks;
+            self.read(at, &mut mine[..count])?;
+            other.read(at, &mut theirs[..count])?;
+            if mine[..count] != theirs[..count] {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Gives the kernel `advice` on `len` bytes at `offset`; both must be multiples of the page size.
@@ -218,6 +232,7 @@ fn reserve(len: usize) -> io::Result<NonNull<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use abi::layout::HUGE;
 
     #[test]
     fn anonymous_memory_is_aligned_zero_and_bounded() {
@@ -249,7 +264,11 @@ mod tests {
         let mut bytes = [0; 6];
         parent.read(0, &mut bytes).unwrap();
         assert_eq!(&bytes, b"parent");
+        assert!(!child.is_same(&parent, 0, PAGE_BYTES + 1).unwrap());
+        assert!(child.is_same(&parent, 6, 2 * PAGE_BYTES).unwrap());
         child.copy_same(&parent, 0, 6).unwrap();
+        assert!(child.is_same(&parent, 0, HUGE_BYTES).unwrap());
+        assert!(child.is_same(&parent, HUGE_BYTES, 1).is_err());
         child.read(0, &mut bytes).unwrap();
         assert_eq!(&bytes, b"parent");
     }

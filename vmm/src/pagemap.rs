@@ -1,6 +1,7 @@
 //! Which pages of a mapping belong to this process alone.
 
 use crate::memory::Mapping;
+use crate::size::PAGE_BYTES;
 use crate::sys::{PageRegion, pagemap_scan};
 use abi::layout::PAGE;
 use std::fs::File;
@@ -9,7 +10,6 @@ use std::ops::Range;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
-const PAGE_BYTES: usize = PAGE as usize;
 /// Runs fetched by one `PAGEMAP_SCAN`.
 const BATCH: usize = 512;
 /// Entries fetched by one read of the old interface.
@@ -28,7 +28,9 @@ impl Pagemap {
     pub(crate) fn private_pages(&self, mapping: &Mapping) -> io::Result<Vec<Range<usize>>> {
         match self.scan(mapping) {
             // Before Linux 6.7 there is no PAGEMAP_SCAN.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTTY | libc::EINVAL)) => self.read(mapping),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTTY | libc::EINVAL)) => {
+                self.read(mapping)
+            }
             result => result,
         }
     }
@@ -98,19 +100,21 @@ impl Runs {
 mod tests {
     use super::*;
     use crate::memory::Backing;
+    use crate::size::HUGE_BYTES;
     use abi::layout::HUGE;
 
     #[test]
     fn both_interfaces_find_exactly_the_written_pages() {
         let fd = rustix::fs::memfd_create("test", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
         rustix::fs::ftruncate(&fd, 4 * HUGE).unwrap();
-        let len = 4 * HUGE as usize;
+        let len = 4 * HUGE_BYTES;
         let mut parent = Mapping::new(len, &Backing::Shared(fd.as_fd())).unwrap();
         parent.write(0, &vec![1; len]).unwrap();
         let mut child = Mapping::new(len, &Backing::Private(fd.as_fd())).unwrap();
         let mut all = vec![0; len];
         child.read(0, &mut all).unwrap();
-        let mut expected = vec![PAGE_BYTES..3 * PAGE_BYTES];
+        let mut expected = Vec::new();
+        expected.push(PAGE_BYTES..3 * PAGE_BYTES);
         child.write(PAGE_BYTES, &[2; PAGE_BYTES + 1]).unwrap();
         for odd in (601..1023).step_by(2) {
             child.write(odd * PAGE_BYTES + 5, &[2]).unwrap();

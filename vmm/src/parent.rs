@@ -4,6 +4,7 @@ use crate::entry::{EntryState, Prepared};
 use crate::error::MachineError;
 use crate::memory::{Advice, Backing, Mapping};
 use crate::pagemap::Pagemap;
+use crate::size::HUGE_BYTES;
 use abi::layout::{HUGE, KERNEL_SIZE, PAGE, PROGRAM_MIN, RAM_MAX};
 use rustix::fs::{MemfdFlags, SealFlags, SeekFrom};
 use std::io;
@@ -122,10 +123,12 @@ impl ParentMemory {
             return Ok(());
         }
         self.collapse()?;
-        rustix::fs::fcntl_add_seals(&self.fd, SealFlags::WRITE | SealFlags::SEAL).map_err(|error| match error {
-            rustix::io::Errno::BUSY => ParentError::InUse,
-            error => ParentError::io("sealing the contents")(error),
-        })?;
+        rustix::fs::fcntl_add_seals(&self.fd, SealFlags::WRITE | SealFlags::SEAL).map_err(
+            |error| match error {
+                rustix::io::Errno::BUSY => ParentError::InUse,
+                error => ParentError::io("sealing the contents")(error),
+            },
+        )?;
         self.map_view()
     }
 
@@ -181,8 +184,6 @@ impl ParentMemory {
         Ok(areas.map(|(area, _)| area * HUGE_BYTES).collect())
     }
 }
-
-const HUGE_BYTES: usize = HUGE as usize;
 
 fn checked_len(bytes: u64) -> Result<usize, ParentError> {
     let fits = (KERNEL_SIZE + PROGRAM_MIN..=RAM_MAX).contains(&bytes) && bytes.is_multiple_of(HUGE);

@@ -3,18 +3,21 @@
 //! Pages a fork has copied are found with `/proc/self/pagemap` and overwritten with the parent's bytes. A page can
 //! only become private by a page fault of the thread that runs the vCPU (or writes to the mailbox), so as long as
 //! that thread's fault counters stand still, the pages of the last scan are all there are.
+//!
+//! Page tables are not put back but must be unchanged: a KVM that shadows them does not see the host write to
+//! them and would go on with the old translations. (That they are private says nothing. With nested paging the CPU
+//! itself writes to the pages it walks.) Descriptor tables and the code of the stubs are treated alike.
 
 use crate::error::Discard;
 use crate::machine::{Machine, Origin, Stage, finish_exit};
 use crate::memory::{Advice, Mapping};
 use crate::parent::Parent;
+use crate::size::{PAGE_BYTES, size};
 use crate::sys::{Faults, thread_faults, thread_id};
-use abi::layout::PAGE;
 use abi::mailbox::{REQUEST, RESPONSE};
 use std::io;
 use std::ops::Range;
 
-const PAGE_BYTES: usize = PAGE as usize;
 /// Most pages that are restored; a fork that wrote more is cheaper to replace, and would keep that memory.
 const RESTORED_PAGES_MAX: usize = (16 << 20) / PAGE_BYTES;
 /// Bytes of the request and response areas that stay resident between requests; what lies beyond is given back.
@@ -35,7 +38,11 @@ pub struct RestoreStats {
 #[derive(Debug, Default)]
 pub(crate) struct Baseline {
     since: Option<(i32, Faults)>,
+    /// To be overwritten.
     ram: Vec<Range<usize>>,
+    /// To be compared.
+    guarded: Vec<Range<usize>>,
+    /// To be zeroed.
     mailbox: Vec<Range<usize>>,
 }
 
@@ -75,7 +82,7 @@ impl Machine {
             self.baseline.since = None;
             self.scan(&parent)?;
         }
-        let stats = RestoreStats { scanned, ..self.put_back(&parent).map_err(failed("giving back pages"))? };
+        let stats = RestoreStats { scanned, ..self.put_back(&parent)? };
         // Faults since the scan are this function's own and made no page private that is not in the lists.
         let faults = thread_faults().map_err(failed("getrusage(2)"))?;
         self.baseline.since = Some((thread_id(), faults));
@@ -93,11 +100,8 @@ impl Machine {
         if count > RESTORED_PAGES_MAX {
             return Err(Discard::TooManyPages { pages: count });
         }
-        if touches(&ram, parent.entry.guarded()) {
-            return Err(Discard::TablesTouched);
-        }
-        parent.learn(&ram);
-        self.baseline.ram = ram;
+        (self.baseline.guarded, self.baseline.ram) = split_guarded(&ram, parent.entry.guarded());
+        parent.learn(&self.baseline.ram);
         let (kept, given_back) = split_mailbox(pages(self.space.mailbox.mapping())?);
         for range in given_back {
             let gone = self.space.mailbox.mapping_mut().advise(range.start, range.len(), Advice::DontNeed);
@@ -107,16 +111,24 @@ impl Machine {
         Ok(())
     }
 
-    fn put_back(&mut self, parent: &Parent) -> io::Result<RestoreStats> {
-        let view: &Mapping = parent.memory.view().ok_or_else(|| io::Error::other("the parent is not sealed"))?;
+    fn put_back(&mut self, parent: &Parent) -> Result<RestoreStats, Discard> {
+        let what = "putting back pages";
+        let failed = |error| Discard::Failed { what, source: io::Error::other(error) };
+        let unsealed = || Discard::Failed { what, source: io::Error::other("the parent is not sealed") };
+        let view: &Mapping = parent.memory.view().ok_or_else(unsealed)?;
+        for range in &self.baseline.guarded {
+            if !self.space.ram.is_same(view, range.start, range.len()).map_err(failed)? {
+                return Err(Discard::TablesTouched);
+            }
+        }
         for range in &self.baseline.ram {
-            self.space.ram.copy_same(view, range.start, range.len()).map_err(io::Error::other)?;
+            self.space.ram.copy_same(view, range.start, range.len()).map_err(failed)?;
         }
         for range in &self.baseline.mailbox {
-            let mapping = self.space.mailbox.mapping_mut();
-            mapping.zero(range.start, range.len()).map_err(io::Error::other)?;
+            self.space.mailbox.mapping_mut().zero(range.start, range.len()).map_err(failed)?;
         }
-        let (ram_pages, mailbox_pages) = (count_pages(&self.baseline.ram), count_pages(&self.baseline.mailbox));
+        let (ram_pages, mailbox_pages) =
+            (count_pages(&self.baseline.ram), count_pages(&self.baseline.mailbox));
         Ok(RestoreStats { ram_pages, mailbox_pages, scanned: false })
     }
 }
@@ -125,20 +137,40 @@ fn count_pages(ranges: &[Range<usize>]) -> usize {
     ranges.iter().map(|range| range.len() / PAGE_BYTES).sum()
 }
 
-/// Whether any of `ranges` meets any of `guarded`.
-fn touches(ranges: &[Range<usize>], guarded: &[(u64, u64)]) -> bool {
-    let meets = |range: &Range<usize>| {
-        let (start, end) = (range.start as u64, range.end as u64);
-        guarded.iter().any(|&(from, to)| start < to && from < end)
+/// Divides `ranges` into the parts inside any of `guarded` and the rest. All are whole pages.
+fn split_guarded(ranges: &[Range<usize>], guarded: &[(u64, u64)]) -> (Vec<Range<usize>>, Vec<Range<usize>>) {
+    let is_guarded = |page: usize| {
+        let page = page as u64;
+        guarded.iter().any(|&(start, end)| (start..end).contains(&page))
     };
-    ranges.iter().any(meets)
+    // Only the kernel area holds guarded pages; anything beyond is taken as it is.
+    let end = guarded.iter().map(|&(_, end)| usize::try_from(end).unwrap_or(usize::MAX)).max().unwrap_or(0);
+    let (mut inside, mut outside) = (Vec::new(), Vec::new());
+    for range in ranges {
+        let cut = range.end.min(end).max(range.start);
+        for page in (range.start..cut).step_by(PAGE_BYTES) {
+            let list = if is_guarded(page) { &mut inside } else { &mut outside };
+            push_joined(list, page..page + PAGE_BYTES);
+        }
+        push_joined(&mut outside, cut..range.end);
+    }
+    (inside, outside)
+}
+
+/// Appends a range, as part of the last one if it follows it.
+fn push_joined(list: &mut Vec<Range<usize>>, range: Range<usize>) {
+    match list.last_mut() {
+        _ if range.is_empty() => {}
+        Some(last) if last.end == range.start => last.end = range.end,
+        _ => list.push(range),
+    }
 }
 
 /// Divides private pages of the mailbox into those to keep and those to give back.
 fn split_mailbox(ranges: Vec<Range<usize>>) -> (Vec<Range<usize>>, Vec<Range<usize>>) {
     let (mut kept, mut given_back) = (Vec::new(), Vec::new());
-    let [request, response] = [REQUEST, RESPONSE].map(|area| area as usize);
-    let area_kept = MAILBOX_AREA_KEPT as usize;
+    let [request, response] = [REQUEST, RESPONSE].map(size);
+    let area_kept = size(MAILBOX_AREA_KEPT);
     let cuts = [request + area_kept, response, response + area_kept, usize::MAX];
     for range in ranges {
         let mut start = range.start;
@@ -159,21 +191,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn guarded_ranges_are_met_at_their_edges_only() {
+    fn guarded_pages_are_told_from_others() {
         let guarded = [(0x1000, 0x2000), (0x5_0000, 0x5_3000)];
-        assert!(touches(&[0x0..0x2000], &guarded));
-        assert!(touches(&[0x5_2000..0x5_3000], &guarded));
-        assert!(!touches(&[0x0..0x1000, 0x2000..0x5_0000, 0x5_3000..0x6_0000], &guarded));
-        assert!(!touches(&[], &guarded));
+        let (inside, outside) = split_guarded(&[0..0x3000, 0x5_1000..0x6_0000, 0x7_0000..0x7_1000], &guarded);
+        assert_eq!(inside, [0x1000..0x2000, 0x5_1000..0x5_3000]);
+        assert_eq!(outside, [0..0x1000, 0x2000..0x3000, 0x5_3000..0x6_0000, 0x7_0000..0x7_1000]);
+        assert_eq!(split_guarded(&[], &guarded), (vec![], vec![]));
+        let ranges = [0..0x1000, 0x2000..0x3000];
+        assert_eq!(split_guarded(&ranges, &[]), (vec![], ranges.to_vec()));
     }
 
     #[test]
     fn long_requests_and_responses_are_given_back() {
-        let (request, response) = (REQUEST as usize, RESPONSE as usize);
-        let area = MAILBOX_AREA_KEPT as usize;
+        let (request, response) = (size(REQUEST), size(RESPONSE));
+        let area = size(MAILBOX_AREA_KEPT);
         let everything = response + 2 * area;
-        let (kept, given_back) = split_mailbox(vec![0..everything]);
-        assert_eq!(kept, [0..request + area, response..response + area]);
+        let (kept, given_back) = split_mailbox(vec![0..PAGE_BYTES, PAGE_BYTES..everything]);
+        assert_eq!(kept, [0..PAGE_BYTES, PAGE_BYTES..request + area, response..response + area]);
         assert_eq!(given_back, [request + area..response, response + area..everything]);
         let (kept, given_back) = split_mailbox(vec![0..PAGE_BYTES, response..response + PAGE_BYTES]);
         assert_eq!(kept, [0..PAGE_BYTES, response..response + PAGE_BYTES]);

@@ -41,7 +41,7 @@ fn parse(smaps: impl BufRead) -> io::Result<HashMap<u64, MemoryUsage>> {
             // The head of an area, `START-END PERMISSIONS ...`.
             let start = key.split_once('-').and_then(|(start, _)| u64::from_str_radix(start, 16).ok());
             area = start.map(|address| {
-                areas.entry(address).or_insert(MemoryUsage { address, ..MemoryUsage::default() })
+                areas.entry(address).or_insert_with(|| MemoryUsage { address, ..MemoryUsage::default() })
             });
             continue;
         };

@@ -43,7 +43,8 @@ pub(crate) struct InvokeArgs {
 /// Calls a function and prints its answer as it comes.
 pub(crate) async fn run(args: InvokeArgs, context: &Context) -> Result<(), Failure> {
     let data = args.data.as_deref().map(read_data).transpose()?;
-    let method = args.method.unwrap_or(if data.is_some() { Method::POST } else { Method::GET });
+    let usual = if data.is_some() { Method::POST } else { Method::GET };
+    let method = args.method.unwrap_or(usual);
     let path = client::invocation_path(&args.name, &args.path);
     let headers = data.as_deref().map(headers_for).unwrap_or_default();
     let begun = Instant::now();

@@ -44,18 +44,19 @@ fn parse(query: &HashMap<String, String>) -> Result<(bool, usize), Failure> {
     let hint = "Use follow=true or follow=false, and tail=NUMBER.";
     let (mut follow, mut tail) = (false, TAIL_DEFAULT);
     for (name, value) in query {
-        let known = match (name.as_str(), value.as_str()) {
-            ("follow", "true" | "1" | "") => Some(follow = true),
-            ("follow", "false" | "0") => Some(follow = false),
-            ("tail", number) => number.parse().ok().map(|number: usize| tail = number.min(TAIL_MAX)),
+        let flag = match value.as_str() {
+            "true" | "1" | "" => Some(true),
+            "false" | "0" => Some(false),
             _ => None,
         };
-        if known.is_none() {
-            let shown: String = format!("{name}={value}").chars().take(64).collect();
-            return Err(Failure::parameter(
-                format!("the parameter `{}` is not understood", shown.escape_debug()),
-                hint,
-            ));
+        match (name.as_str(), flag, value.parse::<usize>()) {
+            ("follow", Some(flag), _) => follow = flag,
+            ("tail", _, Ok(number)) => tail = number.min(TAIL_MAX),
+            _ => {
+                let shown: String = format!("{name}={value}").chars().take(64).collect();
+                let message = format!("the parameter `{}` is not understood", shown.escape_debug());
+                return Err(Failure::parameter(message, hint));
+            }
         }
     }
     Ok((follow, tail))

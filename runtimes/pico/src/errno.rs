@@ -7,10 +7,16 @@ pub struct Errno(pub u16);
 /// Result of everything a system call does.
 pub type Result<T> = core::result::Result<T, Errno>;
 
+#[expect(clippy::cast_possible_truncation, reason = "checked, at compile time")]
+const fn number(value: u32) -> u16 {
+    assert!(value < 4096);
+    value as u16
+}
+
 macro_rules! numbers {
     ($($name:ident)*) => { impl Errno { $(
         #[doc = concat!("`", stringify!($name), "`")]
-        pub const $name: Errno = Errno(linux_raw_sys::errno::$name as u16);
+        pub const $name: Errno = Errno(number(linux_raw_sys::errno::$name));
     )* } };
 }
 

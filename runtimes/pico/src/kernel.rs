@@ -127,7 +127,9 @@ impl Kernel {
     fn become_fork(&mut self) {
         let identity = self.platform.identity();
         if identity.generation == self.process.generation {
-            self.fail("fork refused: its identity is that of its parent; the host must write a new generation");
+            self.fail(
+                "fork refused: its identity is that of its parent; the host must write a new generation",
+            );
             return;
         }
         self.process.adopt(&identity);

@@ -10,7 +10,7 @@ use crate::image::error::{Context, ImageError};
 use crate::image::index::{self, Deb};
 use crate::image::recipe::Recipe;
 use crate::image::run::{Failure, run};
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -21,6 +21,10 @@ const NO_APT: &str = "use a Debian 12 machine, or install apt and the package de
 /// Fetches all packages of `recipe` and returns them in its order, tools last.
 pub(crate) fn fetch(recipe: &Recipe, cache: &Path, progress: &dyn Fn(&str)) -> Result<Vec<Deb>, ImageError> {
     let apt = Apt::new(cache, recipe)?;
+    // apt itself does not wait for another apt: images built at the same time fetch one after the other.
+    let path = apt.home.join("fetch.lock");
+    let lock = File::options().create(true).truncate(false).write(true).open(&path).on("open", &path)?;
+    lock.lock().on("lock", &path)?;
     if let Some(lists) = apt.known_lists() {
         match apt.fetch(&lists, recipe, progress) {
             Err(ImageError::NoPackage { .. } | ImageError::Apt { .. } | ImageError::Damaged { .. }) => {}

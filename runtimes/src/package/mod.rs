@@ -53,7 +53,7 @@ pub fn build_package(tar: impl Read, out: &Path) -> Result<Package, PackageError
         }
         .map_err(failed)?;
     }
-    let directory = out.parent().unwrap_or(Path::new("."));
+    let directory = out.parent().unwrap_or_else(|| Path::new("."));
     let draft = tempfile::NamedTempFile::new_in(directory).map_err(|e| PackageError::write(out, e))?;
     let mut writer = BufWriter::new(Hashing { inner: draft.as_file(), digest: Sha256::new() });
     let bytes = build(&image, &mut writer, &Options::default()).map_err(failed)?;

@@ -2,6 +2,8 @@
 //! tests read it, and the ignored test below, which needs root, shows that Linux and `fsck.erofs` agree.
 
 use super::{Content, DEPTH_MAX, Error, Options, Tree, build, build_from_dir};
+use pico::fs::erofs::{Image, Inode};
+use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -19,7 +21,8 @@ fn image(tree: &Tree) -> Vec<u8> {
 fn everything() -> Tree {
     let mut tree = Tree::new();
     for size in [0, 1, 4095, 4096, 4097, 9000] {
-        let bytes: Vec<u8> = (0..size).map(|at: u32| at.to_le_bytes()[usize::from(at.is_multiple_of(2))]).collect();
+        let bytes: Vec<u8> =
+            (0..size).map(|at: u32| at.to_le_bytes()[usize::from(at.is_multiple_of(2))]).collect();
         tree.add_file(format!("files/{size}"), bytes, 0o644).expect("adds");
     }
     for name in 0..100 {
@@ -151,6 +154,56 @@ fn a_host_file_that_changed_special_or_missing_is_an_error_that_names_it() {
     let refused = Tree::new().add_host_dir("", dir.path());
     assert!(matches!(refused, Err(Error::SpecialFile { path }) if path.ends_with("socket")));
     drop(socket);
+}
+
+/// What a random tree has at its paths, and what an image of it has.
+type Files = BTreeMap<String, Vec<u8>>;
+
+/// Everything below the directory `inode` of `image`, as the guest reads it.
+fn read_back(image: &Image, inode: &Inode, path: &str, into: &mut Files) {
+    for entry in image.entries(inode, 0).expect("a directory") {
+        let (_, entry) = entry.expect("undamaged");
+        let found = image.lookup(inode, entry.name).expect("undamaged");
+        assert_eq!(found, Some(entry));
+        if matches!(entry.name, b"." | b"..") {
+            continue;
+        }
+        let child = image.inode(entry.nid).expect("undamaged");
+        let path = format!("{path}/{}", String::from_utf8_lossy(entry.name));
+        if child.is_dir() {
+            read_back(image, &child, &path, into);
+        } else {
+            let contents = image.contents(&child).expect("undamaged").whole().expect("in one piece");
+            into.insert(path, contents.to_vec());
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_goes_in_comes_out(
+        files in prop::collection::btree_map(
+            prop::collection::vec("[a-c][!-.a-z]{0,120}", 1..4),
+            (any::<u8>(), prop_oneof![0..10usize, 4090..4100usize]),
+            0..120,
+        ),
+    ) {
+        let (mut tree, mut expected) = (Tree::new(), Files::new());
+        for (path, (byte, size)) in files {
+            let path = path.iter().fold(String::new(), |path, name| path + "/" + name);
+            let bytes = vec![byte; size];
+            // Refused where one path's file would be another's directory.
+            if tree.add_file(&path, bytes.clone(), 0o644).is_ok() {
+                expected.insert(path, bytes);
+            }
+        }
+        let image = Image::open(image(&tree).leak()).expect("an image");
+        let mut files = Files::new();
+        read_back(&image, &image.root().expect("a root"), "", &mut files);
+        prop_assert!(files == expected);
+    }
 }
 
 /// Everything below `dir`: path to (mode, contents or link target).

@@ -1,6 +1,8 @@
 //! Booting, capturing, forking.
 
-use crate::fixture::{COUNT, LOAD, ROOT_BYTES, SYSTEM_CALL, World, answer, number, prepare, request};
+use crate::fixture::{
+    COUNT, LOAD, PROCESSOR, ROOT_BYTES, SYSTEM_CALL, World, answer, number, prepare, request,
+};
 use abi::layout::{KERNEL_SIZE, ROOT_VA};
 
 #[test]
@@ -39,4 +41,26 @@ fn the_root_image_is_there() {
 #[test]
 fn system_calls_reach_the_guest_kernel() {
     assert_eq!(number(&World::new().answer(&request(&[SYSTEM_CALL]))), 0x5ca11);
+}
+
+#[test]
+fn guests_see_the_masked_processor() {
+    let world = World::new();
+    let leaf = |function| {
+        let answer = world.answer(&request(&[PROCESSOR, function]));
+        let register = |at| u32::from_le_bytes([answer[at], answer[at + 1], answer[at + 2], answer[at + 3]]);
+        [0, 4, 8, 12].map(register)
+    };
+    let bit = |value: u32, bit: u32| value >> bit & 1 == 1;
+    let [_, one_b, one_c, _] = leaf(1);
+    assert!(bit(one_c, 26) && bit(one_c, 27), "XSAVE is there and switched on");
+    assert_eq!(bit(one_c, 28), is_x86_feature_detected!("avx"));
+    assert!(!bit(one_c, 5) && !bit(one_c, 21) && !bit(one_c, 24), "no VMX, x2APIC, TSC deadline");
+    assert_eq!(one_b >> 16, 1, "one processor with APIC id 0");
+    let [_, seven_b, seven_c, _] = leaf(7);
+    assert!(bit(seven_b, 0), "FSGSBASE");
+    assert_eq!(bit(seven_b, 5), is_x86_feature_detected!("avx2"));
+    assert!(!bit(seven_c, 3) && !bit(seven_c, 4), "no protection keys");
+    assert_eq!(leaf(0xd)[0] & !0xe7, 0, "no MPX, PKRU or AMX state");
+    assert_eq!(leaf(0x4000_0000), [0; 4], "no hypervisor interface");
 }

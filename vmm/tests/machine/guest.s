@@ -102,6 +102,12 @@ dispatch:
     je port_string
     cmp rax, 12
     je system_call
+    cmp rax, 13
+    je processor
+    cmp rax, 14
+    je read_keys
+    cmp rax, 15
+    je write_keys
     mov eax, 99
 
 # Answers with the 8 bytes in rax.
@@ -191,6 +197,30 @@ port_string:
 system_call:
     mov eax, 1
     syscall
+    jmp respond
+
+# Answers with EAX, EBX, ECX, EDX of CPUID leaf rdi, subleaf 0.
+processor:
+    mov eax, edi
+    xor ecx, ecx
+    cpuid
+    mov [r13], eax
+    mov [r13 + 4], ebx
+    mov [r13 + 8], ecx
+    mov [r13 + 12], edx
+    mov eax, 16
+    jmp respond_length
+
+# Protection keys, which ring 3 can change where they are switched on.
+read_keys:
+    xor ecx, ecx
+    rdpkru
+    jmp respond
+write_keys:
+    mov eax, edi
+    xor ecx, ecx
+    xor edx, edx
+    wrpkru
     jmp respond
 
 # Ring 0 code for `supervisor`, by number.

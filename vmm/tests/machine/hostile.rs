@@ -3,9 +3,7 @@
 use crate::fixture::{
     COUNT, FILL, ILLEGAL, LOAD, PORT, PORT_STRING, SUPERVISOR, World, answer, number, request, run,
 };
-use abi::layout::{
-    DOORBELL_PORT, KERNEL_SIZE, KERNEL_VA, MAILBOX_VA, PROGRAM_VA, ROOT_VA, kernel_area,
-};
+use abi::layout::{DOORBELL_PORT, KERNEL_SIZE, KERNEL_VA, MAILBOX_VA, PROGRAM_VA, ROOT_VA, kernel_area};
 use abi::mailbox::{Doorbell, MAILBOX_SIZE};
 use vmm::{Discard, Exit, Machine};
 
@@ -117,7 +115,9 @@ fn string_output_to_the_doorbell_is_not_a_doorbell_for_ever() {
 fn addresses_that_are_not_mapped_fault_in_the_guest() {
     let world = World::new();
     let ram_end = PROGRAM_VA + crate::guest::RAM - KERNEL_SIZE;
-    for address in [0, PROGRAM_VA - 1, ram_end, MAILBOX_VA - 8, MAILBOX_VA + MAILBOX_SIZE, ROOT_VA + (2 << 20)] {
+    for address in
+        [0, PROGRAM_VA - 1, ram_end, MAILBOX_VA - 8, MAILBOX_VA + MAILBOX_SIZE, ROOT_VA + (2 << 20)]
+    {
         let mut machine = world.fork(&request(&[LOAD, address]));
         assert_eq!(exception(&mut machine), PAGE_FAULT, "{address:#x}");
     }
@@ -135,9 +135,7 @@ fn a_write_to_an_image_through_forged_tables_is_stray() {
     let mut tables = vec![0; usize::try_from(kernel_area::PAGE_TABLES_SIZE).unwrap()];
     let machine = world.fork(&[]);
     machine.read_ram(kernel_area::PAGE_TABLES, &mut tables).unwrap();
-    let leaf = tables.chunks_exact(8).position(|entry| {
-        number(entry) & !0xfff == abi::layout::ROOT_GPA
-    });
+    let leaf = tables.chunks_exact(8).position(|entry| number(entry) & !0xfff == abi::layout::ROOT_GPA);
     let leaf = KERNEL_VA + kernel_area::PAGE_TABLES + 8 * leaf.unwrap() as u64;
     let mut machine = world.fork(&request(&[FILL, leaf, 1, 0xe7]));
     answer(&mut machine);
@@ -173,7 +171,11 @@ fn whatever_ring_0_does_is_an_exit() {
         assert_ne!(exit, Exit::Kicked, "hook {hook}");
         if exit == Exit::Doorbell && machine.restore().is_ok() {
             crate::fixture::prepare(&mut machine, &request(&[crate::fixture::REPORT]));
-            assert_eq!(answer(&mut machine), world.answer(&request(&[crate::fixture::REPORT])), "hook {hook}");
+            assert_eq!(
+                answer(&mut machine),
+                world.answer(&request(&[crate::fixture::REPORT])),
+                "hook {hook}"
+            );
         }
     }
     unharmed(&world);

@@ -1,4 +1,5 @@
 //! Real VMs with a small guest kernel made for the purpose. All of this needs `/dev/kvm`.
+#![expect(clippy::unwrap_used, reason = "tests, and helpers of tests")]
 
 mod fixture;
 mod fork;

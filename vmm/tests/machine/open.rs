@@ -26,7 +26,7 @@ fn a_device_without_permission_is_explained() {
     if !rustix::process::geteuid().is_root() {
         let file = std::env::temp_dir().join(format!("spore-kvm-{}", std::process::id()));
         std::fs::write(&file, b"").unwrap();
-        std::fs::set_permissions(&file, PermissionsExt::from_mode(0)).unwrap();
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o000)).unwrap();
         let error = Kvm::open(&file).err().unwrap();
         std::fs::remove_file(&file).unwrap();
         assert!(matches!(error, OpenError::Denied { .. }));
@@ -68,6 +68,16 @@ fn damaged_kernels_are_refused() {
     assert!(matches!(with(4104, &[99]), ImageError::Version { found: 99, .. }));
     assert!(matches!(with(4112, &[0; 8]), ImageError::Header(_)), "entry");
     assert!(matches!(with(4152, &[0xff; 8]), ImageError::Header(_)), "stubs overflow");
+    // Any single damage gives an answer, not a panic.
+    for offset in (0..120).chain(4096..4160) {
+        for value in [0, 1, 0x7f, 0x80, 0xff] {
+            let mut file = good.clone();
+            file[offset] = value;
+            if let Err(error) = KernelImage::parse(file) {
+                assert!(!error.to_string().is_empty(), "byte {offset}");
+            }
+        }
+    }
     for len in 0..200 {
         assert!(KernelImage::parse(good[..len].to_vec()).is_err(), "{len} bytes");
     }

@@ -1,7 +1,7 @@
 //! A restored fork cannot be told from a new one.
 
 use crate::fixture::{
-    COUNT, DOORBELL_HERE, FILL, REPORT, SCRAMBLE, SUPERVISOR, World, answer, number, prepare, request, run,
+    COUNT, DOORBELL_HERE, FILL, READ_KEYS, REPORT, SCRAMBLE, SUPERVISOR, WRITE_KEYS, World, answer, number, prepare, request, run,
 };
 use crate::guest;
 use abi::layout::{HUGE, KERNEL_VA, PROGRAM_VA, kernel_area};
@@ -99,16 +99,17 @@ fn another_thread_may_take_over() {
     for round in 0..6_u64 {
         prepare(&mut machine, &request(&[FILL, PROGRAM_VA + HUGE * (round + 1), 1, 1]));
         machine = std::thread::scope(|scope| {
-            scope.spawn(move || {
-                answer(&mut machine);
-                // Even rounds are restored by the thread that ran, odd ones by the next.
-                if round % 2 == 0 {
-                    machine.restore().unwrap();
-                }
-                machine
-            })
-            .join()
-            .unwrap()
+            scope
+                .spawn(move || {
+                    answer(&mut machine);
+                    // Even rounds are restored by the thread that ran, odd ones by the next.
+                    if round % 2 == 0 {
+                        machine.restore().unwrap();
+                    }
+                    machine
+                })
+                .join()
+                .unwrap()
         });
         if round % 2 == 1 {
             machine.restore().unwrap();
@@ -132,6 +133,7 @@ fn registers_are_the_parents_again() {
         machine.restore().unwrap();
         prepare(&mut machine, &request(&[REPORT]));
     }
+    eprintln!("xcr0 {:x} xstate_bv {:x}", number(&expected[152..]), number(&expected[192+512..]));
     // The extended registers of the start were really there.
     let vectors = &expected[192 + 160..192 + 416];
     assert_eq!(vectors, [0x3c; 256]);
@@ -168,7 +170,10 @@ fn the_mailbox_is_empty_again() {
     let header = machine.mailbox().header();
     assert_eq!((header.doorbell, header.request_len, header.response_len), (0, 0, 0));
     assert_eq!(machine.mailbox().log(100_000).unwrap(), [0; 100_000]);
-    prepare(&mut machine, &request(&[crate::fixture::LOAD, abi::layout::MAILBOX_VA + 0x10_0000 + (15 << 20)]));
+    prepare(
+        &mut machine,
+        &request(&[crate::fixture::LOAD, abi::layout::MAILBOX_VA + 0x10_0000 + (15 << 20)]),
+    );
     assert_eq!(number(&answer(&mut machine)), 0);
     let kept = machine.usage().unwrap();
     assert!(kept.private_bytes < 4 << 20, "{kept:?}");
@@ -196,9 +201,13 @@ fn a_fork_that_wrote_too_much_or_to_its_tables_is_discarded() {
     assert!(matches!(machine.run(), Err(MachineError::Order(_))));
 
     let code = kernel_area::IMAGE;
-    for table in [kernel_area::GDT, kernel_area::TSS, kernel_area::IDT, kernel_area::PAGE_TABLES, code + 4096] {
-        // The last bytes of each page are unused, so the guest survives its own write.
+    for table in [kernel_area::GDT, kernel_area::TSS, kernel_area::IDT, kernel_area::PAGE_TABLES, code + 4096]
+    {
+        // The last bytes of each page are zero and unused, so the guest survives its own write.
         let mut machine = world.fork(&request(&[FILL, KERNEL_VA + table + 4090, 1, 0]));
+        answer(&mut machine);
+        machine.restore().unwrap();
+        prepare(&mut machine, &request(&[FILL, KERNEL_VA + table + 4090, 1, 2]));
         answer(&mut machine);
         assert!(matches!(machine.restore(), Err(Discard::TablesTouched)), "{table:#x}");
     }
@@ -233,4 +242,31 @@ fn entry_states_are_plain_data() {
     assert!(matches!(Parent::new(other, entry.clone()), Err(MachineError::Spec(_))));
     let unsealed = ParentMemory::new(guest::RAM).unwrap();
     assert!(matches!(Parent::new(unsealed, entry), Err(MachineError::Spec(_))));
+}
+
+#[test]
+fn protection_keys_are_the_parents_again_or_out_of_reach() {
+    let world = World::new();
+    let read = request(&[READ_KEYS]);
+    let mut machine = world.fork(&read);
+    assert_eq!(run(&mut machine), Exit::Doorbell);
+    if machine.mailbox().doorbell() == Some(Doorbell::Signal) {
+        const UNDEFINED: u64 = 6;
+        assert_eq!(machine.mailbox().header().args[0], UNDEFINED);
+        return;
+    }
+    let pristine = number(&machine.mailbox().response(8).unwrap());
+    eprintln!("pkru {pristine:x}");
+    machine.restore().unwrap();
+    // Deny everything of key 5, then of key 0, which is every page.
+    for keys in [0xc00, 0x3] {
+        let mut machine = world.fork(&request(&[WRITE_KEYS, pristine ^ keys]));
+        let exit = run(&mut machine);
+        eprintln!("{keys:x} {exit:?} {:?}", machine.mailbox().doorbell());
+        if exit == Exit::Doorbell && machine.restore().is_ok() {
+            prepare(&mut machine, &read);
+            assert_eq!(number(&answer(&mut machine)), pristine, "{keys:#x}");
+        }
+        assert_eq!(number(&world.answer(&read)), pristine, "{keys:#x}");
+    }
 }

@@ -40,17 +40,17 @@ pub(super) struct Test {
 impl Artifacts {
     /// Builds everything into a target directory of its own.
     pub(super) fn build(root: &Path, target: &Path) -> Result<Self, String> {
-        let programs = cargo(root, target, &["build", "-p", "cli", "-p", "rust-hello"])?;
+        // One build, so that every dependency is built once: the tests of the other two bring their programs along.
         let mut arguments = vec!["test", "--no-run"];
-        arguments.extend(TESTED.iter().flat_map(|name| ["-p", name]));
-        let tests = cargo(root, target, &arguments)?;
+        arguments.extend(TESTED.iter().chain(&["cli", "rust-hello"]).flat_map(|name| ["-p", name]));
+        let programs = cargo(root, target, &arguments)?;
         let program = |name: &str| {
             let found = programs.iter().find(|p| !p.is_test && p.target == name);
             found.map(|p| p.path.clone()).ok_or_else(|| format!("the build made no program {name}"))
         };
-        let tests = tests.into_iter().filter(|p| p.is_test);
-        let tests: Vec<Test> =
-            tests.map(|p| Test { name: format!("{}-{}", p.package, p.target), path: p.path }).collect();
+        let tests = programs.iter().filter(|p| p.is_test && TESTED.contains(&p.package.as_str()));
+        let test = |p: &Program| Test { name: format!("{}-{}", p.package, p.target), path: p.path.clone() };
+        let tests: Vec<Test> = tests.map(test).collect();
         if tests.is_empty() {
             return Err(format!("the build made no test programs of {}", TESTED.join(", ")));
         }

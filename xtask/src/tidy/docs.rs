@@ -59,7 +59,7 @@ fn broken(root: &Path, document: &Path, target: &str) -> Option<&'static str> {
     if target.contains("://") || target.starts_with("mailto:") || (path.is_empty() && !target.is_empty()) {
         return None;
     }
-    let directory = document.parent().unwrap_or(Path::new(""));
+    let directory = document.parent().unwrap_or_else(|| Path::new(""));
     let mut resolved = PathBuf::new();
     for component in directory.join(path).components() {
         match component {

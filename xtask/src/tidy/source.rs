@@ -40,6 +40,7 @@ impl Tree {
     pub(super) fn load(root: &Path) -> Result<Self, String> {
         let mut tree = Self { root: root.to_owned(), rust: Vec::new(), docs: Vec::new(), other: Vec::new() };
         tree.directory(Path::new(""))?;
+        mark_tests(&mut tree.rust);
         Ok(tree)
     }
 
@@ -92,6 +93,21 @@ impl Source {
         self.is_test || self.tests.iter().any(|(from, to)| (*from..*to).contains(&at))
     }
 
+    /// Paths, without extension, of the modules this file declares for tests only.
+    fn test_modules(&self) -> Vec<PathBuf> {
+        let stem = self.path.file_stem().unwrap_or_default();
+        let parent = self.path.parent().unwrap_or_else(|| Path::new(""));
+        let is_root = stem == "mod" || stem == "lib" || stem == "main";
+        let directory = if is_root { parent.to_owned() } else { parent.join(stem) };
+        let declared = self.tests.iter().filter_map(|(from, to)| {
+            let name = self.masked[*from..*to].strip_suffix(';')?.split_whitespace().rev();
+            let mut words = name.take(2);
+            let name = words.next()?;
+            (words.next()? == "mod").then(|| directory.join(name))
+        });
+        declared.collect()
+    }
+
     /// `FILE:LINE` of a byte.
     pub(super) fn place(&self, at: usize) -> String {
         format!("{}:{}", self.path.display(), line_of(&self.text, at))
@@ -136,6 +152,15 @@ pub(super) fn block_end(masked: &str, from: usize) -> Option<usize> {
     None
 }
 
+/// Marks the files of modules that are declared for tests only.
+fn mark_tests(files: &mut [Source]) {
+    let modules: Vec<PathBuf> = files.iter().flat_map(Source::test_modules).collect();
+    for file in files {
+        file.is_test |=
+            modules.iter().any(|m| file.path.starts_with(m) || file.path == m.with_extension("rs"));
+    }
+}
+
 /// What follows `#[cfg(test)]`: a module or an item with a block.
 fn test_ranges(text: &str, masked: &str) -> Vec<(usize, usize)> {
     let starts = masked.match_indices("#[cfg(test)]").map(|(at, _)| at);
@@ -144,7 +169,7 @@ fn test_ranges(text: &str, masked: &str) -> Vec<(usize, usize)> {
             let semicolon = masked[at..].find(';').map(|s| at + s);
             let brace = masked[at..].find('{').map(|b| at + b);
             match (semicolon, brace) {
-                (Some(s), Some(b)) if s < b => Some((at, s + 1)),
+                (Some(s), brace) if brace.is_none_or(|b| s < b) => Some((at, s + 1)),
                 (_, Some(_)) => Some((at, block_end(masked, at).unwrap_or(text.len()))),
                 _ => None,
             }
@@ -169,6 +194,19 @@ mod tests {
         assert_eq!(file.lines(), 3);
         assert!(source("x/tests/a.rs", "").is_test && source("x/src/tests.rs", "").is_test);
         assert!(source("x/src/lambda_tests.rs", "").is_test && !source("x/src/contests.rs", "").is_test);
+    }
+
+    #[test]
+    fn modules_declared_for_tests_are_test_code() {
+        let mut files = [
+            source("x/src/fs/mod.rs", "mod real;\n#[cfg(test)]\nmod rig;\n"),
+            source("x/src/fs/rig.rs", ""),
+            source("x/src/fs/rig/deep.rs", ""),
+            source("x/src/fs/real.rs", "#[cfg(test)]\npub(crate) mod inner;"),
+            source("x/src/fs/real/inner.rs", ""),
+        ];
+        mark_tests(&mut files);
+        assert_eq!(files.map(|f| f.is_test), [false, true, true, false, true]);
     }
 
     #[test]

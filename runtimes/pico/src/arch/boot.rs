@@ -28,7 +28,9 @@ pub(super) extern "C" fn pico_start() -> ! {
     if let Err(errno) = prepare(kernel) {
         die(format_args!("standard streams or working directory: error {}", errno.0));
     }
-    let Some(registers) = exec::start(kernel, args, env, &mut |kernel, path| kernel.open_for_exec(path.as_bytes())) else {
+    let Some(registers) =
+        exec::start(kernel, args, env, &mut |kernel, path| kernel.open_for_exec(path.as_bytes()))
+    else {
         die(format_args!("the host resumed a program that could not be started"));
     };
     // SAFETY: the registers lie on pico's stack, which is given up here.

@@ -68,7 +68,9 @@ extern "C" fn pico_fault(registers: &mut Registers, vector: u64, code: u64, cr2:
     }
     if (KERNEL_VA..KERNEL_VA + KERNEL_SIZE).contains(&registers.rip) {
         let (rip, rsp) = (registers.rip, registers.rsp);
-        super::die(format_args!("exception {vector} (code {code:#x}) in pico at {rip:#x}, cr2 {cr2:#x}, rsp {rsp:#x}"));
+        super::die(format_args!(
+            "exception {vector} (code {code:#x}) in pico at {rip:#x}, cr2 {cr2:#x}, rsp {rsp:#x}"
+        ));
     }
     let fault = fault_signal(vector, code, cr2);
     super::kernel().fault(registers, &fault);

@@ -16,7 +16,10 @@ static HEAP: Heap = TalcLock::new(Manual);
 pub(super) fn claim() {
     let start = (&raw const pico_image_end).expose_provenance();
     let image = (&raw const pico_image_start).expose_provenance() as u64;
-    assert!(image == KERNEL_VA + kernel_area::IMAGE, "link.ld and abi::layout disagree on where the image is");
+    assert!(
+        image == KERNEL_VA + kernel_area::IMAGE,
+        "link.ld and abi::layout disagree on where the image is"
+    );
     let end = (KERNEL_VA + KERNEL_SIZE) as usize;
     assert!(start < end, "the image fills the kernel area");
     // SAFETY: the memory behind the image is mapped, belongs to pico and nobody else uses it.

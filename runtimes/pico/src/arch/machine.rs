@@ -78,7 +78,7 @@ impl Machine {
     /// Appends one record that fits into an empty log area.
     fn append(&self, stream: u32, text: &[u8]) {
         let size = (size_of::<LogRecord>() + text.len()).next_multiple_of(4) as u64;
-        if header!(log_len) + size > LOG_SIZE {
+        if header!(log_len).saturating_add(size) > LOG_SIZE {
             self.ring(Doorbell::Log, [0; 4]);
             header!(log_len = 0);
         }
@@ -186,7 +186,9 @@ impl Platform for Machine {
     fn save_xstate(&self, area: &mut [u8]) {
         assert!(area.len() == XSTATE_SIZE && area.as_ptr().addr().is_multiple_of(64), "an xsave area");
         // SAFETY: the area is large enough for the components of the mask, and aligned.
-        unsafe { asm!("xsave64 [{}]", in(reg) area.as_mut_ptr(), in("eax") XSTATE_MASK, in("edx") 0, options(nostack)) };
+        unsafe {
+            asm!("xsave64 [{}]", in(reg) area.as_mut_ptr(), in("eax") XSTATE_MASK, in("edx") 0, options(nostack))
+        };
     }
 
     fn restore_xstate(&self, area: &[u8]) {

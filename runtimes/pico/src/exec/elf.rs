@@ -97,7 +97,8 @@ impl FileHeader {
         let (header, _) = Self::read_from_prefix(bytes).map_err(|_| LoadError::Truncated)?;
         if header.machine != X86_64 || header.ident[4] != CLASS_64 || header.ident[5] != LITTLE_ENDIAN {
             let bits = if header.ident[4] == CLASS_64 { 64 } else { 32 };
-            let machine = if header.ident[5] == LITTLE_ENDIAN { header.machine } else { header.machine.swap_bytes() };
+            let machine =
+                if header.ident[5] == LITTLE_ENDIAN { header.machine } else { header.machine.swap_bytes() };
             return Err(LoadError::Machine { machine, bits });
         }
         if header.kind != EXECUTABLE && header.kind != DYNAMIC {

@@ -6,7 +6,7 @@ use crate::file::File;
 use crate::kernel::Kernel;
 use crate::mm::areas::Kind;
 use crate::mm::{Mapping, Placement};
-use abi::layout::{HUGE, PAGE};
+use abi::layout::PAGE;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec;
@@ -20,6 +20,8 @@ pub(super) struct Loaded {
     pub(super) entry: u64,
     /// What was added to the addresses in the file.
     pub(super) base: u64,
+    /// First address behind it.
+    pub(super) end: u64,
     /// Where the program headers are.
     pub(super) headers: u64,
     /// How many of them.
@@ -54,31 +56,34 @@ fn read_exact(file: &dyn File, mut offset: u64, mut buf: &mut [u8]) -> Result<()
     Ok(())
 }
 
-/// Loads the ELF file `file`. The `main` program is put low and the heap behind it, an interpreter anywhere.
-pub(super) fn load(
-    kernel: &mut Kernel,
-    path: &str,
-    file: &dyn File,
-    main: bool,
-) -> Result<Loaded, LoadError> {
+/// Reads and checks the headers of an ELF file.
+pub(super) fn read_image(file: &dyn File) -> Result<Image, LoadError> {
     let mut first = [0; HEAD];
     let header = FileHeader::parse(read_head(file, &mut first)?)?;
     let (offset, len) = header.headers();
     let mut headers = vec![0; len];
     read_exact(file, offset, &mut headers)?;
-    let image = header.image(&headers)?;
-    let interpreter = interpreter_path(file, &image)?;
-    let (low, high) = span(&image);
-    let base = if image.relocatable { reserve(kernel, high - low, main)?.wrapping_sub(low) } else { 0 };
+    header.image(&headers)
+}
+
+/// Puts the segments of `image` where it wants them or, if it has no wish, at `hint` or where there is room.
+pub(super) fn place(
+    kernel: &mut Kernel,
+    path: &str,
+    file: &dyn File,
+    image: &Image,
+    hint: Option<u64>,
+) -> Result<Loaded, LoadError> {
+    let interpreter = interpreter_path(file, image)?;
+    let (low, high) = span(image);
+    let base = if image.relocatable { reserve(kernel, high - low, hint)?.wrapping_sub(low) } else { 0 };
     for segment in &image.segments {
         map_segment(kernel, path, file, segment, base)?;
-    }
-    if main {
-        kernel.mm.start_heap(high.wrapping_add(base))?;
     }
     Ok(Loaded {
         entry: image.entry.wrapping_add(base),
         base,
+        end: high.wrapping_add(base),
         headers: image.headers_va.wrapping_add(base),
         header_count: u64::from(image.header_count),
         interpreter,
@@ -98,14 +103,14 @@ fn interpreter_path(file: &dyn File, image: &Image) -> Result<Option<String>, Lo
 /// First and last page boundary of all segments.
 fn span(image: &Image) -> (u64, u64) {
     let low = image.segments.iter().map(|s| s.va / PAGE * PAGE).min().unwrap_or(0);
-    let high = image.segments.iter().map(|s| (s.va + s.memory_size).next_multiple_of(PAGE)).max().unwrap_or(0);
+    let high =
+        image.segments.iter().map(|s| (s.va + s.memory_size).next_multiple_of(PAGE)).max().unwrap_or(0);
     (low, high)
 }
 
 /// A free range for a position-independent image.
-fn reserve(kernel: &mut Kernel, len: u64, main: bool) -> Result<u64, LoadError> {
-    let hint = if main { kernel.mm.base() + HUGE } else { 0 };
-    let placement = Placement::Hint(hint);
+fn reserve(kernel: &mut Kernel, len: u64, hint: Option<u64>) -> Result<u64, LoadError> {
+    let placement = Placement::Hint(hint.unwrap_or(0));
     Ok(kernel.mm.map(Mapping { placement, len, prot: 0, kind: Kind::Anonymous, file: None })?)
 }
 

@@ -53,7 +53,9 @@ impl fmt::Display for LoadError {
             Self::Io(Errno::EACCES) => f.write_str("permission denied: it is not executable"),
             Self::Io(Errno::EISDIR) => f.write_str("it is a directory"),
             Self::Io(errno) => write!(f, "it cannot be read (error {})", errno.0),
-            Self::NotAProgram => f.write_str("exec format error: neither an ELF program nor a script with #!"),
+            Self::NotAProgram => {
+                f.write_str("exec format error: neither an ELF program nor a script with #!")
+            }
             Self::Truncated => f.write_str("exec format error: the file is cut off"),
             Self::Machine { machine, bits } => write!(
                 f,
@@ -137,7 +139,8 @@ fn script_interpreter(head: &[u8]) -> Result<(&str, Option<&[u8]>), LoadError> {
     let line = line[2..].trim_ascii();
     let end = line.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(line.len());
     let (name, rest) = line.split_at(end);
-    let name = core::str::from_utf8(name).map_err(|_| LoadError::Malformed("its interpreter has no UTF-8 name"))?;
+    let name =
+        core::str::from_utf8(name).map_err(|_| LoadError::Malformed("its interpreter has no UTF-8 name"))?;
     if name.is_empty() {
         return Err(LoadError::Malformed("there is no interpreter behind #!"));
     }
@@ -154,15 +157,18 @@ fn launch(
     env: &[&[u8]],
     open: &mut Opener<'_>,
 ) -> Result<Registers, LoadError> {
-    // First, before an interpreter takes the highest free range.
-    let top = kernel.mm.map_stack()?;
-    let program = load::load(kernel, path, &**file, true)?;
+    let image = load::read_image(&**file)?;
+    let top = kernel.mm.map_stack(image.relocatable)?;
+    let low = image.relocatable.then_some(top);
+    let program = load::place(kernel, path, &**file, &image, low)?;
+    kernel.mm.start_heap(program.end)?;
     let mut entry = program.entry;
     let mut interpreter_base = 0;
     if let Some(name) = &program.interpreter {
         let wrap = |error| LoadError::Interpreter(name.clone(), Rc::new(error));
         let file = open(kernel, name).map_err(|errno| wrap(errno.into()))?;
-        let interpreter = load::load(kernel, name, &*file, false).map_err(wrap)?;
+        let image = load::read_image(&*file).map_err(wrap)?;
+        let interpreter = load::place(kernel, name, &*file, &image, None).map_err(wrap)?;
         (entry, interpreter_base) = (interpreter.entry, interpreter.base);
     }
     let rsp = stack::build(kernel, top, &program, interpreter_base, path, args, env)?;

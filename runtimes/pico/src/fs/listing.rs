@@ -5,7 +5,7 @@
 
 use super::device::LINKS;
 use super::node::{Location, Node};
-use crate::errno::Result;
+use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
 use linux_raw_sys::general::{S_IFDIR, S_IFLNK, S_IFREG};
 
@@ -98,6 +98,7 @@ impl Location {
                     }
                 }
             }
+            Node::Damaged(_) => return Err(Errno::EUCLEAN),
             Node::Empty(_) | Node::Device(_) | Node::DeviceLink(_) | Node::Open(_) => {}
         }
         Ok(true)

@@ -65,8 +65,8 @@ pub struct Vfs {
 }
 
 impl Vfs {
-    /// The tree over the root image and the package image. An image that is damaged, or empty, is an empty
-    /// directory.
+    /// The tree over the root image and the package image. No root image is an empty one; in a damaged one
+    /// everything is `EUCLEAN`.
     pub fn new(root: &'static [u8], package: Option<&'static [u8]>) -> Self {
         let mounts = Mounts::new(root, package);
         let cwd = mounts.root();
@@ -132,5 +132,9 @@ pub fn text(path: &[u8]) -> String {
     String::from_utf8_lossy(path).into_owned()
 }
 
+#[cfg(test)]
+mod native_tests;
+#[cfg(test)]
+pub(crate) mod rig;
 #[cfg(test)]
 mod tests;

@@ -53,17 +53,18 @@ pub struct Mounts {
 }
 
 impl Mounts {
-    /// Mounts everything. A damaged or empty image is an empty directory.
+    /// Mounts everything. No root image is an empty one.
     pub fn new(root: &'static [u8], package: Option<&'static [u8]>) -> Self {
         let images = [Image::open(root).ok(), package.and_then(|package| Image::open(package).ok())];
         let pool: Rc<Pool> = Rc::default();
         let read_only = |path, dev, kind, root| Mount { path, dev, kind, writable: false, root };
         let image = |image: Option<Image>, dev| {
             let inode = image.and_then(|image| image.root().ok().map(|inode| (image, inode)));
-            inode.map_or(Node::Empty(dev), |(image, inode)| Node::Image(image, inode, dev))
+            inode.map_or(Node::Damaged(dev), |(image, inode)| Node::Image(image, inode, dev))
         };
+        let root = if root.is_empty() { Node::Empty(DEV_ROOT) } else { image(images[0], DEV_ROOT) };
         let mut mounts = Vec::from([
-            read_only("/", DEV_ROOT, "erofs", image(images[0], DEV_ROOT)),
+            read_only("/", DEV_ROOT, "erofs", root),
             read_only("/dev", DEV_DEVICES, "devtmpfs", Node::Devices),
             read_only("/proc", DEV_PROC, "proc", Node::proc_root()),
             read_only("/sys", DEV_SYS, "sysfs", Node::sys_root()),

@@ -23,6 +23,8 @@ pub enum Node {
     Memory(Rc<Inode>),
     /// A directory of the file system `st_dev` that exists only because something is mounted below it.
     Empty(u64),
+    /// The root of an image that cannot be read: everything in it is `EUCLEAN`.
+    Damaged(u64),
     /// `/dev`.
     Devices,
     /// A device.
@@ -69,7 +71,7 @@ impl Node {
         Ok(match self {
             Self::Image(_, inode, dev) => image_attributes(inode, *dev).to_stat(),
             Self::Memory(inode) => inode.attributes().to_stat(),
-            Self::Empty(dev) => directory(*dev, 1).to_stat(),
+            Self::Empty(dev) | Self::Damaged(dev) => directory(*dev, 1).to_stat(),
             Self::Devices => directory(DEV_DEVICES, 1).to_stat(),
             Self::Device(device) => device.attributes(DEV_DEVICES).to_stat(),
             Self::DeviceLink(index) => Attributes {
@@ -170,6 +172,7 @@ impl Location {
             }
             Node::Memory(inode) => Ok(inode.directory()?.borrow().get(name).map(Node::Memory)),
             Node::Empty(_) => Ok(None),
+            Node::Damaged(_) => Err(Errno::EUCLEAN),
             Node::Devices => Ok(device_child(kernel, name)),
             Node::Generated(generated) => Ok(generated.child(kernel, name)?.map(Node::Generated)),
             Node::Image(..) | Node::Device(_) | Node::DeviceLink(_) | Node::Open(_) => Err(Errno::ENOTDIR),
@@ -228,7 +231,9 @@ impl Location {
             Node::Device(device) => device.open(kernel, DEV_DEVICES)?,
             Node::Generated(generated) => generated.open(kernel)?,
             Node::Open(file) => file.clone(),
-            Node::Empty(_) | Node::Devices | Node::DeviceLink(_) => return Err(Errno::ELOOP),
+            Node::Empty(_) | Node::Damaged(_) | Node::Devices | Node::DeviceLink(_) => {
+                return Err(Errno::ELOOP);
+            }
         })
     }
 

@@ -8,6 +8,8 @@ use alloc::vec;
 
 /// Most header fields of a response head that is understood.
 const HEADERS_MAX: usize = 256;
+/// Header fields there is room for on the stack: a fork should not touch fresh memory for an ordinary response.
+const HEADERS_USUAL: usize = 48;
 
 /// What is known after looking at the bytes written so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +110,11 @@ impl ResponseWatch {
         }
     }
 
+    /// Whether only the end of the connection can end the response.
+    pub fn lasts_until_close(&self) -> bool {
+        matches!(self.state, State::UntilClose)
+    }
+
     /// Offset of the response in what was written: what lies before are interim responses.
     pub fn start(&self) -> usize {
         self.start
@@ -196,11 +203,22 @@ enum Framing {
 
 /// The framing a complete head announces; nothing if the head is malformed.
 fn framing(head: &[u8], head_only: bool) -> Option<Framing> {
-    let mut headers = vec![httparse::EMPTY_HEADER; HEADERS_MAX];
-    let mut response = httparse::Response::new(&mut headers);
-    if !response.parse(head).ok()?.is_complete() {
-        return None;
+    let mut usual = [httparse::EMPTY_HEADER; HEADERS_USUAL];
+    let mut response = httparse::Response::new(&mut usual);
+    match response.parse(head) {
+        Err(httparse::Error::TooManyHeaders) => {
+            let mut many = vec![httparse::EMPTY_HEADER; HEADERS_MAX];
+            let mut response = httparse::Response::new(&mut many);
+            let complete = response.parse(head).ok()?.is_complete();
+            complete.then(|| announced(&response, head_only)).flatten()
+        }
+        Ok(status) if status.is_complete() => announced(&response, head_only),
+        _ => None,
     }
+}
+
+/// The framing a parsed head announces; nothing if its lengths contradict each other.
+fn announced(response: &httparse::Response<'_, '_>, head_only: bool) -> Option<Framing> {
     let code = response.code?;
     if (100..200).contains(&code) && code != 101 {
         return Some(Framing::Interim);

@@ -130,6 +130,14 @@ impl Inbound {
         }
     }
 
+    /// The program ends, and its connections with it. That completes a response which only lacks its end; otherwise
+    /// the end of the program is the better news.
+    fn end_program(&mut self) {
+        if self.state == State::Responding && self.watch.lasts_until_close() {
+            self.end_http();
+        }
+    }
+
     /// Appends to the answer of the handler contract; it is complete with the write that ends in a newline.
     pub fn respond_line(&mut self, bytes: &[u8]) -> Result<usize> {
         self.append(bytes)?;
@@ -171,8 +179,14 @@ impl Inbound {
 }
 
 impl Kernel {
-    /// Tells the host if the response has become complete. Called after every system call and when the
-    /// program's descriptors are closed at its end; does not return if there is something to tell.
+    /// Tells the host if the end of the program has completed the response; does not return if so.
+    pub fn settle_at_exit(&mut self) {
+        self.inbound.borrow_mut().end_program();
+        self.settle();
+    }
+
+    /// Tells the host if the response has become complete. Called after every system call; does not return if there
+    /// is something to tell.
     pub fn settle(&mut self) {
         let Some(outcome) = self.inbound.borrow_mut().outcome.take() else { return };
         match outcome {

@@ -74,11 +74,12 @@ fn access_stops_at_holes_protection_and_kernel_pages() {
 proptest! {
     /// Against a model that keeps one protection per cell.
     #[test]
-    fn agrees_with_a_cell_by_cell_model(steps in prop::collection::vec((0u64..60, 1u64..20, 0u32..4), 1..60)) {
+    fn agrees_with_a_cell_by_cell_model(steps in prop::collection::vec((0u8..60, 1u8..20, 0u32..4), 1..60)) {
         let mut areas = Areas::default();
         let mut model = [None::<u32>; 80];
         for (start, len, prot) in steps {
-            let (from, to) = (start as usize, (start + len) as usize);
+            let (from, to) = (usize::from(start), usize::from(start + len));
+            let (start, len) = (u64::from(start), u64::from(len));
             areas.remove(start, start + len);
             model[from..to].fill(None);
             if prot != 3 {

@@ -25,7 +25,8 @@ impl Mm {
         if new < old {
             self.discard(new, old);
         } else if new > old {
-            let area = Area { start: old, end: new, prot: DATA, kind: Kind::Heap, reserved: false, file: None };
+            let area =
+                Area { start: old, end: new, prot: DATA, kind: Kind::Heap, reserved: false, file: None };
             self.place(area)?;
         }
         if addr < self.brk {

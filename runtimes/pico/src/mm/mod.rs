@@ -1,13 +1,15 @@
 //! The program's memory: one linear region, handed out in pages.
 //!
 //! ```text
-//! base                                                                                    end
-//! | program image | heap (brk) -> |            free             | <- mmap, libraries | stack |
+//! base                                                                                       end
+//! | stack | program image | heap (brk) -> |         free          | <- mmap, libraries          |   position independent
+//! |   | program image | heap (brk) -> |         free          | <- mmap, libraries |    stack   |   linked at an address
 //! ```
 //!
 //! The host maps the whole region readable, writable and executable with 2 MiB pages, so protections are tracked
 //! (for pointers given to system calls and for `/proc/self/maps`) but not enforced, and there are no guard pages
-//! inside the region: an overflowing stack runs into the mapping below it. The size of the region is the
+//! inside the region. A stack at its beginning that overflows leaves the region and faults; one at the end (where
+//! the program's own addresses leave no other room) runs into the mapping below it. The size of the region is the
 //! program's memory limit; reservations (`PROT_NONE`) take address space from the same region.
 
 mod access;
@@ -24,7 +26,6 @@ use abi::layout::PAGE;
 use areas::{Area, Areas, EXEC, Kind, READ, WRITE};
 use dirty::Dirty;
 pub use ops::{Mapping, Placement};
-
 
 /// Most bytes of stack. Small programs get an eighth of their memory.
 pub const STACK_MAX: u64 = 8 << 20;
@@ -98,18 +99,27 @@ impl Mm {
         (self.len / 8).min(STACK_MAX) / PAGE * PAGE
     }
 
-    /// Maps the main thread's stack at the top and returns the first address behind it.
-    pub fn map_stack(&mut self) -> Result<u64> {
-        let start = self.end() - self.stack_size();
-        self.place(Area { start, end: self.end(), prot: READ | WRITE, kind: Kind::Stack, reserved: false, file: None })?;
-        Ok(self.end())
+    /// Maps the main thread's stack, at the beginning or the end of the region, and returns the first address
+    /// behind it.
+    pub fn map_stack(&mut self, at_the_beginning: bool) -> Result<u64> {
+        let start = if at_the_beginning { self.base } else { self.end() - self.stack_size() };
+        let end = start + self.stack_size();
+        self.place(Area { start, end, prot: READ | WRITE, kind: Kind::Stack, reserved: false, file: None })?;
+        Ok(end)
     }
 
     /// `pages` zeroed pages for pico's own use, charged to the program.
     pub fn alloc_pages(&mut self, pages: usize) -> Result<&'static mut [u8]> {
         let len = (pages as u64).checked_mul(PAGE).filter(|&len| len > 0).ok_or(Errno::ENOMEM)?;
         let start = self.find_gap(len)?;
-        self.place(Area { start, end: start + len, prot: READ | WRITE, kind: Kind::Kernel, reserved: false, file: None })?;
+        self.place(Area {
+            start,
+            end: start + len,
+            prot: READ | WRITE,
+            kind: Kind::Kernel,
+            reserved: false,
+            file: None,
+        })?;
         Ok(self.raw(start, len))
     }
 

@@ -11,7 +11,7 @@ pub const PIPE_BUF: usize = 4096;
 /// The stream. Both ends hold it; each says when it goes.
 pub struct Channel {
     data: RefCell<VecDeque<u8>>,
-    capacity: Cell<usize>,
+    capacity: usize,
     /// Whether small writes go in whole or not at all.
     atomic: bool,
     read_closed: Cell<bool>,
@@ -32,7 +32,7 @@ impl Channel {
     pub fn new(capacity: usize, atomic: bool, budget: Budget) -> Self {
         Self {
             data: RefCell::default(),
-            capacity: Cell::new(capacity),
+            capacity,
             atomic,
             read_closed: Cell::new(false),
             write_closed: Cell::new(false),
@@ -48,24 +48,15 @@ impl Channel {
         self.data.borrow().len()
     }
 
+    /// Bytes of memory it holds on to.
+    #[cfg(test)]
+    pub(in crate::net) fn memory(&self) -> usize {
+        self.data.borrow().capacity()
+    }
+
     /// Whether there is nothing to read.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// Most bytes it holds.
-    pub fn capacity(&self) -> usize {
-        self.capacity.get()
-    }
-
-    /// Changes the capacity; `EBUSY` if more is in it.
-    pub fn set_capacity(&self, capacity: usize) -> Result<()> {
-        if capacity < self.len() {
-            return Err(Errno::EBUSY);
-        }
-        self.capacity.set(capacity);
-        bump(&self.write_activity);
-        Ok(())
     }
 
     /// Takes bytes out (or looks at them, with `peek`). 0 is the end; `EAGAIN` if there is nothing yet.
@@ -86,8 +77,10 @@ impl Channel {
         if !peek {
             data.drain(..len);
             self.budget.give(len);
-            if data.is_empty() {
-                *data = VecDeque::new();
+            // Memory that is not needed goes back, as the budget only knows what is in use.
+            if data.len() < data.capacity() / 4 {
+                let needed = data.len() * 2;
+                data.shrink_to(needed);
             }
             if self.was_full.take() {
                 bump(&self.write_activity);
@@ -152,7 +145,7 @@ impl Channel {
 
     /// Whether a write would not block: there is room for a write that must go in whole.
     pub fn writable(&self) -> bool {
-        self.read_closed.get() || self.write_closed.get() || self.room() >= PIPE_BUF.min(self.capacity.get())
+        self.read_closed.get() || self.write_closed.get() || self.room() >= PIPE_BUF.min(self.capacity)
     }
 
     /// Changes when there is something new for the reader.
@@ -166,7 +159,7 @@ impl Channel {
     }
 
     fn room(&self) -> usize {
-        self.capacity.get().saturating_sub(self.len())
+        self.capacity.saturating_sub(self.len())
     }
 }
 

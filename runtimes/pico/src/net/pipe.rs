@@ -11,8 +11,6 @@ use linux_raw_sys::ioctl::FIONREAD;
 
 /// Bytes a new pipe holds.
 pub const CAPACITY: usize = 64 << 10;
-/// Most bytes a pipe can be made to hold (`/proc/sys/fs/pipe-max-size`).
-const CAPACITY_MAX: usize = 256 << 10;
 
 /// One end of a pipe.
 pub struct PipeEnd {
@@ -27,21 +25,6 @@ impl PipeEnd {
         let channel = Rc::new(Channel::new(CAPACITY, true, net.budget.clone()));
         let inode = next_inode();
         (Self { channel: channel.clone(), writing: false, inode }, Self { channel, writing: true, inode })
-    }
-
-    /// Bytes it holds (`F_GETPIPE_SZ`).
-    pub fn capacity(&self) -> usize {
-        self.channel.capacity()
-    }
-
-    /// Changes how much it holds (`F_SETPIPE_SZ`) and says how much that is: pages, rounded up to a power of 2.
-    pub fn set_capacity(&self, bytes: usize) -> Result<usize> {
-        if bytes > CAPACITY_MAX {
-            return Err(Errno::EPERM);
-        }
-        let bytes = bytes.max(4096).next_power_of_two();
-        self.channel.set_capacity(bytes)?;
-        Ok(bytes)
     }
 }
 

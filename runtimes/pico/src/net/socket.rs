@@ -251,7 +251,7 @@ impl Socket {
 
     /// Its own address as a `sockaddr`.
     pub fn local_name(&self) -> Vec<u8> {
-        self.name(self.local.get().unwrap_or(Address::any(self.family)))
+        self.name(self.local.get().unwrap_or_else(|| Address::any(self.family)))
     }
 
     /// The peer's address as a `sockaddr`.
@@ -259,7 +259,7 @@ impl Socket {
         if !matches!(*self.state.borrow(), State::Connected(_)) {
             return Err(Errno::ENOTCONN);
         }
-        Ok(self.name(self.peer.get().unwrap_or(Address::any(self.family))))
+        Ok(self.name(self.peer.get().unwrap_or_else(|| Address::any(self.family))))
     }
 
     fn name(&self, address: Address) -> Vec<u8> {

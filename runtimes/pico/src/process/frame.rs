@@ -128,7 +128,11 @@ impl Kernel {
         let alt_stack = self.process.signals.alt_stack;
         let on_stack = action.flags & u64::from(linux::SA_ONSTACK) != 0;
         let usable = alt_stack.flags & linux::SS_DISABLE == 0 && !alt_stack.holds(registers.rsp);
-        let top = if on_stack && usable { alt_stack.base.saturating_add(alt_stack.size) } else { registers.rsp.saturating_sub(RED_ZONE) };
+        let top = if on_stack && usable {
+            alt_stack.base.saturating_add(alt_stack.size)
+        } else {
+            registers.rsp.saturating_sub(RED_ZONE)
+        };
         let xstate = top.checked_sub(XSTATE_SIZE as u64 + 4).ok_or(Errno::EFAULT)? & !63;
         let at = xstate.checked_sub(size_of::<Frame>() as u64).map(|at| at & !15);
         let at = at.and_then(|at| at.checked_sub(8)).ok_or(Errno::EFAULT)?;
@@ -209,7 +213,8 @@ impl Kernel {
         area.0.copy_from_slice(self.mm.slice(at, XSTATE_SIZE)?);
         let present = u64::read_from_prefix(&area.0[xsave::PRESENT..]).map_or(0, |(bits, _)| bits);
         area.0[xsave::PRESENT..xsave::HEADER_END].fill(0);
-        area.0[xsave::PRESENT..xsave::PRESENT + 8].copy_from_slice(&(present & u64::from(XSTATE_MASK)).to_le_bytes());
+        area.0[xsave::PRESENT..xsave::PRESENT + 8]
+            .copy_from_slice(&(present & u64::from(XSTATE_MASK)).to_le_bytes());
         let mxcsr = u32::read_from_prefix(&area.0[xsave::MXCSR..]).map_or(0, |(bits, _)| bits);
         registers.mxcsr = mxcsr & xsave::MXCSR_MASK;
         area.0[xsave::MXCSR..xsave::MXCSR + 4].copy_from_slice(&registers.mxcsr.to_le_bytes());

@@ -16,8 +16,13 @@ const RESTORER: u64 = 0x8765_4321;
 /// A kernel whose program has a stack; the registers of the program point into it.
 fn kernel() -> (Kernel, Rc<Fake>, Registers) {
     let (mut kernel, fake) = Kernel::for_tests();
-    let mapping =
-        Mapping { placement: Placement::Hint(0), len: 64 << 10, prot: DATA, kind: Kind::Anonymous, file: None };
+    let mapping = Mapping {
+        placement: Placement::Hint(0),
+        len: 64 << 10,
+        prot: DATA,
+        kind: Kind::Anonymous,
+        file: None,
+    };
     let stack = kernel.mm.map(mapping).unwrap();
     let registers = Registers {
         rax: 1,
@@ -174,7 +179,10 @@ fn handlers_run_on_the_alternate_stack_once() {
     handle(&mut kernel, linux::SIGUSR1, linux::SA_ONSTACK, 0);
     kernel.process.signals.send(Info::sent(linux::SIGUSR1, 0)).unwrap();
     kernel.deliver_signals(&mut registers);
-    assert!(registers.rsp < first && first - registers.rsp < FRAME_SIZE + 64, "goes on below the first frame");
+    assert!(
+        registers.rsp < first && first - registers.rsp < FRAME_SIZE + 64,
+        "goes on below the first frame"
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::path::{existing, find, full, partial, path_at};
 use super::stat::check_flags;
 use super::{Args, Entry};
 use crate::errno::{Errno, Result};
+use crate::fs::Location;
 use crate::fs::attributes::is_dir;
 use crate::fs::memory::{Body, make, rename as rename_in_memory};
 use crate::fs::path::{Found, Last, Name};
@@ -197,26 +198,33 @@ fn renameat2(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     rename_at(kernel, (args.int(0), args.raw(1)), (args.int(2), args.raw(3)), flags)
 }
 
+/// Only what is a directory may have a slash behind it.
+fn check_slashes(moved: &Location, from: &Found, to: &Found, flags: u32) -> Result<()> {
+    let exchange = flags & linux::RENAME_EXCHANGE != 0;
+    match &to.target {
+        Some(_) if flags & linux::RENAME_NOREPLACE != 0 => return Err(Errno::EEXIST),
+        None if exchange => return Err(Errno::ENOENT),
+        Some(target) if exchange && to.slash && !target.is_dir() => return Err(Errno::ENOTDIR),
+        _ => {}
+    }
+    let must_be_dir = from.slash || to.slash && !exchange;
+    if must_be_dir && !moved.is_dir() { Err(Errno::ENOTDIR) } else { Ok(()) }
+}
+
 fn rename_at(kernel: &mut Kernel, from: PathArg, to: PathArg, flags: u32) -> Result<u64> {
     let from = find(kernel, from.0, from.1, Last::Name)?;
     let to = find(kernel, to.0, to.1, Last::Name)?;
     if from.parent.stat()?.st_dev != to.parent.stat()?.st_dev {
         return Err(Errno::EXDEV);
     }
-    let (Name::Normal(from_name), Name::Normal(to_name)) = (&from.name, &to.name) else {
-        return Err(Errno::EBUSY);
-    };
+    let keep = flags & linux::RENAME_NOREPLACE != 0;
+    let Name::Normal(from_name) = &from.name else { return Err(Errno::EBUSY) };
+    let Name::Normal(to_name) = &to.name else { return Err(if keep { Errno::EEXIST } else { Errno::EBUSY }) };
     let (from_dir, to_dir) = (from.parent.writable_dir()?, to.parent.writable_dir()?);
     let moved = from.target.as_ref().ok_or(Errno::ENOENT)?;
     check_mount(kernel, &from)?;
     check_mount(kernel, &to)?;
-    let exchange = flags & linux::RENAME_EXCHANGE != 0;
-    let must_be_dir = from.slash || to.slash && !exchange;
-    if must_be_dir && !moved.is_dir()
-        || exchange && to.slash && !to.target.as_ref().is_some_and(|to| to.is_dir())
-    {
-        return Err(Errno::ENOTDIR);
-    }
+    check_slashes(moved, &from, &to, flags)?;
     rename_in_memory((from_dir, from_name), (to_dir, to_name), flags, kernel.file_time())?;
     drop((from, to));
     kernel.reclaim_files();

@@ -85,6 +85,9 @@ fn fcntl(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         }
         linux::F_GETLK | linux::F_OFD_GETLK => {
             let mut lock = lock_arg(kernel, args)?;
+            if command == linux::F_GETLK && u32::from(lock.l_type.cast_unsigned()) == linux::F_UNLCK {
+                return Err(Errno::EINVAL);
+            }
             lock.l_type = i16::try_from(linux::F_UNLCK).expect("a small constant");
             kernel.mm.put(args.raw(2), &lock).map(|()| 0)
         }

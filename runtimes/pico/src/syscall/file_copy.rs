@@ -1,7 +1,7 @@
 //! Copying between descriptors without a detour through the program.
 
 use super::file_io::{readable, writable, write_bytes, write_bytes_at};
-use super::path::full;
+use super::path::{full, open_arg};
 use super::{Args, Entry};
 use crate::errno::{Errno, Result};
 use crate::file::OpenFile;
@@ -89,7 +89,7 @@ fn sendfile(kernel: &mut Kernel, args: &Args) -> Result<u64> {
 }
 
 fn copy_file_range(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    let (from, to) = (readable(kernel, args, 0)?, writable(kernel, args, 2)?);
+    let (from, to) = (open_arg(kernel, args, 0)?, open_arg(kernel, args, 2)?);
     let (from_stat, to_stat) = (from.file.stat()?, to.file.stat()?);
     if args.uint(5) != 0 {
         return Err(Errno::EINVAL);
@@ -100,6 +100,7 @@ fn copy_file_range(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     if !is_regular(from_stat.st_mode) || !is_regular(to_stat.st_mode) {
         return Err(Errno::EINVAL);
     }
+    let (from, to) = (readable(kernel, args, 0)?, writable(kernel, args, 2)?);
     if to.flags.get() & linux::O_APPEND != 0 {
         return Err(Errno::EBADF);
     }

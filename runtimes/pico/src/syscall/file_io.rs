@@ -45,8 +45,10 @@ struct Mode {
 /// The open file of argument `index`, open for reading.
 pub(super) fn readable(kernel: &Kernel, args: &Args, index: usize) -> Result<Rc<OpenFile>> {
     let open = open_arg(kernel, args, index)?;
-    let access = open.flags.get() & linux::O_ACCMODE;
-    if access == linux::O_RDONLY || access == linux::O_RDWR { Ok(open) } else { Err(Errno::EBADF) }
+    match open.flags.get() & linux::O_ACCMODE {
+        linux::O_RDONLY | linux::O_RDWR => Ok(open),
+        _ => Err(Errno::EBADF),
+    }
 }
 
 /// The open file of argument `index`, open for writing.
@@ -105,11 +107,13 @@ fn write(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     write_from(kernel, &open, args, Mode::default())
 }
 
+/// Argument 3 as an offset.
+fn offset(args: &Args) -> Result<u64> {
+    if i64::try_from(args.raw(3)).is_ok() { Ok(args.raw(3)) } else { Err(Errno::EINVAL) }
+}
+
 /// The mode of a call with an offset argument.
 fn positioned(open: &OpenFile, offset: u64) -> Result<Mode> {
-    if i64::try_from(offset).is_err() {
-        return Err(Errno::EINVAL);
-    }
     if !open.file.seekable() {
         return Err(Errno::ESPIPE);
     }
@@ -117,18 +121,23 @@ fn positioned(open: &OpenFile, offset: u64) -> Result<Mode> {
 }
 
 fn pread64(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let offset = offset(args)?;
     let open = readable(kernel, args, 0)?;
-    let mode = positioned(&open, args.raw(3))?;
+    let mode = positioned(&open, offset)?;
     read_into(kernel, &open, args, mode)
 }
 
 fn pwrite64(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let offset = offset(args)?;
     let open = writable(kernel, args, 0)?;
-    let mode = positioned(&open, args.raw(3))?;
+    let mode = positioned(&open, offset)?;
     write_from(kernel, &open, args, mode)
 }
 
 fn read_into(kernel: &mut Kernel, open: &OpenFile, args: &Args, mode: Mode) -> Result<u64> {
+    if open.file.location().is_some() {
+        return Err(Errno::EISDIR);
+    }
     let buf = kernel.mm.slice_mut(args.raw(1), args.size(2).min(LEN_MAX))?;
     Ok(read_once(kernel, open, buf, mode)? as u64)
 }
@@ -233,14 +242,16 @@ fn writev(kernel: &mut Kernel, args: &Args) -> Result<u64> {
 }
 
 fn preadv(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let offset = offset(args)?;
     let open = readable(kernel, args, 0)?;
-    let mode = positioned(&open, args.raw(3))?;
+    let mode = positioned(&open, offset)?;
     read_segments(kernel, &open, args, mode)
 }
 
 fn pwritev(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let offset = offset(args)?;
     let open = writable(kernel, args, 0)?;
-    let mode = positioned(&open, args.raw(3))?;
+    let mode = positioned(&open, offset)?;
     write_segments(kernel, &open, args, mode)
 }
 
@@ -252,7 +263,7 @@ fn flagged(open: &OpenFile, args: &Args) -> Result<Mode> {
     if flags & !KNOWN != 0 {
         return Err(Errno::EOPNOTSUPP);
     }
-    let mode = if args.raw(3) == u64::MAX { Mode::default() } else { positioned(open, args.raw(3))? };
+    let mode = if args.raw(3) == u64::MAX { Mode::default() } else { positioned(open, offset(args)?)? };
     let (append, dont_wait) = (flags & linux::RWF_APPEND != 0, flags & linux::RWF_NOWAIT != 0);
     Ok(Mode { append, dont_wait, ..mode })
 }

@@ -140,7 +140,8 @@ fn open_request(kernel: &mut Kernel, mut request: Request<'_>) -> Result<u64> {
         named(kernel, &request)?
     };
     let (file, path) = file;
-    let flags = request.flags & STATUS | linux::O_LARGEFILE;
+    let large = if request.has(linux::O_PATH) { 0 } else { linux::O_LARGEFILE };
+    let flags = request.flags & STATUS | large;
     let open = OpenFile { file, flags: Cell::new(flags), offset: Cell::new(0), path: crate::fs::text(&path) };
     let close_on_exec = request.has(linux::O_CLOEXEC);
     kernel.fds.insert(Descriptor { open: Rc::new(open), close_on_exec }, 0)
@@ -167,6 +168,12 @@ fn named(kernel: &mut Kernel, request: &Request<'_>) -> Result<Opened> {
         0 => Last::Follow,
         _ => Last::Keep,
     };
+    if request.has(linux::O_CREAT) && request.path.ends_with(b"/") {
+        let found = kernel.look_up(&request.base, request.path, How { last: Last::Name, ..request.how })?;
+        if matches!(found.name, Name::Normal(_)) {
+            return Err(Errno::EISDIR);
+        }
+    }
     let found = kernel.look_up(&request.base, request.path, How { last, ..request.how })?;
     match &found.target {
         Some(_) if exclusive => Err(Errno::EEXIST),

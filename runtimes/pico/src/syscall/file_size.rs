@@ -19,7 +19,7 @@ pub const ENTRIES: &[Entry] = &[
         linux::__NR_fallocate,
         "fallocate",
         fallocate,
-        "no FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE, FALLOC_FL_UNSHARE_RANGE",
+        "FALLOC_FL_KEEP_SIZE and FALLOC_FL_PUNCH_HOLE only, as on Linux's tmpfs",
     ),
     full(linux::__NR_fsync, "fsync", fsync),
     full(linux::__NR_fdatasync, "fdatasync", fsync),
@@ -35,21 +35,21 @@ fn lseek(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     if !open.file.seekable() {
         return Err(Errno::ESPIPE);
     }
+    if open.file.stat()?.st_mode & linux::S_IFMT == linux::S_IFCHR {
+        return Ok(0);
+    }
     let offset = args.raw(1).cast_signed();
     let from = match args.uint(2) {
         linux::SEEK_SET => 0,
         linux::SEEK_CUR => open.offset.get(),
+        _ if open.file.location().is_some() => return Err(Errno::EINVAL),
         linux::SEEK_END => open.file.size(),
         linux::SEEK_DATA => return seek_data(&open, offset, false),
         linux::SEEK_HOLE => return seek_data(&open, offset, true),
         _ => return Err(Errno::EINVAL),
     };
     let to = from.checked_add_signed(offset);
-    let to = match to {
-        Some(to) if i64::try_from(to).is_ok() => to,
-        Some(_) if offset > 0 => return Err(Errno::EOVERFLOW),
-        _ => return Err(Errno::EINVAL),
-    };
+    let to = to.filter(|&to| i64::try_from(to).is_ok()).ok_or(Errno::EINVAL)?;
     open.offset.set(to);
     Ok(to)
 }
@@ -95,27 +95,26 @@ fn ftruncate(kernel: &mut Kernel, args: &Args) -> Result<u64> {
 }
 
 fn fallocate(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    const MODES: u32 = linux::FALLOC_FL_KEEP_SIZE | linux::FALLOC_FL_PUNCH_HOLE | linux::FALLOC_FL_ZERO_RANGE;
-    let open = writable(kernel, args, 0)?;
+    const MODES: u32 = linux::FALLOC_FL_KEEP_SIZE | linux::FALLOC_FL_PUNCH_HOLE;
+    open_arg(kernel, args, 0)?;
     let (mode, offset, len) = (args.uint(1), length(args, 2)?, length(args, 3)?);
     if len == 0 {
         return Err(Errno::EINVAL);
     }
     let keep = mode & linux::FALLOC_FL_KEEP_SIZE != 0;
     let punch = mode & linux::FALLOC_FL_PUNCH_HOLE != 0;
-    let zero = mode & linux::FALLOC_FL_ZERO_RANGE != 0;
-    if mode & !MODES != 0 || punch && (zero || !keep) {
+    if mode & !MODES != 0 || punch && !keep {
         return Err(Errno::EOPNOTSUPP);
     }
+    let open = writable(kernel, args, 0)?;
     let file_mode = open.file.stat()?.st_mode;
     let Some(file) = open.file.as_any().downcast_ref::<MemoryFile>() else {
         return Err(if file_mode & linux::S_IFMT == linux::S_IFIFO { Errno::ESPIPE } else { Errno::ENODEV });
     };
     let now = kernel.file_time();
-    if punch || zero {
+    if punch {
         file.0.punch(&mut kernel.mm, offset, len, now)?;
-    }
-    if !punch {
+    } else {
         file.0.allocate(&mut kernel.mm, offset, len, keep, now)?;
     }
     Ok(0)

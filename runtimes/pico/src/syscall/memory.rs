@@ -39,7 +39,9 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         number: linux::__NR_madvise,
         name: "madvise",
-        support: Support::Partial("MADV_DONTNEED leaves copies of files as they are; other advice has no effect"),
+        support: Support::Partial(
+            "MADV_DONTNEED leaves copies of files as they are; other advice has no effect",
+        ),
         handler: madvise,
     },
     Entry { number: linux::__NR_mlock, name: "mlock", support: Support::Full, handler: mlock },
@@ -96,11 +98,13 @@ fn map_file(kernel: &mut Kernel, fd: u64, offset: u64, shared: bool, mapping: Ma
         return Err(Errno::EINVAL);
     }
     let open = kernel.fds.get(fd)?.open.clone();
-    if !open.file.seekable() || (shared && mapping.prot & WRITE != 0) {
-        return Err(Errno::ENODEV);
-    }
-    if open.flags.get() & linux::O_ACCMODE == linux::O_WRONLY {
+    let access = open.flags.get() & linux::O_ACCMODE;
+    let writes_back = shared && mapping.prot & WRITE != 0;
+    if access == linux::O_WRONLY || (writes_back && access == linux::O_RDONLY) {
         return Err(Errno::EACCES);
+    }
+    if !open.file.seekable() || writes_back {
+        return Err(Errno::ENODEV);
     }
     let len = mapping.len;
     let file = Some((Rc::from(open.path.as_str()), offset));

@@ -1,5 +1,6 @@
 //! The machine, the scheduler, futexes, randomness.
 
+use super::process::check_self;
 use super::{Args, Entry, Support, time};
 use crate::clock::SECOND;
 use crate::errno::{Errno, Result};
@@ -7,7 +8,8 @@ use crate::kernel::Kernel;
 use linux_raw_sys::general as linux;
 use linux_raw_sys::system;
 
-const ONE_CPU: Support = Support::Partial("one processor, one thread; settings are checked, then have no effect");
+const ONE_CPU: Support =
+    Support::Partial("one processor, one thread; settings are checked, then have no effect");
 
 /// The family's rows.
 pub const ENTRIES: &[Entry] = &[
@@ -32,7 +34,7 @@ pub const ENTRIES: &[Entry] = &[
         number: linux::__NR_sched_getscheduler,
         name: "sched_getscheduler",
         support: Support::Full,
-        handler: nothing,
+        handler: sched_getscheduler,
     },
     Entry {
         number: linux::__NR_sched_setscheduler,
@@ -58,7 +60,12 @@ pub const ENTRIES: &[Entry] = &[
         support: Support::Full,
         handler: priority_min,
     },
-    Entry { number: linux::__NR_getpriority, name: "getpriority", support: Support::Full, handler: getpriority },
+    Entry {
+        number: linux::__NR_getpriority,
+        name: "getpriority",
+        support: Support::Full,
+        handler: getpriority,
+    },
     Entry { number: linux::__NR_setpriority, name: "setpriority", support: ONE_CPU, handler: nothing },
     Entry {
         number: linux::__NR_membarrier,
@@ -69,7 +76,9 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         number: linux::__NR_futex,
         name: "futex",
-        support: Support::Partial("one thread: WAKE finds nobody, WAIT ends by its timeout; no requeue, no priority"),
+        support: Support::Partial(
+            "one thread: WAKE finds nobody, WAIT ends by its timeout; no requeue, no priority",
+        ),
         handler: futex,
     },
 ];
@@ -130,6 +139,7 @@ fn getcpu(kernel: &mut Kernel, args: &Args) -> Result<u64> {
 }
 
 fn sched_getaffinity(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    check_self(args, 0)?;
     let size = args.uint(1);
     if size < 8 || !size.is_multiple_of(8) {
         return Err(Errno::EINVAL);
@@ -139,11 +149,17 @@ fn sched_getaffinity(kernel: &mut Kernel, args: &Args) -> Result<u64> {
 }
 
 fn sched_setaffinity(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    check_self(args, 0)?;
     let mask = kernel.mm.slice(args.raw(2), args.size(1).min(128))?;
     if mask.first().is_some_and(|byte| byte & 1 == 1) { Ok(0) } else { Err(Errno::EINVAL) }
 }
 
+fn sched_getscheduler(_kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    check_self(args, 0).map(|()| u64::from(linux::SCHED_NORMAL))
+}
+
 fn sched_setscheduler(_kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    check_self(args, 0)?;
     match args.uint(1) {
         linux::SCHED_NORMAL | linux::SCHED_BATCH | linux::SCHED_IDLE => Ok(0),
         linux::SCHED_FIFO | linux::SCHED_RR | linux::SCHED_DEADLINE => Err(Errno::EPERM),
@@ -152,6 +168,7 @@ fn sched_setscheduler(_kernel: &mut Kernel, args: &Args) -> Result<u64> {
 }
 
 fn sched_getparam(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    check_self(args, 0)?;
     kernel.mm.write(args.raw(1), &0u32).map(|()| 0)
 }
 

@@ -2,27 +2,27 @@
 
 pub mod dir;
 pub mod dir_list;
+pub mod epoll;
+pub mod eventfd;
 pub mod fdctl;
 pub mod file_copy;
 pub mod file_io;
 pub mod file_open;
 pub mod file_size;
-pub mod path;
-pub mod stat;
-pub mod stat_change;
-pub mod epoll;
-pub mod eventfd;
 pub mod memory;
-pub mod pipe;
-pub mod time;
-pub mod signal;
-pub mod process;
 pub mod misc;
+pub mod path;
+pub mod pipe;
 pub mod poll;
+pub mod process;
 pub mod select;
+pub mod signal;
 pub mod socket;
 pub mod socket_io;
+pub mod stat;
+pub mod stat_change;
 mod table;
+pub mod time;
 pub mod timerfd;
 
 use crate::errno::{Errno, Result};

@@ -59,7 +59,9 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         number: linux::__NR_prlimit64,
         name: "prlimit64",
-        support: Support::Partial("limits are kept and returned; only the memory limit and 1024 descriptors are enforced"),
+        support: Support::Partial(
+            "limits are kept and returned; only the memory limit and 1024 descriptors are enforced",
+        ),
         handler: prlimit64,
     },
     full(linux::__NR_getrlimit, "getrlimit", getrlimit),
@@ -72,10 +74,12 @@ pub const ENTRIES: &[Entry] = &[
 ];
 
 const ARCH: Support = Support::Partial("thread pointers only");
-const PRCTL: Support = Support::Partial("name, dumpable, no-new-privs, death signal, timer slack, capability bounds");
+const PRCTL: Support =
+    Support::Partial("name, dumpable, no-new-privs, death signal, timer slack, capability bounds");
 
 fn exit(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     let status = u64::from(args.uint(0) & 0xff);
+    kernel.settle_at_exit();
     kernel.ring(Doorbell::Exit, [status, 0, 0, 0]);
     Ok(0)
 }
@@ -89,7 +93,7 @@ fn zero(_kernel: &mut Kernel, _args: &Args) -> Result<u64> {
 }
 
 /// `ESRCH` unless argument `index` is this process, by number or 0.
-fn check_self(args: &Args, index: usize) -> Result<()> {
+pub(super) fn check_self(args: &Args, index: usize) -> Result<()> {
     let pid = i64::from(args.int(index));
     if pid == 0 || pid == PID.cast_signed() { Ok(()) } else { Err(Errno::ESRCH) }
 }

@@ -7,26 +7,47 @@ use crate::kernel::Kernel;
 use crate::process::{Action, AltStack, FRAME_SIZE, Info, PID};
 use linux_raw_sys::general as linux;
 
-const SELF_ONLY: Support = Support::Partial("there is no other process to send to; stop signals have no effect");
+const SELF_ONLY: Support =
+    Support::Partial("there is no other process to send to; stop signals have no effect");
 
 /// The family's rows.
 pub const ENTRIES: &[Entry] = &[
-    Entry { number: linux::__NR_rt_sigaction, name: "rt_sigaction", support: Support::Full, handler: sigaction },
+    Entry {
+        number: linux::__NR_rt_sigaction,
+        name: "rt_sigaction",
+        support: Support::Full,
+        handler: sigaction,
+    },
     Entry {
         number: linux::__NR_rt_sigprocmask,
         name: "rt_sigprocmask",
         support: Support::Full,
         handler: sigprocmask,
     },
-    Entry { number: linux::__NR_rt_sigreturn, name: "rt_sigreturn", support: Support::Full, handler: sigreturn },
-    Entry { number: linux::__NR_rt_sigpending, name: "rt_sigpending", support: Support::Full, handler: sigpending },
+    Entry {
+        number: linux::__NR_rt_sigreturn,
+        name: "rt_sigreturn",
+        support: Support::Full,
+        handler: sigreturn,
+    },
+    Entry {
+        number: linux::__NR_rt_sigpending,
+        name: "rt_sigpending",
+        support: Support::Full,
+        handler: sigpending,
+    },
     Entry {
         number: linux::__NR_rt_sigtimedwait,
         name: "rt_sigtimedwait",
         support: Support::Partial("only signals that are already pending arrive"),
         handler: sigtimedwait,
     },
-    Entry { number: linux::__NR_sigaltstack, name: "sigaltstack", support: Support::Full, handler: sigaltstack },
+    Entry {
+        number: linux::__NR_sigaltstack,
+        name: "sigaltstack",
+        support: Support::Full,
+        handler: sigaltstack,
+    },
     Entry { number: linux::__NR_kill, name: "kill", support: SELF_ONLY, handler: kill },
     Entry { number: linux::__NR_tkill, name: "tkill", support: SELF_ONLY, handler: tkill },
     Entry { number: linux::__NR_tgkill, name: "tgkill", support: SELF_ONLY, handler: tgkill },

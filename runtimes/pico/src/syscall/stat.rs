@@ -106,7 +106,7 @@ fn check_access(kernel: &Kernel, dirfd: i32, path: u64, wanted: u32, flags: u32)
     if wanted & linux::W_OK != 0 {
         match location.node {
             Node::Generated(_) => return Err(Errno::EACCES),
-            Node::Image(..) | Node::Empty(_) => return Err(Errno::EROFS),
+            Node::Image(..) | Node::Empty(_) | Node::Damaged(_) => return Err(Errno::EROFS),
             Node::Memory(_) | Node::Devices | Node::Device(_) | Node::DeviceLink(_) | Node::Open(_) => {}
         }
     }

@@ -13,10 +13,17 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         number: linux::__NR_clock_gettime,
         name: "clock_gettime",
-        support: Support::Partial("CPU-time clocks count the time since the fork started; no clocks of others"),
+        support: Support::Partial(
+            "CPU-time clocks count the time since the fork started; no clocks of others",
+        ),
         handler: clock_gettime,
     },
-    Entry { number: linux::__NR_clock_getres, name: "clock_getres", support: Support::Full, handler: clock_getres },
+    Entry {
+        number: linux::__NR_clock_getres,
+        name: "clock_getres",
+        support: Support::Full,
+        handler: clock_getres,
+    },
     Entry {
         number: linux::__NR_clock_nanosleep,
         name: "clock_nanosleep",
@@ -24,7 +31,12 @@ pub const ENTRIES: &[Entry] = &[
         handler: clock_nanosleep,
     },
     Entry { number: linux::__NR_nanosleep, name: "nanosleep", support: Support::Full, handler: nanosleep },
-    Entry { number: linux::__NR_gettimeofday, name: "gettimeofday", support: Support::Full, handler: gettimeofday },
+    Entry {
+        number: linux::__NR_gettimeofday,
+        name: "gettimeofday",
+        support: Support::Full,
+        handler: gettimeofday,
+    },
     Entry { number: linux::__NR_time, name: "time", support: Support::Full, handler: time },
     Entry { number: linux::__NR_times, name: "times", support: NO_CPU_TIME, handler: times },
     Entry { number: linux::__NR_getrusage, name: "getrusage", support: NO_CPU_TIME, handler: getrusage },
@@ -57,16 +69,20 @@ pub fn write_timespec(kernel: &Kernel, addr: u64, ns: u64) -> Result<()> {
 
 /// Nanoseconds as a `timeval`.
 pub fn timeval(ns: u64) -> linux::__kernel_old_timeval {
-    linux::__kernel_old_timeval { tv_sec: (ns / SECOND).cast_signed(), tv_usec: (ns % SECOND / MICROSECOND).cast_signed() }
+    linux::__kernel_old_timeval {
+        tv_sec: (ns / SECOND).cast_signed(),
+        tv_usec: (ns % SECOND / MICROSECOND).cast_signed(),
+    }
 }
 
 /// The time of a clock in ns.
 fn read_clock(kernel: &Kernel, clock: u32) -> Result<u64> {
     let tsc = kernel.platform.tsc();
     Ok(match clock {
-        linux::CLOCK_REALTIME | linux::CLOCK_REALTIME_COARSE | linux::CLOCK_REALTIME_ALARM | linux::CLOCK_TAI => {
-            kernel.clock.wall(tsc)
-        }
+        linux::CLOCK_REALTIME
+        | linux::CLOCK_REALTIME_COARSE
+        | linux::CLOCK_REALTIME_ALARM
+        | linux::CLOCK_TAI => kernel.clock.wall(tsc),
         linux::CLOCK_MONOTONIC
         | linux::CLOCK_MONOTONIC_RAW
         | linux::CLOCK_MONOTONIC_COARSE

@@ -108,7 +108,7 @@ const PROCESS: &[Entry] = &[
     file("comm", process::comm),
     link("cwd", |kernel| kernel.vfs.cwd.path(kernel).unwrap_or_else(|_| kernel.vfs.cwd.path_then().into())),
     file("environ", |kernel| kernel.vfs.program.environment.clone()),
-    link("exe", |kernel| kernel.vfs.program.exe.clone()),
+    link("exe", process::exe),
     Entry { name: "fd", what: What::Descriptors },
     file("limits", process::limits),
     file("maps", process::maps),

@@ -20,6 +20,12 @@ pub(super) fn comm(kernel: &Kernel) -> Vec<u8> {
     (name(kernel) + "\n").into_bytes()
 }
 
+/// The executable's path without links.
+pub(super) fn exe(kernel: &Kernel) -> Vec<u8> {
+    let named = &kernel.vfs.program.exe;
+    kernel.resolve(named).and_then(|location| location.path(kernel)).unwrap_or_else(|_| named.clone())
+}
+
 /// What a link in `/proc/self/fd` says.
 pub(super) fn descriptor(kernel: &Kernel, open: &OpenFile, fd: u64) -> Vec<u8> {
     if let Some(location) = open.file.location() {

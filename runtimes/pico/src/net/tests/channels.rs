@@ -100,6 +100,19 @@ fn activity_tells_each_end_what_is_new_to_it() {
 }
 
 #[test]
+fn a_channel_gives_memory_back_as_it_is_read() {
+    let channel = Channel::new(100_000, false, Budget::new(1 << 20));
+    assert_eq!(channel.write(&[1; 100_000]), Ok(100_000));
+    let mut buf = [0; 1000];
+    while channel.len() > 1000 {
+        assert_eq!(channel.read(&mut buf, false), Ok(1000));
+        assert!(channel.memory() <= channel.len() * 4 + 4096, "{} for {}", channel.memory(), channel.len());
+    }
+    assert_eq!(channel.read(&mut buf, false), Ok(1000));
+    assert_eq!(channel.memory(), 0);
+}
+
+#[test]
 fn a_budget_limits_channels_together() {
     let budget = Budget::new(10);
     let (one, other) = (Channel::new(50, false, budget.clone()), Channel::new(50, true, budget.clone()));

@@ -13,7 +13,6 @@ use core::cell::RefCell;
 use linux_raw_sys::general as c;
 use linux_raw_sys::net;
 use std::boxed::Box;
-use std::format;
 
 const REQUEST: &[u8] = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n";
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
@@ -157,6 +156,24 @@ fn a_response_without_a_length_ends_with_the_connection() {
 }
 
 #[test]
+fn a_program_may_end_after_a_response_without_a_length_but_not_in_the_middle_of_one() {
+    for (response, last) in [
+        ("HTTP/1.0 200 OK\r\n\r\nhello", [Doorbell::Ready, Doorbell::Response]),
+        ("HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\nhello", [Doorbell::Ready, Doorbell::Exit]),
+        ("HTTP/1.0 200", [Doorbell::Ready, Doorbell::Exit]),
+        ("", [Doorbell::Ready, Doorbell::Exit]),
+    ] {
+        let mut rig = Rig::pico();
+        let listener = rig.server(PORT, 0);
+        rig.expect_request(REQUEST);
+        let connection = rig.fd(c::__NR_accept, &[listener, 0, 0]);
+        rig.send_bytes(connection, response.as_bytes());
+        rig.call(c::__NR_exit_group, &[0]);
+        assert_eq!(rig.fake.doorbells()[..2], last, "{response:?}");
+    }
+}
+
+#[test]
 fn a_connection_that_is_closed_without_a_word_is_an_empty_response() {
     let mut rig = Rig::pico();
     let listener = rig.server(PORT, 0);
@@ -209,9 +226,10 @@ fn device() -> (Rc<RefCell<Inbound>>, InvocationDevice) {
 }
 
 fn deliver(inbound: &Rc<RefCell<Inbound>>, request: &str, room: usize) {
-    inbound
-        .borrow_mut()
-        .deliver(format!("{request}").leak().as_bytes(), Box::leak(std::vec![0; room].into()));
+    inbound.borrow_mut().deliver(
+        alloc::string::String::from(request).leak().as_bytes(),
+        Box::leak(std::vec![0; room].into()),
+    );
 }
 
 #[test]
@@ -263,8 +281,8 @@ fn an_answer_fills_the_area_to_the_last_byte_and_not_beyond() {
 fn the_kernel_rings_when_the_answer_is_complete() {
     let mut rig = Rig::pico();
     rig.expect_request(b"{}\n");
-    let device = InvocationDevice::new(rig.kernel.inbound.clone(), anonymous_stat(0o600, 1));
-    let fd = crate::poll::install(&mut rig.kernel, Rc::new(device), c::O_RDWR, false).expect("room");
+    let path = rig.put(b"/dev/invocation\0");
+    let fd = rig.fd(c::__NR_open, &[path, c::O_RDWR.into()]);
     let room = rig.room(16);
     assert_eq!(rig.call(c::__NR_read, &[fd, room, 16]), 3);
     assert_eq!(rig.fake.doorbells(), [Doorbell::Ready]);

@@ -1,12 +1,11 @@
 //! A gateway on a real socket, in front of a backend that runs inside the test.
-#![allow(dead_code, reason = "every test program uses another part")]
 
-pub mod backend;
-pub mod client;
-pub mod package;
+pub(crate) mod backend;
+pub(crate) mod client;
+pub(crate) mod package;
 
-use backend::TestBackend;
-use client::{Connection, Response};
+use self::backend::TestBackend;
+use self::client::{Connection, Response};
 use gateway::{Gateway, GatewayConfig, Handle};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -17,32 +16,32 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// No wait of a test is longer.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running gateway.
-pub struct Harness {
-    pub backend: Arc<TestBackend>,
-    pub handle: Handle,
-    pub data: Arc<TempDir>,
+pub(crate) struct Harness {
+    pub(crate) backend: Arc<TestBackend>,
+    pub(crate) handle: Handle,
+    pub(crate) data: Arc<TempDir>,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<()>,
 }
 
-pub fn config(data: &Path) -> GatewayConfig {
+pub(crate) fn config(data: &Path) -> GatewayConfig {
     GatewayConfig::new(SocketAddr::from(([127, 0, 0, 1], 0)), data.to_owned())
 }
 
 impl Harness {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(|_| {}).await
     }
 
-    pub async fn with(change: impl FnOnce(&mut GatewayConfig)) -> Self {
+    pub(crate) async fn with(change: impl FnOnce(&mut GatewayConfig)) -> Self {
         Self::on(Arc::new(tempfile::tempdir().unwrap()), Arc::new(TestBackend::default()), change).await
     }
 
     /// On an existing data directory.
-    pub async fn on(
+    pub(crate) async fn on(
         data: Arc<TempDir>,
         backend: Arc<TestBackend>,
         change: impl FnOnce(&mut GatewayConfig),
@@ -59,12 +58,12 @@ impl Harness {
     }
 
     /// Asks it to stop; it drains.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         drop(self.stop.take());
     }
 
     /// Stops it and waits for the end.
-    pub async fn stopped(mut self) -> Arc<TempDir> {
+    pub(crate) async fn stopped(mut self) -> Arc<TempDir> {
         self.stop();
         tokio::time::timeout(PATIENCE, self.running).await.unwrap().unwrap();
         let data = Arc::clone(&self.data);
@@ -72,43 +71,49 @@ impl Harness {
         data
     }
 
-    pub async fn connect(&self) -> Connection {
+    pub(crate) async fn connect(&self) -> Connection {
         Connection::open(self.handle.address()).await
     }
 
     /// One request on a connection of its own.
-    pub async fn call(&self, method: &str, path: &str, fields: &[(&str, &str)], body: &[u8]) -> Response {
+    pub(crate) async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        fields: &[(&str, &str)],
+        body: &[u8],
+    ) -> Response {
         self.connect().await.call(method, path, fields, body).await
     }
 
-    pub async fn get(&self, path: &str) -> Response {
+    pub(crate) async fn get(&self, path: &str) -> Response {
         self.call("GET", path, &[], b"").await
     }
 
     /// Deploys a Python handler.
-    pub async fn deploy(&self, name: &str, config: serde_json::Value) -> Response {
+    pub(crate) async fn deploy(&self, name: &str, config: serde_json::Value) -> Response {
         self.upload(name, &config, &package::python()).await
     }
 
     /// Deploys a native program.
-    pub async fn deploy_native(&self, name: &str) -> Response {
+    pub(crate) async fn deploy_native(&self, name: &str) -> Response {
         self.upload(name, &serde_json::json!({}), &package::native()).await
     }
 
-    pub async fn upload(&self, name: &str, config: &serde_json::Value, package: &[u8]) -> Response {
+    pub(crate) async fn upload(&self, name: &str, config: &serde_json::Value, package: &[u8]) -> Response {
         let (kind, body) = package::form(&config.to_string(), package);
         self.call("PUT", &format!("/v1/functions/{name}"), &[("content-type", &kind)], &body).await
     }
 
     /// A gateway with the handler `hello`.
-    pub async fn with_hello() -> Self {
+    pub(crate) async fn with_hello() -> Self {
         let harness = Self::start().await;
         assert_eq!(harness.deploy("hello", serde_json::json!({})).await.status, 201);
         harness
     }
 
     /// The value of a metric with these labels as they are printed, 0 if it is not there.
-    pub async fn metric(&self, series: &str) -> f64 {
+    pub(crate) async fn metric(&self, series: &str) -> f64 {
         let text = self.get("/metrics").await.text();
         let line =
             text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ').map(str::to_owned));
@@ -117,6 +122,6 @@ impl Harness {
 }
 
 /// Waits for something another task does.
-pub async fn soon<T>(future: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.expect("it did not happen in time")
 }

@@ -8,34 +8,34 @@ use tokio::net::TcpStream;
 
 /// A response.
 #[derive(Debug)]
-pub struct Response {
-    pub status: u16,
-    pub fields: Vec<(String, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) fields: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Response {
     /// All values of a field.
-    pub fn all(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
         let same = self.fields.iter().filter(|(field, _)| field.eq_ignore_ascii_case(name));
         same.map(|(_, value)| value.as_str()).collect()
     }
 
     /// The first value of a field, empty if there is none.
-    pub fn field(&self, name: &str) -> &str {
+    pub(crate) fn field(&self, name: &str) -> &str {
         self.all(name).first().copied().unwrap_or_default()
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.body.clone()).unwrap()
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
     /// The error's code, after checking that the whole document is as promised.
-    pub fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         let error = self.json()["error"].take();
         assert!(!error["message"].as_str().unwrap().is_empty(), "{self:?}");
         assert_eq!(error["request_id"].as_str().unwrap(), self.field("x-request-id"), "{self:?}");
@@ -44,12 +44,12 @@ impl Response {
         error["code"].as_str().unwrap().to_owned()
     }
 
-    pub fn message(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         self.json()["error"]["message"].as_str().unwrap().to_owned()
     }
 
     /// A part of `Server-Timing` in milliseconds.
-    pub fn timing(&self, part: &str) -> Option<f64> {
+    pub(crate) fn timing(&self, part: &str) -> Option<f64> {
         self.all("server-timing")
             .join(", ")
             .split(", ")
@@ -58,27 +58,33 @@ impl Response {
 }
 
 /// A connection.
-pub struct Connection {
-    pub stream: TcpStream,
+pub(crate) struct Connection {
+    pub(crate) stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Connection {
-    pub async fn open(address: SocketAddr) -> Self {
+    pub(crate) async fn open(address: SocketAddr) -> Self {
         Self { stream: TcpStream::connect(address).await.unwrap(), buffer: Vec::new() }
     }
 
-    pub async fn send(&mut self, bytes: &[u8]) {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
     }
 
-    pub async fn call(&mut self, method: &str, path: &str, fields: &[(&str, &str)], body: &[u8]) -> Response {
+    pub(crate) async fn call(
+        &mut self,
+        method: &str,
+        path: &str,
+        fields: &[(&str, &str)],
+        body: &[u8],
+    ) -> Response {
         self.send(&request(method, path, fields, body)).await;
         self.response(method).await
     }
 
     /// The next response to a request with `method`.
-    pub async fn response(&mut self, method: &str) -> Response {
+    pub(crate) async fn response(&mut self, method: &str) -> Response {
         tokio::time::timeout(PATIENCE, self.read_response(method)).await.expect("no response in time")
     }
 
@@ -119,7 +125,7 @@ impl Connection {
     }
 
     /// The next chunk of a chunked body; none at its end.
-    pub async fn chunk(&mut self) -> Option<Vec<u8>> {
+    pub(crate) async fn chunk(&mut self) -> Option<Vec<u8>> {
         let size = loop {
             if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\r\n") {
                 let line: Vec<u8> = self.buffer.drain(..end + 2).collect();
@@ -145,14 +151,14 @@ impl Connection {
     }
 
     /// Whether the server closes the connection without sending anything more.
-    pub async fn ends(&mut self) -> bool {
+    pub(crate) async fn ends(&mut self) -> bool {
         let ended = async { matches!(self.stream.read_buf(&mut self.buffer).await, Ok(0) | Err(_)) };
         tokio::time::timeout(PATIENCE, ended).await.expect("the connection stayed open")
     }
 }
 
 /// The bytes of a request.
-pub fn request(method: &str, path: &str, fields: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+pub(crate) fn request(method: &str, path: &str, fields: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let mut bytes = format!("{method} {path} HTTP/1.1\r\nhost: spore.test\r\n").into_bytes();
     for (name, value) in fields {
         bytes.extend(format!("{name}: {value}\r\n").bytes());

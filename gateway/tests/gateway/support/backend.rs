@@ -13,23 +13,25 @@ use worker::api::{
     StartKind, Timing, VmInfo,
 };
 
+type Log = (Vec<LogLine>, broadcast::Sender<LogLine>);
+
 /// Shared state of all functions.
-pub struct TestBackend {
+pub(crate) struct TestBackend {
     stats: Mutex<HashMap<String, FunctionStats>>,
-    logs: Mutex<HashMap<String, (Vec<LogLine>, broadcast::Sender<LogLine>)>>,
+    logs: Mutex<HashMap<String, Log>>,
     /// A permit for every invocation that has begun to hang.
-    pub hanging: Arc<Semaphore>,
+    pub(crate) hanging: Arc<Semaphore>,
     /// A permit for every hanging invocation that was dropped.
-    pub dropped: Arc<Semaphore>,
+    pub(crate) dropped: Arc<Semaphore>,
     /// A permit lets one hanging invocation answer.
-    pub release: Arc<Semaphore>,
+    pub(crate) release: Arc<Semaphore>,
     /// A permit for every build that waits at the gate.
-    pub at_gate: Arc<Semaphore>,
+    pub(crate) at_gate: Arc<Semaphore>,
     /// A permit lets one build of a function with the variable `GATE` go on.
-    pub gate: Arc<Semaphore>,
+    pub(crate) gate: Arc<Semaphore>,
     /// Everything that was to be built.
-    pub specs: Mutex<Vec<FunctionSpec>>,
-    pub shutdowns: AtomicU64,
+    pub(crate) specs: Mutex<Vec<FunctionSpec>>,
+    pub(crate) shutdowns: AtomicU64,
 }
 
 impl Default for TestBackend {
@@ -51,7 +53,7 @@ impl Default for TestBackend {
 
 impl TestBackend {
     /// Adds a log line.
-    pub fn log(&self, name: &str, text: &str) {
+    pub(crate) fn log(&self, name: &str, text: &str) {
         let mut logs = self.logs.lock().unwrap();
         let (lines, sender) =
             logs.entry(name.to_owned()).or_insert_with(|| (Vec::new(), broadcast::channel(64).0));
@@ -67,7 +69,7 @@ impl TestBackend {
     }
 
     /// Whether anything is known of a function.
-    pub fn knows(&self, name: &str) -> bool {
+    pub(crate) fn knows(&self, name: &str) -> bool {
         self.logs.lock().unwrap().contains_key(name) || self.stats.lock().unwrap().contains_key(name)
     }
 

@@ -1,11 +1,9 @@
 //! Deploying and removing over the control API.
 
-mod support;
-
+use crate::support::client::request;
+use crate::support::{Harness, package, soon};
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use support::client::request;
-use support::{Harness, package, soon};
 
 fn stored_packages(gateway: &Harness) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(gateway.data.path().join("packages")).unwrap();
@@ -153,7 +151,8 @@ async fn a_refused_deploy_leaves_the_old_revision_untouched() {
 #[tokio::test]
 async fn what_cannot_be_run_is_refused_before_it_is_started() {
     let gateway = Harness::start().await;
-    let cases: [(&str, Value, Vec<u8>, u16, &str, &str); 9] = [
+    type Case<'a> = (&'a str, Value, Vec<u8>, u16, &'a str, &'a str);
+    let cases: [Case<'_>; 9] = [
         ("hello", json!({"runtime": "cobol"}), package::python(), 400, "InvalidParameter", "python3.11"),
         ("hello", json!({"handler": "nope.handler"}), package::python(), 422, "DeployRefused", "nope"),
         (
@@ -165,7 +164,7 @@ async fn what_cannot_be_run_is_refused_before_it_is_started() {
             "MODULE.FUNCTION",
         ),
         ("hello", json!({}), package::foreign(), 422, "DeployRefused", "x86-64"),
-        ("hello", json!({}), b"this is no tar".to_vec(), 422, "DeployRefused", "tar"),
+        ("hello", json!({}), b"this is no tar. ".repeat(64), 422, "DeployRefused", "tar"),
         (
             "hello",
             json!({}),
@@ -191,7 +190,8 @@ async fn what_cannot_be_run_is_refused_before_it_is_started() {
 async fn malformed_forms_are_refused() {
     let gateway = Harness::start().await;
     let tar = package::python();
-    let forms: [(&[(&str, &[u8])], &str, &str); 6] = [
+    type Form<'a> = (&'a [(&'a str, &'a [u8])], &'a str, &'a str);
+    let forms: [Form<'_>; 6] = [
         (&[("config", b"{}")], "InvalidParameter", "package"),
         (&[("package", &tar), ("package", &tar)], "InvalidParameter", "package"),
         (&[("package", &tar), ("other", b"x")], "InvalidParameter", "other"),

@@ -1,7 +1,8 @@
 //! What outlives a gateway, and what a damaged data directory does.
 
-mod support;
-
+use crate::support::backend::TestBackend;
+use crate::support::client::{Connection, request};
+use crate::support::{Harness, config, package, soon};
 use gateway::{Gateway, ServeError};
 use serde_json::json;
 use std::io::{BufRead, BufReader};
@@ -9,9 +10,6 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
-use support::backend::TestBackend;
-use support::client::request;
-use support::{Harness, config, package, soon};
 use tempfile::TempDir;
 
 async fn again(data: Arc<TempDir>) -> Harness {
@@ -162,7 +160,7 @@ async fn child_process() {
 async fn nothing_is_lost_by_kill_9() {
     let data = Arc::new(tempfile::tempdir().unwrap());
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child_process", "--ignored", "--nocapture"])
+        .args(["--exact", "restart::child_process", "--ignored", "--nocapture"])
         .env(CHILD_DATA, data.path())
         .stdout(Stdio::piped())
         .spawn()
@@ -174,14 +172,14 @@ async fn nothing_is_lost_by_kill_9() {
         let (kind, body) = package::form(config, &package::python());
         request("PUT", &format!("/v1/functions/{name}"), &[("content-type", &kind)], &body)
     };
-    let mut client = support::client::Connection::open(address).await;
+    let mut client = Connection::open(address).await;
     client.send(&put("hello", "{}")).await;
     assert_eq!(client.response("PUT").await.status, 201);
     // A second deploy is under way, and an upload half done, when the process dies.
     client.send(&put("never", r#"{"env":{"GATE":"1"}}"#)).await;
-    let mut uploading = support::client::Connection::open(address).await;
+    let mut uploading = Connection::open(address).await;
     uploading.send(&put("half", "{}")[..1500]).await;
-    let mut probe = support::client::Connection::open(address).await;
+    let mut probe = Connection::open(address).await;
     let staged = || packages(&data).iter().filter(|path| path.extension().is_none()).count();
     soon(async {
         while staged() < 1 {

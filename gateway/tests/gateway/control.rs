@@ -1,9 +1,8 @@
 //! The rest of the control plane.
 
-mod support;
-
+use crate::support::client::Connection;
+use crate::support::{Harness, PATIENCE};
 use serde_json::{Value, json};
-use support::{Harness, PATIENCE};
 
 #[tokio::test]
 async fn functions_and_vms_are_listed_in_order() {
@@ -97,7 +96,7 @@ async fn logs_are_read_and_followed() {
 }
 
 /// Head and first chunk of a followed log.
-async fn follower_lines(follower: &mut support::client::Connection) -> Vec<Value> {
+async fn follower_lines(follower: &mut Connection) -> Vec<Value> {
     let head = follower.response("HEAD").await;
     assert_eq!((head.status, head.field("transfer-encoding")), (200, "chunked"));
     let chunk = tokio::time::timeout(PATIENCE, follower.chunk()).await.unwrap().unwrap();

@@ -1,11 +1,9 @@
 //! Malformed, slow and greedy clients.
 
-mod support;
-
+use crate::support::client::{Connection, request};
+use crate::support::{Harness, PATIENCE, soon};
 use proptest::prelude::*;
 use std::time::Duration;
-use support::client::{Connection, request};
-use support::{Harness, PATIENCE, soon};
 
 async fn refused(connection: &mut Connection, bytes: &[u8], status: u16, code: &str) {
     connection.send(bytes).await;
@@ -78,6 +76,15 @@ async fn a_body_that_does_not_come_gets_408() {
         b"PUT /v1/functions/x HTTP/1.1\r\nhost: x\r\ncontent-type: multipart/form-data; boundary=B\r\n\
         content-length: 1000\r\n\r\n--B\r\ncontent-disposition: form-data; name=\"package\"\r\n\r\nabc";
     refused(&mut deploy, head, 408, "RequestTimeout").await;
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_gets_408() {
+    let gateway = Harness::with(|config| config.body_deadline = Duration::from_millis(100)).await;
+    gateway.deploy("hello", serde_json::json!({})).await;
+    let mut connection = gateway.connect().await;
+    let head = b"POST /function/hello HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nonly this";
+    refused(&mut connection, head, 408, "RequestTimeout").await;
 }
 
 #[tokio::test]

@@ -1,10 +1,8 @@
 //! The data path over real sockets.
 
-mod support;
-
+use crate::support::client::request;
+use crate::support::{Harness, soon};
 use serde_json::json;
-use support::client::request;
-use support::{Harness, soon};
 
 #[tokio::test]
 async fn a_handler_is_given_the_event_and_its_answer_is_mapped() {

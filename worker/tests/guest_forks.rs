@@ -1,0 +1,89 @@
+//! Forks of a captured guest: same state, own identity, no traces.
+
+mod common;
+
+use abi::boot::Contract;
+use abi::mailbox::Doorbell;
+use common::{End, Guest, Outcome, Programs};
+use std::collections::HashSet;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const REQUEST: &[u8] = b"GET /one HTTP/1.1\r\nHost: x\r\n\r\n";
+
+fn handler() -> Guest {
+    let mut guest = Guest::new().with_file("/bin/handler", &Programs::new().compile("handler", &["-static"]));
+    guest.contract = Contract::Handler;
+    guest
+}
+
+/// The words of a handler's response.
+#[track_caller]
+fn words(outcome: &Outcome) -> Vec<String> {
+    assert!(matches!(outcome.end, End::Doorbell(Doorbell::Response, ..)), "{outcome:#?}");
+    String::from_utf8(outcome.response.clone())
+        .expect("text")
+        .trim_end()
+        .split(' ')
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn every_fork_starts_where_the_parent_stopped_and_is_itself() {
+    let guest = handler();
+    let parent = guest.parent(&["/bin/handler"]);
+    let (mut randoms, mut ids) = (HashSet::new(), HashSet::new());
+    for generation in 1..=20 {
+        let request = format!("request-{generation}");
+        let outcome = parent.fork(generation, request.as_bytes());
+        let answer = words(&outcome);
+        assert_eq!((&answer[0][..], &answer[1][..]), ("1", "0"), "no state of an earlier fork: {answer:?}");
+        assert_eq!(answer[5], request);
+        assert!(randoms.insert(answer[2].clone()), "random numbers repeat: {answer:?}");
+        assert!(ids.insert(answer[3].clone()), "instance ids repeat: {answer:?}");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+        let told: u64 = answer[4].parse().expect("seconds");
+        assert!(now.abs_diff(told) <= 1, "the clock is the snapshot's");
+        assert_eq!(outcome.err(), "call 1\n");
+    }
+}
+
+#[test]
+fn a_recycled_shell_is_as_good_as_a_new_one() {
+    let guest = handler();
+    let parent = guest.parent(&["/bin/handler"]);
+    let mut shell = parent.shell();
+    for generation in 1..=200 {
+        let request = "x".repeat(generation * 100);
+        let outcome = parent.fork_in(&mut shell, generation as u64, request.as_bytes());
+        let answer = words(&outcome);
+        assert_eq!((&answer[0][..], &answer[1][..], &answer[5][..]), ("1", "0", &request[..]));
+        shell.restore().expect("nothing but memory and registers changed");
+    }
+}
+
+#[test]
+fn a_fork_with_the_identity_of_its_parent_fails() {
+    let guest = handler();
+    let outcome = guest.parent(&["/bin/handler"]).fork(0, b"x");
+    match &outcome.end {
+        End::Doorbell(Doorbell::Panic, _, text) => assert!(text.contains("generation"), "{text}"),
+        end => panic!("{end:?}"),
+    }
+}
+
+#[test]
+fn an_http_server_answers_from_its_accept() {
+    let mut guest = Guest::new().with_file("/bin/server", &Programs::new().compile("server", &["-static"]));
+    guest.contract = Contract::Http;
+    let parent = guest.parent(&["/bin/server"]);
+    for generation in 1..=5 {
+        let outcome = parent.fork(generation, REQUEST);
+        assert!(matches!(outcome.end, End::Doorbell(Doorbell::Response, ..)), "{outcome:#?}");
+        let text = String::from_utf8(outcome.response).expect("text");
+        assert!(
+            text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("\r\n\r\n1 GET /one HTTP/1.1"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,66 @@
+//! Programs that run natively on Linux and in a guest must print the same.
+
+mod common;
+
+use common::{Guest, Programs, agrees_with_linux};
+
+/// The three ways a C program is linked.
+const LINKED: [&[&str]; 3] = [&["-static", "-lm"], &["-static-pie", "-lm"], &["-lm"]];
+
+#[test]
+fn memory_behaves_as_on_linux() {
+    let programs = Programs::new();
+    let outcome = agrees_with_linux(&programs.compile("memory", &["-static"]), Guest::new());
+    assert!(outcome.memory_refused, "it asks for more than there is");
+}
+
+#[test]
+fn signals_behave_as_on_linux() {
+    let programs = Programs::new();
+    agrees_with_linux(&programs.compile("signals", &["-static", "-lm"]), Guest::new());
+}
+
+#[test]
+fn identity_limits_clocks_and_futexes_behave_as_on_linux() {
+    let programs = Programs::new();
+    let outcome = agrees_with_linux(&programs.compile("process", &["-static"]), Guest::new());
+    assert!(outcome.unsupported.contains(&(1023, 1)), "5000 is counted in the last slot: {outcome:?}");
+}
+
+#[test]
+fn registers_survive_system_calls_however_the_program_is_linked() {
+    let programs = Programs::new();
+    for flags in LINKED {
+        let program = programs.compile("registers", flags);
+        let guest = if flags.contains(&"-lm") && flags.len() == 1 {
+            Guest::new().with_libraries_of(&program)
+        } else {
+            Guest::new()
+        };
+        agrees_with_linux(&program, guest);
+    }
+}
+
+#[test]
+fn a_rust_program_behaves_as_on_linux() {
+    let programs = Programs::new();
+    let source = r#"
+        use std::collections::HashMap;
+        use std::time::{Duration, Instant};
+        fn main() {
+            let text = "the quick brown fox jumps over the lazy dog the end";
+            let mut counts: HashMap<&str, u32> = HashMap::new();
+            text.split(' ').for_each(|word| *counts.entry(word).or_default() += 1);
+            let mut counts: Vec<_> = counts.into_iter().collect();
+            counts.sort();
+            println!("{counts:?} {:?}", std::env::args().skip(1).collect::<Vec<_>>());
+            let start = Instant::now();
+            std::thread::sleep(Duration::from_millis(5));
+            println!("{}", start.elapsed() >= Duration::from_millis(5));
+            println!("{:?}", std::fs::read("/nowhere").map_err(|error| error.kind()));
+            println!("{:?}", std::panic::catch_unwind(|| panic!("caught")).is_err());
+            println!("{:?}", std::thread::available_parallelism().is_ok());
+        }"#;
+    let program = programs.compile_rust("words", source);
+    agrees_with_linux(&program, Guest::new().with_libraries_of(&program));
+}
