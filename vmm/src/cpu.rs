@@ -28,13 +28,17 @@ impl CpuModel {
         mut cpuid: CpuId,
         host: &dyn Fn(u32, u32) -> [u32; 4],
     ) -> Result<CpuModel, &'static str> {
+        let mut allowed = XCR0_ALLOWED;
         if runs_natively(cpuid.as_slice()) {
+            // Ring 3 runs with the host's own XCR0, whatever KVM is told; then CPUID must say the same, or a
+            // program would reserve less than XSAVE writes.
+            allowed = u64::MAX;
             cpuid.as_mut_slice().iter_mut().for_each(|entry| add_unprivileged(entry, host));
         }
         cpuid.retain(|entry| !is_dropped(entry.function));
         let leaf_xcr0 = |entry: &kvm_cpuid_entry2| u64::from(entry.eax) | u64::from(entry.edx) << 32;
         let states = cpuid.as_slice().iter().find(|entry| entry.function == 0xd && entry.index == 0);
-        let xcr0 = states.map_or(0, leaf_xcr0) & XCR0_ALLOWED;
+        let xcr0 = states.map_or(0, leaf_xcr0) & allowed;
         check(cpuid.as_slice(), xcr0)?;
         let area = xsave_bytes(cpuid.as_slice(), xcr0);
         for entry in cpuid.as_mut_slice() {
@@ -263,11 +267,11 @@ mod tests {
     #[test]
     fn the_host_adds_unprivileged_instructions_only() {
         let entries =
-            [entry(1, 0, [0; 4]), entry(7, 0, [0; 4]), entry(0xd, 0, [0xe7, 0, 0, 0]), plausible()[8]];
+            [entry(1, 0, [0; 4]), entry(7, 0, [0; 4]), entry(0xd, 0, [0x2ff, 0, 0, 0]), plausible()[8]];
         let model = CpuModel::new(CpuId::from_entries(&entries).unwrap(), &intel).unwrap();
         let (one, seven) = (find(&model, 1, 0).unwrap(), find(&model, 7, 0).unwrap());
         assert_eq!(one.ecx, UNPRIVILEGED[0].2[2] | LEAF1_ECX_OSXSAVE);
-        assert_eq!((one.edx, seven.eax), (0, 0));
+        assert_eq!((one.edx, seven.eax, model.xcr0()), (0, 0, 0x2ff));
         assert_eq!(seven.ebx & bits([2, 7, 14, 20, 25]), 0);
     }
 

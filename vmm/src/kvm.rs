@@ -45,8 +45,10 @@ pub enum OpenError {
         source: io::Error,
     },
     /// What was opened is not KVM, or not a version we know.
-    #[error("this is not a KVM device of API version 12 (got {version}): use /dev/kvm of a current kernel")]
+    #[error("{path} is not a KVM device of API version 12 (got {version}): use /dev/kvm of a current kernel")]
     NotKvm {
+        /// Path of the device, or what stands for it.
+        path: String,
         /// What the device answered.
         version: i32,
     },
@@ -95,7 +97,10 @@ impl Kvm {
                 _ => OpenError::Failed { path: shown, source },
             },
         })?;
-        Kvm::from_fd(file.into())
+        Kvm::from_fd(file.into()).map_err(|error| match error {
+            OpenError::NotKvm { version, .. } => OpenError::NotKvm { path: shown, version },
+            error => error,
+        })
     }
 
     /// Takes an open KVM device, for a process that cannot open it itself.
@@ -106,7 +111,7 @@ impl Kvm {
         let system = system_of(copy);
         let version = system.get_api_version();
         if version != API_VERSION {
-            return Err(OpenError::NotKvm { version });
+            return Err(OpenError::NotKvm { path: "the descriptor".to_owned(), version });
         }
         check_capabilities(&system)?;
         let supported = system.get_supported_cpuid(kvm_bindings::KVM_MAX_CPUID_ENTRIES);

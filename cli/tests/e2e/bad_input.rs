@@ -15,7 +15,7 @@ fn assert_error(response: &Response, status: u16, code: &str) -> serde_json::Val
 
 fn assert_fine(platform: &Platform) {
     let response = platform.get("/function/probe?do=count");
-    assert_eq!((response.status, response.text().as_str()), (200, r#"{"count": 1}"#));
+    assert_eq!((response.status, response.text().as_str()), (200, r#"{"count":1}"#));
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn output_of_any_size_and_encoding_is_kept_up_to_the_limit() {
 fn a_flood_is_cut_and_counted() {
     let platform = Platform::start().with_python_probe(&["--timeout", "60s", "--memory", "128MiB"]);
     let response = platform.get("/function/probe?do=flood&kilobytes=4096");
-    assert_eq!((response.status, response.text().as_str()), (200, r#"{"done": true}"#));
+    assert_eq!((response.status, response.text().as_str()), (200, r#"{"done":true}"#));
     assert!(platform.metric("spore_log_dropped_bytes_total", "probe") >= 1_000_000.0);
     let after = platform.get("/function/probe?do=log&marker=after-the-flood");
     assert_eq!(after.status, 200);

@@ -6,24 +6,24 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 /// Path of a file among the test functions.
-pub fn function(name: &str) -> PathBuf {
+pub(crate) fn function(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/functions").join(name)
 }
 
 /// A running `spore up`. Dropping it kills the process; cells follow by themselves.
-pub struct Platform {
-    pub address: String,
-    pub data: tempfile::TempDir,
+pub(crate) struct Platform {
+    pub(crate) address: String,
+    pub(crate) data: tempfile::TempDir,
     child: Child,
 }
 
 impl Platform {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_in(tempfile::tempdir().expect("a temporary directory"))
     }
 
     /// Starts with the data of an earlier platform.
-    pub fn start_in(data: tempfile::TempDir) -> Self {
+    pub(crate) fn start_in(data: tempfile::TempDir) -> Self {
         let mut child = spore()
             .args(["up", "--listen", "127.0.0.1:0", "--data"])
             .arg(data.path())
@@ -38,20 +38,20 @@ impl Platform {
     }
 
     /// SIGKILL, and the data for the next platform.
-    pub fn kill(mut self) -> tempfile::TempDir {
+    pub(crate) fn kill(mut self) -> tempfile::TempDir {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it ends");
         std::mem::replace(&mut self.data, tempfile::tempdir().expect("a temporary directory"))
     }
 
     /// Runs the CLI against this platform.
-    pub fn spore(&self, args: &[&str]) -> Output {
+    pub(crate) fn spore(&self, args: &[&str]) -> Output {
         let output = spore().args(args).env("SPORE_URL", format!("http://{}", self.address)).output();
         output.expect("the binary runs")
     }
 
     /// Runs the CLI and expects success; its standard output.
-    pub fn spore_ok(&self, args: &[&str]) -> String {
+    pub(crate) fn spore_ok(&self, args: &[&str]) -> String {
         let output = self.spore(args);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         assert!(output.status.success(), "spore {args:?}: {}\n{}", output.status, text(&output.stderr));
@@ -59,14 +59,14 @@ impl Platform {
     }
 
     /// Deploys a test function.
-    pub fn deploy(&self, path: &Path, more: &[&str]) {
+    pub(crate) fn deploy(&self, path: &Path, more: &[&str]) {
         let mut args = vec!["deploy", path.to_str().expect("UTF-8")];
         args.extend(more);
         self.spore_ok(&args);
     }
 
     /// Deploys the Python probe as `probe`.
-    pub fn with_python_probe(self, more: &[&str]) -> Self {
+    pub(crate) fn with_python_probe(self, more: &[&str]) -> Self {
         let mut args = vec!["--name", "probe", "--handler", "probe.handler"];
         args.extend(more);
         self.deploy(&function("probe.py"), &args);
@@ -74,7 +74,7 @@ impl Platform {
     }
 
     /// Deploys the C probe as `native`.
-    pub fn with_native_probe(self, more: &[&str]) -> Self {
+    pub(crate) fn with_native_probe(self, more: &[&str]) -> Self {
         let program = self.data.path().join("probe");
         compile(&function("probe.c"), &program);
         let mut args = vec!["--name", "native"];
@@ -83,17 +83,17 @@ impl Platform {
         self
     }
 
-    pub fn connect(&self) -> Connection {
+    pub(crate) fn connect(&self) -> Connection {
         Connection::open(&self.address)
     }
 
     /// One GET on a connection of its own.
-    pub fn get(&self, path: &str) -> Response {
+    pub(crate) fn get(&self, path: &str) -> Response {
         self.connect().get(path)
     }
 
     /// Value of a counter or gauge, summed over the series that contain `filter`.
-    pub fn metric(&self, name: &str, filter: &str) -> f64 {
+    pub(crate) fn metric(&self, name: &str, filter: &str) -> f64 {
         let text = self.get("/metrics").text();
         let values = text.lines().filter(|line| {
             let rest = line.strip_prefix(name);
@@ -112,12 +112,12 @@ impl Drop for Platform {
 }
 
 /// The binary under test.
-pub fn spore() -> Command {
+pub(crate) fn spore() -> Command {
     Command::new(env!("CARGO_BIN_EXE_spore"))
 }
 
 /// Compiles a C program statically.
-pub fn compile(source: &Path, program: &Path) {
+pub(crate) fn compile(source: &Path, program: &Path) {
     let status = Command::new("gcc").args(["-O1", "-static", "-w", "-o"]).arg(program).arg(source).status();
     assert!(status.expect("gcc is installed").success(), "gcc failed on {}", source.display());
 }

@@ -16,7 +16,7 @@ fn ten_thousand_requests_see_the_parent_and_nothing_else() {
                 let mut connection = platform.connect();
                 for _ in 0..REQUESTS / CLIENTS {
                     let response = connection.get("/function/probe?do=count");
-                    assert_eq!((response.status, response.text().as_str()), (200, r#"{"count": 1}"#));
+                    assert_eq!((response.status, response.text().as_str()), (200, r#"{"count":1}"#));
                 }
             });
         }

@@ -7,12 +7,12 @@ fn functions_survive_kill_dash_nine() {
     let platform = Platform::start().with_python_probe(&["--env", "GREETING=hi"]).with_native_probe(&[]);
     let data = platform.kill();
     let platform = Platform::start_in(data);
-    assert_eq!(platform.get("/function/probe?do=count").text(), r#"{"count": 1}"#);
+    assert_eq!(platform.get("/function/probe?do=count").text(), r#"{"count":1}"#);
     assert_eq!(platform.get("/function/native/").text(), "hello 1");
     platform.spore_ok(&["rm", "native"]);
     let platform = Platform::start_in(platform.kill());
     assert_eq!(platform.get("/function/native/").status, 404);
-    assert_eq!(platform.get("/function/probe?do=count").text(), r#"{"count": 1}"#);
+    assert_eq!(platform.get("/function/probe?do=count").text(), r#"{"count":1}"#);
 }
 
 #[test]

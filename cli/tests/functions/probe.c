@@ -41,8 +41,7 @@ static void act(int fd, const char *path) {
     } else if (!strcmp(path, "/ill")) {
         __asm__ volatile("ud2");
     } else if (!strcmp(path, "/fpe")) {
-        volatile int zero = 0;
-        counter = 1 / zero;
+        __asm__ volatile("xorl %%ecx, %%ecx\n idivl %%ecx" ::: "eax", "ecx", "edx");
     } else if (!strcmp(path, "/abort")) {
         abort();
     } else if (!strcmp(path, "/exit")) {

@@ -86,11 +86,15 @@ impl Kernel {
     /// request has been delivered yet, this is where the parent is captured (`Doorbell::Ready`); on return the
     /// fork's identity has been adopted and the request is in `inbound`. Otherwise `Doorbell::Sleep`.
     /// The caller then looks again at what it waits for. With `until` and a request to come, the request wins: time
-    /// stands still in a parent.
+    /// stands still in a parent. A fork that waits for a second request, and for nothing else, can wait for ever:
+    /// it rings `Ready` once more, which tells the host.
     pub fn wait(&mut self, until: Option<u64>, takes_request: bool) {
         if takes_request && !self.request_taken {
             self.ring(Doorbell::Ready, [0; 4]);
             self.become_fork();
+        } else if takes_request && until.is_none() {
+            self.ring(Doorbell::Ready, [0; 4]);
+            self.fail("the host resumed a fork that waits for a second request");
         } else {
             self.ring(Doorbell::Sleep, [until.unwrap_or(u64::MAX), 0, 0, 0]);
         }
@@ -150,3 +154,6 @@ impl Kernel {
         (kernel, fake)
     }
 }
+
+#[cfg(test)]
+mod tests;

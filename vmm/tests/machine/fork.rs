@@ -1,9 +1,10 @@
 //! Booting, capturing, forking.
 
 use crate::fixture::{
-    COUNT, LOAD, PROCESSOR, ROOT_BYTES, SYSTEM_CALL, World, answer, number, prepare, request,
+    COUNT, LOAD, PROCESSOR, REPORT, ROOT_BYTES, SYSTEM_CALL, World, answer, number, prepare, request,
 };
 use abi::layout::{KERNEL_SIZE, ROOT_VA};
+use vmm::Kvm;
 
 #[test]
 fn forks_start_where_the_parent_stopped_and_share_nothing_they_write() {
@@ -46,11 +47,12 @@ fn system_calls_reach_the_guest_kernel() {
 #[test]
 fn guests_see_the_masked_processor() {
     let world = World::new();
-    let leaf = |function| {
-        let answer = world.answer(&request(&[PROCESSOR, function]));
+    let subleaf = |function, index| {
+        let answer = world.answer(&request(&[PROCESSOR, function, index]));
         let register = |at| u32::from_le_bytes([answer[at], answer[at + 1], answer[at + 2], answer[at + 3]]);
         [0, 4, 8, 12].map(register)
     };
+    let leaf = |function| subleaf(function, 0);
     let bit = |value: u32, bit: u32| value >> bit & 1 == 1;
     let [_, one_b, one_c, _] = leaf(1);
     assert!(bit(one_c, 26) && bit(one_c, 27), "XSAVE is there and switched on");
@@ -61,6 +63,17 @@ fn guests_see_the_masked_processor() {
     assert!(bit(seven_b, 0), "FSGSBASE");
     assert_eq!(bit(seven_b, 5), is_x86_feature_detected!("avx2"));
     assert!(!bit(seven_c, 3) && !bit(seven_c, 4), "no protection keys");
-    assert_eq!(leaf(0xd)[0] & !0xe7, 0, "no MPX, PKRU or AMX state");
+    let [states, size, _, _] = leaf(0xd);
+    let switched_on = number(&world.answer(&request(&[REPORT]))[152..]);
+    assert_eq!(u64::from(states), switched_on, "what CPUID says is what XGETBV says");
+    let component = |index| {
+        let [bytes, offset, _, _] = subleaf(0xd, index);
+        bytes + offset
+    };
+    let end = (2..63).filter(|index| switched_on >> index & 1 == 1).map(component).max().unwrap_or(576);
+    assert!(size >= end, "XSAVE writes {end} bytes, CPUID says {size}");
+    if Kvm::kind() != "kvm_pvm" {
+        assert_eq!(states & !0xe7, 0, "no MPX, PKRU or AMX state");
+    }
     assert_eq!(leaf(0x4000_0000), [0; 4], "no hypervisor interface");
 }

@@ -199,10 +199,9 @@ system_call:
     syscall
     jmp respond
 
-# Answers with EAX, EBX, ECX, EDX of CPUID leaf rdi, subleaf 0.
+# Answers with EAX, EBX, ECX, EDX of CPUID leaf rdi, subleaf rcx.
 processor:
     mov eax, edi
-    xor ecx, ecx
     cpuid
     mov [r13], eax
     mov [r13 + 4], ebx

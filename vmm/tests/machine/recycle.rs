@@ -1,7 +1,8 @@
 //! A restored fork cannot be told from a new one.
 
 use crate::fixture::{
-    COUNT, DOORBELL_HERE, FILL, READ_KEYS, REPORT, SCRAMBLE, SUPERVISOR, WRITE_KEYS, World, answer, number, prepare, request, run,
+    COUNT, DOORBELL_HERE, FILL, READ_KEYS, REPORT, SCRAMBLE, SUPERVISOR, WRITE_KEYS, World, answer, number,
+    prepare, request, run,
 };
 use crate::guest;
 use abi::layout::{HUGE, KERNEL_VA, PROGRAM_VA, kernel_area};
@@ -133,7 +134,6 @@ fn registers_are_the_parents_again() {
         machine.restore().unwrap();
         prepare(&mut machine, &request(&[REPORT]));
     }
-    eprintln!("xcr0 {:x} xstate_bv {:x}", number(&expected[152..]), number(&expected[192+512..]));
     // The extended registers of the start were really there.
     let vectors = &expected[192 + 160..192 + 416];
     assert_eq!(vectors, [0x3c; 256]);
@@ -256,13 +256,11 @@ fn protection_keys_are_the_parents_again_or_out_of_reach() {
         return;
     }
     let pristine = number(&machine.mailbox().response(8).unwrap());
-    eprintln!("pkru {pristine:x}");
     machine.restore().unwrap();
     // Deny everything of key 5, then of key 0, which is every page.
     for keys in [0xc00, 0x3] {
         let mut machine = world.fork(&request(&[WRITE_KEYS, pristine ^ keys]));
         let exit = run(&mut machine);
-        eprintln!("{keys:x} {exit:?} {:?}", machine.mailbox().doorbell());
         if exit == Exit::Doorbell && machine.restore().is_ok() {
             prepare(&mut machine, &read);
             assert_eq!(number(&answer(&mut machine)), pristine, "{keys:#x}");

@@ -35,7 +35,7 @@ mod tests {
         for (error, found, remedy) in [
             (OpenError::Absent { path: path() }, "/dev/kvm does not exist", "load the KVM module"),
             (OpenError::Denied { path: path() }, "may not be opened", "add this user to the group kvm"),
-            (OpenError::NotKvm { version: 1 }, "got 1", "use /dev/kvm"),
+            (OpenError::NotKvm { path: "/dev/kvm".to_owned(), version: 1 }, "got 1", "use /dev/kvm"),
             (OpenError::Missing { what: "x" }, "lacks x", "use Linux"),
             (OpenError::Processor { what: "sse9" }, "lacks sse9", "use a machine"),
         ] {

@@ -36,21 +36,6 @@ impl Archive {
         Ok(())
     }
 
-    /// Adds all files below a directory of this machine.
-    pub(super) fn tree(&mut self, name: &str, directory: &Path) -> Result<(), String> {
-        let unreadable = |e: io::Error| format!("cannot read {}: {e}", directory.display());
-        for entry in fs::read_dir(directory).map_err(unreadable)? {
-            let entry = entry.map_err(unreadable)?;
-            let name = format!("{name}/{}", entry.file_name().to_string_lossy());
-            if entry.path().is_dir() {
-                self.tree(&name, &entry.path())?;
-            } else {
-                self.file(&name, &entry.path())?;
-            }
-        }
-        Ok(())
-    }
-
     fn insert(&mut self, name: &str, entry: Entry) {
         for (at, _) in name.match_indices('/') {
             self.entries.entry(name[..at].to_owned()).or_insert(Entry::Directory);
@@ -58,8 +43,8 @@ impl Archive {
         self.entries.insert(name.to_owned(), entry);
     }
 
-    /// Writes the archive and returns its size in bytes. Sorted order puts a directory before what is in it.
-    pub(super) fn write(&self, path: &Path) -> io::Result<u64> {
+    /// Writes the archive. Sorted order puts a directory before what is in it.
+    pub(super) fn write(&self, path: &Path) -> io::Result<()> {
         let mut out = BufWriter::new(fs::File::create(path)?);
         let mut inode = 0;
         for (name, entry) in &self.entries {
@@ -71,7 +56,7 @@ impl Archive {
             }
         }
         record(&mut out, 0, "TRAILER!!!", 0, &[])?;
-        out.into_inner()?.metadata().map(|m| m.len())
+        out.flush()
     }
 }
 

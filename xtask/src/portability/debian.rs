@@ -8,10 +8,10 @@ use std::process::Command;
 
 const QEMU: &str = "qemu-system-x86_64";
 const QEMU_PACKAGE: &str = "qemu-system-x86";
-/// Depends on the current kernel for virtual machines.
-const KERNEL_META: &str = "linux-image-cloud-amd64";
-/// The module of the second host's KVM.
-const MODULE: &str = "kvm-amd";
+/// Depends on the current kernel.
+const KERNEL_META: &str = "linux-image-amd64";
+/// What the second host needs of it: its file system, and its KVM.
+const MODULES: [&str; 5] = ["virtio_pci", "9pnet_virtio", "9p", "overlay", "kvm-amd"];
 
 /// The second host's own software.
 pub(super) struct Debian {
@@ -39,7 +39,10 @@ impl Debian {
         let kernel =
             kernel.ok_or_else(|| format!("no kernel in {}; delete it and try again", linux.display()))?;
         let mut modules = Vec::new();
-        load_order(&files(&linux.join("lib/modules")), MODULE, &mut BTreeSet::new(), &mut modules)?;
+        let (found, mut seen) = (files(&linux.join("lib/modules")), BTreeSet::new());
+        for module in MODULES {
+            load_order(&found, module, &mut seen, &mut modules)?;
+        }
         Ok(Self { kernel, modules, busybox, qemu })
     }
 }
@@ -179,9 +182,8 @@ mod tests {
 
     #[test]
     fn the_kernel_package_is_read_from_the_meta_package() {
-        let shown =
-            "Package: linux-image-cloud-amd64\nDepends: linux-image-6.1.0-9-cloud-amd64 (= 6.1.27-1)\n";
-        assert_eq!(dependency(shown).as_deref(), Some("linux-image-6.1.0-9-cloud-amd64"));
+        let shown = "Package: linux-image-amd64\nDepends: linux-image-6.1.0-9-amd64 (= 6.1.27-1)\n";
+        assert_eq!(dependency(shown).as_deref(), Some("linux-image-6.1.0-9-amd64"));
         assert_eq!(dependency("Package: x\n"), None);
     }
 

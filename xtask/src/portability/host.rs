@@ -3,39 +3,29 @@
 use super::debian::Debian;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// The second host is stopped after so many seconds.
 const TIMEOUT_SECONDS: u32 = 1500;
-/// Memory of the second host beside its file system, in MiB.
-const MEMORY_MIB: u64 = 2048;
+/// Memory of the second host, in MiB.
+const MEMORY_MIB: &str = "4096";
 
 /// Boots the image and checks that every step reported success. What the host prints is shown as it comes.
-pub(super) fn run(debian: &Debian, image: &Path, image_bytes: u64, steps: &[&str]) -> Result<(), String> {
+pub(super) fn run(debian: &Debian, image: &Path, steps: &[&str]) -> Result<(), String> {
     let report = image.with_extension("report");
-    // The file system is in memory twice while it is unpacked.
-    let memory = MEMORY_MIB + 2 * (image_bytes >> 20);
     let mut command = Command::new("timeout");
     command.arg(TIMEOUT_SECONDS.to_string()).arg(&debian.qemu);
-    command.args(["-accel", "tcg,thread=multi", "-cpu", "max,+svm,-x2apic", "-smp", "2"]);
-    command.args([
-        "-m",
-        &memory.to_string(),
-        "-display",
-        "none",
-        "-monitor",
-        "none",
-        "-no-reboot",
-        "-nic",
-        "none",
-    ]);
+    command.args(["-accel", "tcg,thread=multi", "-cpu", "max,+svm,-x2apic", "-smp", "2", "-m", MEMORY_MIB]);
+    command.args(["-display", "none", "-monitor", "none", "-no-reboot", "-nic", "none"]);
+    command.args(["-fsdev", "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap"]);
+    command.args(["-device", "virtio-9p-pci,fsdev=host,mount_tag=host"]);
     command.args(["-serial", "stdio", "-serial", &format!("file:{}", report.display())]);
     command.arg("-kernel").arg(&debian.kernel).arg("-initrd").arg(image);
     command.args(["-append", "console=ttyS0 panic=-1 quiet mitigations=off"]);
-    let status = command.stdin(std::process::Stdio::null()).status();
+    let status = command.stdin(Stdio::null()).status();
     let status = status.map_err(|e| format!("the emulator cannot be started: {e}"))?;
     if status.code() == Some(124) {
-        return Err(format!("the second host did not finish within {TIMEOUT_SECONDS} s"));
+        eprintln!("portability: the second host did not finish within {TIMEOUT_SECONDS} s");
     }
     let report = fs::read_to_string(&report).map_err(|e| format!("the second host left no report: {e}"))?;
     judge(&report, steps)

@@ -1,32 +1,33 @@
-#!/bin/busybox sh
-# One full HTTP invocation of a Python and of a native function. Everything here is emulated, hence the long timeouts.
+# One full HTTP invocation of a Python and of a native function. All of it is emulated, hence the long timeouts.
 set -eu
-spore doctor
-spore up --listen 127.0.0.1:8080 --data /tmp/data > /tmp/up.log 2>&1 &
+log=$TMPDIR/up.log
+"$SPORE" doctor
+"$SPORE" up --listen 127.0.0.1:8080 --data "$TMPDIR/data" --boot-timeout 300 > "$log" 2>&1 &
 up=$!
+failed() {
+    echo "$1; the platform says:"
+    cat "$log"
+    exit 1
+}
 waited=0
-until grep -q '^listening on ' /tmp/up.log; do
-    if [ $waited -ge 120 ] || ! kill -0 $up; then
-        echo "spore up did not start:"
-        cat /tmp/up.log
-        exit 1
-    fi
+until grep -q '^listening on ' "$log"; do
+    [ $waited -lt 120 ] && kill -0 $up || failed 'spore up does not listen'
     sleep 1
     waited=$((waited + 1))
 done
-failed() {
-    echo "$1"
-    cat /tmp/up.log
-    exit 1
-}
-for function in python-hello rust-hello; do
-    spore deploy /spore/$function --timeout 2m || failed "deploy of $function failed"
+try() {
+    "$SPORE" deploy "$2" --name "$1" --timeout 2m || failed "deploy of $1 failed"
     for call in 1 2 3; do
-        answer=$(spore invoke $function -v) || failed "call $call of $function failed"
-        echo "$function: $answer"
-        [ -n "$answer" ] || failed "$function answered nothing"
+        answer=$("$SPORE" invoke "$1" --path '/?name=Spore' -v) || failed "call $call of $1 failed"
+        echo "$answer"
+        case $answer in
+            *Spore*) ;;
+            *) failed "call $call of $1 has a wrong answer" ;;
+        esac
     done
-done
-spore ps
+}
+try python-hello "$EXAMPLES/python-hello"
+try rust-hello "$NATIVE"
+"$SPORE" ps
 kill -INT $up
-wait $up || failed "spore up did not stop cleanly"
+wait $up || failed 'spore up did not stop cleanly'

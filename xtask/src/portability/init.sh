@@ -1,31 +1,25 @@
 #!/bin/busybox sh
-# Process 1 of the second host: loads KVM, runs every test program and the HTTP check, reports each on the second
-# serial line, switches off.
+# Process 1 of the second host: loads KVM, puts a layer of its own over the first machine's file system, and runs the
+# steps in there.
 /bin/busybox --install -s /bin
-export PATH=/bin HOME=/tmp SPORE_CACHE=/spore/cache RUST_BACKTRACE=1
-mkdir -p /proc /sys /dev /tmp
+export PATH=/bin
+mkdir -p /proc /sys /dev /host /layer /new
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
-mount -t tmpfs tmp /tmp
-mkdir -p /dev/shm
-mount -t tmpfs shm /dev/shm
 ip link set lo up
 while read -r module; do insmod "/lib/modules/$module.ko"; done < /lib/modules/order
 echo 1 > /proc/sys/vm/unprivileged_userfaultfd
+
+mount -t 9p -o trans=virtio,version=9p2000.L,msize=1048576,cache=loose,ro host /host &&
+    mount -t tmpfs layer /layer &&
+    mkdir /layer/upper /layer/work &&
+    mount -t overlay -o lowerdir=/host,upperdir=/layer/upper,workdir=/layer/work overlay /new || poweroff -f
+for kind in proc:proc sysfs:sys devtmpfs:dev tmpfs:run tmpfs:dev/shm; do
+    mkdir -p "/new/${kind#*:}"
+    mount -t "${kind%%:*}" none "/new/${kind#*:}"
+done
+cp -r /portability /new/run/portability
 ulimit -n 20000
-
-step() {
-    name=$1
-    shift
-    echo "== $name"
-    "$@" < /dev/null
-    code=$?
-    echo "== $name: exit $code"
-    echo "$name $code" > /dev/ttyS1
-}
-
-cd /tmp || poweroff -f
-for program in /spore/tests/*; do step "${program##*/}" "$program" --test-threads 1; done
-step http /spore/http.sh
+chroot /new /bin/sh /run/portability/steps.sh < /dev/null
 poweroff -f

@@ -1,10 +1,13 @@
 //! `cargo xtask portability`: the VM tests and one full HTTP invocation on a second kind of KVM host, a stock Debian
 //! kernel with AMD SVM, emulated by QEMU. Timings there mean nothing; behaviour does.
 //!
+//! The second host sees this machine's file system, read-only with a layer of its own on top (9p and overlayfs), so it
+//! runs the very programs that `cargo test` built, and whatever they need (a compiler, python3, the prepared runtime
+//! images) is where they expect it. Only its kernel is its own.
+//!
 //! ```text
-//! target/portability/build/    static binaries, built with a target directory of their own
 //! target/portability/debian/   kernel and busybox, unpacked from Debian's packages, not installed
-//! target/portability/host.img  the second host: an initial RAM file system with all of it
+//! target/portability/host.img  the initial RAM file system: kernel modules, and what to run
 //! ```
 
 mod artifacts;
@@ -15,12 +18,16 @@ mod host;
 use artifacts::Artifacts;
 use cpio::Archive;
 use debian::Debian;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::fmt::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 const INIT: &str = include_str!("init.sh");
+const STEPS: &str = include_str!("steps.sh");
 const HTTP: &str = include_str!("http.sh");
+/// Variables of this process that the second host gets too.
+const VARIABLES: [&str; 6] = ["PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME", "SPORE_CACHE", "XDG_CACHE_HOME"];
 
 /// Builds the second host, runs everything on it and reports.
 pub fn run(root: &Path) -> Result<(), String> {
@@ -28,16 +35,18 @@ pub fn run(root: &Path) -> Result<(), String> {
     let home = root.join("target/portability");
     std::fs::create_dir_all(&home).map_err(|e| format!("cannot create {}: {e}", home.display()))?;
     let debian = Debian::fetch(&home.join("debian"))?;
-    step(begun, "building static binaries");
-    let artifacts = Artifacts::build(root, &home.join("build"))?;
-    step(begun, "preparing runtime images");
-    let images = images(&artifacts.spore)?;
-    let archive = archive(root, &debian, &artifacts, &images)?;
+    step(begun, "building the tests");
+    let artifacts = Artifacts::build(root)?;
+    step(begun, "preparing the runtime images");
+    // Only here there is a network.
+    capture(Command::new(&artifacts.spore).arg("images"))?;
     let image = home.join("host.img");
-    let bytes = archive.write(&image).map_err(|e| format!("cannot write {}: {e}", image.display()))?;
-    step(begun, &format!("starting the second host ({} MiB)", bytes >> 20));
+    archive(root, &debian, &artifacts)?
+        .write(&image)
+        .map_err(|e| format!("cannot write {}: {e}", image.display()))?;
+    step(begun, "starting the second host");
     let steps = artifacts.tests.iter().map(|t| t.name.as_str()).chain(["http"]);
-    let result = host::run(&debian, &image, bytes, &steps.collect::<Vec<_>>());
+    let result = host::run(&debian, &image, &steps.collect::<Vec<_>>());
     step(begun, "done");
     result
 }
@@ -46,54 +55,51 @@ fn step(begun: Instant, what: &str) {
     eprintln!("portability [{:>4} s] {what}", begun.elapsed().as_secs());
 }
 
-/// Paths of the runtime images of this machine; the binary itself prepares them.
-fn images(spore: &Path) -> Result<Vec<PathBuf>, String> {
-    let mut command = Command::new(spore);
-    let output = capture(command.args(["images", "--output", "json"]))?;
-    let paths: Vec<PathBuf> = serde_json::from_slice(&output)
-        .map_err(|e| format!("`spore images` printed something unexpected: {e}"))?;
-    Ok(paths)
-}
-
-/// The file system of the second host.
-fn archive(
-    root: &Path,
-    debian: &Debian,
-    artifacts: &Artifacts,
-    images: &[PathBuf],
-) -> Result<Archive, String> {
+/// The initial RAM file system of the second host.
+fn archive(root: &Path, debian: &Debian, artifacts: &Artifacts) -> Result<Archive, String> {
     let mut archive = Archive::default();
     archive.text("init", INIT, 0o755);
-    archive.text("spore/http.sh", HTTP, 0o755);
+    archive.text("portability/steps.sh", STEPS, 0o755);
+    archive.text("portability/http.sh", HTTP, 0o755);
+    archive.text("portability/environment", &environment(root, artifacts), 0o644);
+    archive.text("portability/tests", &tests(&artifacts.tests), 0o644);
     archive.file("bin/busybox", &debian.busybox)?;
-    archive.file("bin/spore", &artifacts.spore)?;
-    archive.file("spore/rust-hello", &artifacts.example)?;
-    archive.tree("spore/python-hello", &root.join("examples/python-hello"))?;
     let mut order = String::new();
     for (name, path) in &debian.modules {
         archive.file(&format!("lib/modules/{name}.ko"), path)?;
-        order.push_str(&format!("{name}\n"));
+        order.push_str(name);
+        order.push('\n');
     }
     archive.text("lib/modules/order", &order, 0o644);
-    for test in &artifacts.tests {
-        archive.file(&format!("spore/tests/{}", test.name), &test.path)?;
-    }
-    for image in images {
-        for path in [image.clone(), image.with_extension("json")] {
-            let name = path.file_name().ok_or("an image without a name")?.to_string_lossy().into_owned();
-            archive.file(&format!("spore/cache/images/{name}"), &path)?;
-        }
-    }
     Ok(archive)
+}
+
+/// Lines `NAME DIRECTORY PROGRAM`, tab-separated.
+fn tests(tests: &[artifacts::Test]) -> String {
+    tests.iter().fold(String::new(), |mut text, t| {
+        writeln!(text, "{}\t{}\t{}", t.name, t.directory.display(), t.path.display())
+            .expect("writing to a String cannot fail");
+        text
+    })
+}
+
+/// Assignments for the shell.
+fn environment(root: &Path, artifacts: &Artifacts) -> String {
+    let inherited = VARIABLES.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
+    let own = [
+        ("SPORE", artifacts.spore.display().to_string()),
+        ("EXAMPLES", root.join("examples").display().to_string()),
+        ("NATIVE", artifacts.example.display().to_string()),
+    ];
+    let all = inherited.chain(own.map(|(name, value)| (name.to_owned(), value)));
+    all.map(|(name, value)| format!("export {name}='{}'\n", value.replace('\'', r"'\''"))).collect()
 }
 
 /// Runs a command and returns what it prints; its stderr is shown as it comes.
 fn capture(command: &mut Command) -> Result<Vec<u8>, String> {
-    let shown = format!("{:?}", command.get_program());
-    let output = command
-        .stderr(std::process::Stdio::inherit())
-        .output()
-        .map_err(|e| format!("{shown} cannot be started: {e}"))?;
+    let shown = command.get_program().to_string_lossy().into_owned();
+    let output =
+        command.stderr(Stdio::inherit()).output().map_err(|e| format!("{shown} cannot be started: {e}"))?;
     if output.status.success() {
         Ok(output.stdout)
     } else {

@@ -2,7 +2,7 @@
 
 use super::entry::pico_resume;
 use super::machine::Machine;
-use super::{die, heap, set_kernel};
+use super::{address, die, heap, set_kernel};
 use crate::errno::Result;
 use crate::exec;
 use crate::kernel::{Config, Kernel};
@@ -45,7 +45,7 @@ fn prepare(kernel: &mut Kernel) -> Result<()> {
 
 /// A pointer to `offset` in the kernel area.
 fn kernel_area_at<T>(offset: u64) -> *const T {
-    with_exposed_provenance((KERNEL_VA + offset) as usize)
+    with_exposed_provenance(address(KERNEL_VA + offset))
 }
 
 fn boot_info() -> BootInfo {
@@ -109,5 +109,5 @@ fn image(va: u64, len: u64) -> &'static [u8] {
         return &[];
     }
     // SAFETY: the host maps the image there, read-only and for ever; `boot_info` limited the length.
-    unsafe { core::slice::from_raw_parts(with_exposed_provenance(va as usize), len as usize) }
+    unsafe { core::slice::from_raw_parts(with_exposed_provenance(address(va)), address(len)) }
 }

@@ -1,5 +1,6 @@
 //! pico's heap: the rest of the kernel area.
 
+use super::address;
 use super::entry::{pico_image_end, pico_image_start};
 use abi::layout::{KERNEL_SIZE, KERNEL_VA, kernel_area};
 use talc::TalcLock;
@@ -20,7 +21,7 @@ pub(super) fn claim() {
         image == KERNEL_VA + kernel_area::IMAGE,
         "link.ld and abi::layout disagree on where the image is"
     );
-    let end = (KERNEL_VA + KERNEL_SIZE) as usize;
+    let end = address(KERNEL_VA + KERNEL_SIZE);
     assert!(start < end, "the image fills the kernel area");
     // SAFETY: the memory behind the image is mapped, belongs to pico and nobody else uses it.
     let heap = unsafe { HEAP.lock().claim(core::ptr::with_exposed_provenance_mut(start), end - start) };

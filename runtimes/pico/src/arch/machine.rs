@@ -1,5 +1,6 @@
 //! The machine: doorbell, mailbox, time-stamp counter, thread pointers.
 
+use super::address;
 use crate::platform::Platform;
 use crate::process::{XSTATE_MASK, XSTATE_SIZE};
 use abi::identity::Identity;
@@ -16,7 +17,7 @@ pub(super) struct Machine;
 
 /// A pointer into the mailbox.
 fn mailbox<T>(offset: u64) -> *mut T {
-    with_exposed_provenance_mut((MAILBOX_VA + offset) as usize)
+    with_exposed_provenance_mut(address(MAILBOX_VA + offset))
 }
 
 /// Reads or writes a field of the mailbox header; the host writes some of them while the VM is stopped.
@@ -116,14 +117,14 @@ impl Platform for Machine {
     }
 
     fn request(&self) -> &'static [u8] {
-        let len = header!(request_len).min(REQUEST_MAX) as usize;
+        let len = address(header!(request_len).min(REQUEST_MAX));
         // SAFETY: inside the request area; the host does not write while the VM runs.
         unsafe { core::slice::from_raw_parts(mailbox(REQUEST), len) }
     }
 
     fn response(&self) -> &'static mut [u8] {
         // SAFETY: the response area; the kernel holds one such slice at a time.
-        unsafe { core::slice::from_raw_parts_mut(mailbox(RESPONSE), RESPONSE_MAX as usize) }
+        unsafe { core::slice::from_raw_parts_mut(mailbox(RESPONSE), address(RESPONSE_MAX)) }
     }
 
     fn set_response_len(&self, len: u64) {
@@ -131,7 +132,7 @@ impl Platform for Machine {
     }
 
     fn log(&self, stream: u32, text: &[u8]) {
-        for part in text.chunks(LOG_SIZE as usize / 2) {
+        for part in text.chunks(address(LOG_SIZE) / 2) {
             self.append(stream, part);
         }
     }

@@ -17,6 +17,12 @@ use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicBool, Ordering};
 use machine::Machine;
 
+/// A number as an address or a size.
+#[expect(clippy::cast_possible_truncation, reason = "the only target has 64-bit addresses")]
+const fn address(value: u64) -> usize {
+    value as usize
+}
+
 /// A place only the one processor touches.
 struct Global<T>(UnsafeCell<MaybeUninit<T>>);
 

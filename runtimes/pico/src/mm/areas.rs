@@ -85,6 +85,16 @@ impl Areas {
         self.charged
     }
 
+    /// Number of areas.
+    pub fn len(&self) -> usize {
+        self.by_start.len()
+    }
+
+    /// Whether nothing is mapped.
+    pub fn is_empty(&self) -> bool {
+        self.by_start.is_empty()
+    }
+
     /// All areas in order.
     pub fn iter(&self) -> impl Iterator<Item = &Area> {
         self.by_start.values()

@@ -30,6 +30,9 @@ pub use ops::{Mapping, Placement};
 /// Most bytes of stack. Small programs get an eighth of their memory.
 pub const STACK_MAX: u64 = 8 << 20;
 
+/// Most areas a program's memory can be split into; each costs pico some memory of its own.
+pub const AREAS_MAX: usize = 16_384;
+
 /// The program's memory.
 pub struct Mm {
     base: u64,
@@ -139,7 +142,7 @@ impl Mm {
     /// Maps a free range of the region, zeroed; `ENOMEM` outside of it or where something is mapped.
     fn place(&mut self, area: Area) -> Result<()> {
         let inside = area.start >= self.base && area.end <= self.end() && area.start < area.end;
-        if !inside || !self.areas.is_free(area.start, area.end) {
+        if !inside || self.is_crowded() || !self.areas.is_free(area.start, area.end) {
             self.refused |= inside;
             return Err(Errno::ENOMEM);
         }
@@ -148,6 +151,11 @@ impl Mm {
         }
         self.areas.insert(area);
         Ok(())
+    }
+
+    /// Whether no more areas may be made.
+    fn is_crowded(&self) -> bool {
+        self.areas.len() >= AREAS_MAX
     }
 
     /// Unmaps `start..end`. Reservations nobody touched stay clean.

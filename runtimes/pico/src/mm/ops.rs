@@ -101,6 +101,10 @@ impl Mm {
         if self.areas.overlapping(start, end).any(|area| area.kind == Kind::Kernel) {
             return Err(Errno::EINVAL);
         }
+        let splits = self.areas.find(start).is_some_and(|area| area.start < start && end < area.end);
+        if splits && self.is_crowded() {
+            return Err(Errno::ENOMEM);
+        }
         self.discard(start, end);
         Ok(())
     }
@@ -108,7 +112,7 @@ impl Mm {
     /// mprotect(2): noted, not enforced.
     pub fn protect(&mut self, addr: u64, len: u64, prot: u32) -> Result<()> {
         let (start, end) = self.named_range(addr, len)?;
-        if len != 0 && (end - start < len || !self.areas.covers(start, end)) {
+        if self.is_crowded() || (len != 0 && (end - start < len || !self.areas.covers(start, end))) {
             return Err(Errno::ENOMEM);
         }
         for piece in self.areas.remove(start, end) {

@@ -179,3 +179,18 @@ fn kernel_pages_are_charged_and_out_of_the_programs_reach() {
     assert!(mm.alloc_pages(4).unwrap().iter().all(|&byte| byte == 0));
     assert_eq!(mm.alloc_pages(0).map(|p| p.len()), Err(Errno::ENOMEM));
 }
+
+#[test]
+fn the_number_of_areas_is_limited() {
+    let mut mm = Mm::for_tests(2 * (AREAS_MAX + 8) * 4096);
+    let base = mm.map(anonymous(2 * (AREAS_MAX as u64 + 4) * PAGE)).unwrap();
+    let mut holes = 0;
+    while mm.unmap(base + (2 * holes + 1) * PAGE, PAGE).is_ok() {
+        holes += 1;
+    }
+    assert_eq!(holes, AREAS_MAX as u64 - 1);
+    assert_eq!(mm.map(anonymous(PAGE)), Err(Errno::ENOMEM));
+    assert_eq!(mm.protect(base, PAGE, READ), Err(Errno::ENOMEM));
+    assert_eq!(mm.unmap(base, 2 * PAGE), Ok(()), "what splits nothing is fine");
+    assert!(mm.map(anonymous(PAGE)).is_ok());
+}

@@ -1,7 +1,6 @@
 //! Signals: the state of one thread, and signals it sends to itself.
 
 use super::{Args, Entry, Support};
-use crate::clock::SECOND;
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
 use crate::process::{Action, AltStack, FRAME_SIZE, Info, PID};
@@ -121,7 +120,7 @@ fn sigtimedwait(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         if until.is_some_and(|until| until <= kernel.now()) {
             return Err(Errno::EAGAIN);
         }
-        kernel.wait(until.or_else(|| Some(kernel.now().saturating_add(SECOND))), false);
+        kernel.wait(until, false);
     }
 }
 
