@@ -87,4 +87,5 @@ const _: () = assert!(size_of::<KernelHeader>() == 64);
 const _: () = assert!(size_of::<BootInfo>() == 56);
 
 /// Most bytes of arguments and environment together.
+#[expect(clippy::cast_possible_truncation, reason = "a quarter of a mebibyte fits everywhere")]
 pub const STRINGS_MAX: usize = crate::layout::kernel_area::BOOT_INFO_SIZE as usize - size_of::<BootInfo>();

@@ -4,7 +4,7 @@
 
 The protocol on DEVICE (/dev/invocation) is one line of JSON each way:
 
-    in   {"event": ..., "context": {"request_id", "deadline_ms", "function_name", "memory_mb", "instance"}}
+    in   {"event": ..., "context": {"request_id", "deadline_ms", "function_name", "memory_mb"}}
     out  {"result": ...}   or   {"error": {"type": ..., "message": ...}}
 
 The first read is the moment the VM is stunned: everything before it happens once, everything after it in a fork.
@@ -38,7 +38,7 @@ class Context:
     """What AWS Lambda tells a handler about the invocation."""
 
     __slots__ = ("aws_request_id", "function_name", "function_version", "invoked_function_arn", "memory_limit_in_mb",
-                 "log_group_name", "log_stream_name", "identity", "client_context", "tenant_id", "_deadline_ms")
+                 "log_group_name", "identity", "client_context", "tenant_id", "_deadline_ms")
 
     def __init__(self, given):
         name = given.get("function_name") or os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "")
@@ -48,9 +48,14 @@ class Context:
         self.invoked_function_arn = "arn:aws:lambda:local:000000000000:function:" + name
         self.memory_limit_in_mb = str(given.get("memory_mb") or os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", ""))
         self.log_group_name = "/aws/lambda/" + name
-        self.log_stream_name = given.get("instance", "")
         self.identity = self.client_context = self.tenant_id = None
         self._deadline_ms = given.get("deadline_ms", 0)
+
+    @property
+    def log_stream_name(self):
+        """The id of the fork that serves this invocation, 32 hex digits; another one for every request."""
+        with open("/proc/sys/kernel/random/boot_id") as source:
+            return source.read().strip().replace("-", "")
 
     def get_remaining_time_in_millis(self):
         """Milliseconds until the invocation is stopped; never negative."""
@@ -217,7 +222,7 @@ def failure(kind, message, error, complain):
 def warm():
     """Runs what an invocation runs, without the function's code, so that the snapshot has it."""
     line = (b'{"event":{"version":"2.0","headers":{"host":"x"},"n":[1,2.5,true,null],"body":"\xc3\xa9"},'
-            b'"context":{"request_id":"","deadline_ms":1,"function_name":"","memory_mb":128,"instance":""}}\n')
+            b'"context":{"request_id":"","deadline_ms":1,"function_name":"","memory_mb":128}}\n')
     nothing = lambda *_: None
 
     def answers(event, context):

@@ -182,7 +182,9 @@ fn stop_of_doorbell(doorbell: Option<Doorbell>, header: &Header) -> Stop {
     let byte = |value: u64| value.to_le_bytes()[0];
     match doorbell {
         Some(Doorbell::Ready) => Stop::Ready,
-        Some(Doorbell::Response) if header.response_len <= RESPONSE_MAX => Stop::Response(header.response_len),
+        Some(Doorbell::Response) if header.response_len <= RESPONSE_MAX => {
+            Stop::Response(header.response_len)
+        }
         Some(Doorbell::Response | Doorbell::ResponseTooLarge) => Stop::ResponseTooLarge,
         Some(Doorbell::Exit) => Stop::Exit(byte(header.args[0])),
         Some(Doorbell::Signal) => Stop::Signal {

@@ -98,7 +98,9 @@ impl Kvm {
             },
         })?;
         Kvm::from_fd(file.into()).map_err(|error| match error {
-            OpenError::NotKvm { version, .. } => OpenError::NotKvm { path: shown, version },
+            OpenError::NotKvm { version, .. } => {
+                OpenError::NotKvm { path: path.display().to_string(), version }
+            }
             error => error,
         })
     }

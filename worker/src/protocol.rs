@@ -175,7 +175,12 @@ impl FrameLengths {
 }
 
 /// Writes one frame.
-pub(crate) fn write_frame(socket: &mut impl Write, frame: &Frame, payload: &[u8], log: &[u8]) -> io::Result<()> {
+pub(crate) fn write_frame(
+    socket: &mut impl Write,
+    frame: &Frame,
+    payload: &[u8],
+    log: &[u8],
+) -> io::Result<()> {
     let head = postcard::to_stdvec(frame).map_err(io::Error::other)?;
     let mut bytes = Vec::with_capacity(FRAME_PREFIX + head.len() + payload.len() + log.len());
     for len in [head.len(), payload.len(), log.len()] {

@@ -88,7 +88,11 @@ impl Worker {
     }
 
     /// Answers one invocation from a fork of the function's parent. Dropping the future destroys the VM.
-    pub async fn invoke(&self, function: &Arc<Function>, invocation: Invocation) -> Result<Reply, InvokeError> {
+    pub async fn invoke(
+        &self,
+        function: &Arc<Function>,
+        invocation: Invocation,
+    ) -> Result<Reply, InvokeError> {
         if self.0.stopping.load(Ordering::Relaxed) {
             return Err(InvokeError::ShuttingDown);
         }

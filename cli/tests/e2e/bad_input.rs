@@ -88,7 +88,8 @@ fn requests_that_cannot_be_served() {
     let body = vec![b'x'; 6 * 1024 * 1024 + 1];
     let too_large = platform.connect().request("POST", "/function/probe", &[], &body);
     assert_error(&too_large, 413, "RequestTooLarge");
-    let fits = platform.connect().request("POST", "/function/probe", &[("content-type", "text/plain")], &body[1..]);
+    let fits =
+        platform.connect().request("POST", "/function/probe", &[("content-type", "text/plain")], &body[1..]);
     assert_eq!(fits.status, 200, "{}", fits.text());
     assert_eq!(fits.json()["event"]["body"].as_str().unwrap().len(), 6 * 1024 * 1024);
     let mut socket = std::net::TcpStream::connect(&platform.address).unwrap();
@@ -131,7 +132,11 @@ fn refuse(platform: &Platform, args: &[&str]) -> String {
     let output = platform.spore(&[&["deploy"], args].concat());
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success(), "deploy {args:?} succeeded");
-    assert_eq!(platform.spore_ok(&["--output", "json", "ls"]).matches("\"name\"").count(), 0, "half registered");
+    assert_eq!(
+        platform.spore_ok(&["--output", "json", "ls"]).matches("\"name\"").count(),
+        0,
+        "half registered"
+    );
     text
 }
 
@@ -147,7 +152,8 @@ fn deploys_that_cannot_work_are_refused_with_the_programs_own_output() {
 
     assert!(refuse(&platform, &["/no/such/file.py"]).contains("/no/such/file.py"));
 
-    let broken = write("broken.py", b"print('before the fall')\nimport no_such_module\ndef handler(e, c): pass\n");
+    let broken =
+        write("broken.py", b"print('before the fall')\nimport no_such_module\ndef handler(e, c): pass\n");
     let said = refuse(&platform, &[&text(&broken), "--name", "broken", "--handler", "broken.handler"]);
     assert!(said.contains("No module named 'no_such_module'") && said.contains("before the fall"), "{said}");
 
@@ -202,7 +208,8 @@ fn a_machine_without_kvm_is_told_so() {
     std::fs::write(&unreadable, b"").unwrap();
     for device in ["/no/such/device", unreadable.to_str().unwrap()] {
         for command in [&["up", "--listen", "127.0.0.1:0"][..], &["doctor"][..]] {
-            let output = spore().args(command).args(["--kvm", device]).env("XDG_DATA_HOME", data.path()).output();
+            let output =
+                spore().args(command).args(["--kvm", device]).env("XDG_DATA_HOME", data.path()).output();
             let output = output.unwrap();
             let text = [output.stdout, output.stderr].concat();
             let text = String::from_utf8_lossy(&text);

@@ -19,7 +19,9 @@ fn assert_contained(platform: &Platform, path: &str, status: u16, codes: &[&str]
 fn signals_are_named() {
     let platform = Platform::start().with_native_probe(&[]);
     let signals = [("/segv", "SIGSEGV"), ("/wild", "SIGSEGV"), ("/ill", "SIGILL"), ("/fpe", "SIGFPE")];
-    for (path, name) in signals.into_iter().chain([("/abort", "SIGABRT"), ("/hlt", "SIGSEGV"), ("/port", "SIGSEGV")]) {
+    for (path, name) in
+        signals.into_iter().chain([("/abort", "SIGABRT"), ("/hlt", "SIGSEGV"), ("/port", "SIGSEGV")])
+    {
         let message = assert_contained(&platform, path, 502, &["FunctionKilled"]);
         assert!(message.contains(name), "{path}: {message}");
     }

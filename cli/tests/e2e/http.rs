@@ -34,7 +34,9 @@ impl Response {
     /// One part of `Server-Timing`, in milliseconds.
     pub(crate) fn timing(&self, part: &str) -> Option<f64> {
         let value = self.header("server-timing")?;
-        value.split(',').find_map(|metric| metric.trim().strip_prefix(part)?.strip_prefix(";dur=")?.parse().ok())
+        value
+            .split(',')
+            .find_map(|metric| metric.trim().strip_prefix(part)?.strip_prefix(";dur=")?.parse().ok())
     }
 }
 
@@ -55,13 +57,20 @@ impl Connection {
         self.request("GET", path, &[], b"")
     }
 
-    pub(crate) fn request(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
+    pub(crate) fn request(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Response {
         self.send(method, path, headers, body);
         self.receive()
     }
 
     pub(crate) fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) {
-        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: spore.test\r\ncontent-length: {}\r\n", body.len());
+        let mut head =
+            format!("{method} {path} HTTP/1.1\r\nhost: spore.test\r\ncontent-length: {}\r\n", body.len());
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }

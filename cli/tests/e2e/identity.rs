@@ -19,6 +19,13 @@ fn two_forks_differ_in_everything_that_must() {
         let distinct: HashSet<String> = answers.iter().map(|(_, answer)| answer[field].to_string()).collect();
         assert_eq!(distinct.len(), answers.len(), "{field} repeats");
     }
+    for (instance, answer) in &answers {
+        assert_eq!(
+            &answer["boot_id"].as_str().unwrap().replace('-', ""),
+            instance,
+            "host and guest disagree"
+        );
+    }
     let instances: HashSet<&String> = answers.iter().map(|(instance, _)| instance).collect();
     assert_eq!(instances.len(), answers.len(), "an instance id repeats");
 }

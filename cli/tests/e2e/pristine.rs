@@ -56,7 +56,8 @@ fn concurrent_requests_never_see_each_other() {
                 let mut connection = platform.connect();
                 for round in 0..30 {
                     let text = format!("client-{client}-round-{round}");
-                    let answer = connection.get(&format!("/function/probe?do=echo&sleep=0.002&text={text}")).json();
+                    let answer =
+                        connection.get(&format!("/function/probe?do=echo&sleep=0.002&text={text}")).json();
                     assert_eq!(answer["text"], text.as_str());
                 }
             });

@@ -13,7 +13,8 @@ fn a_hundred_live_children_share_their_parents_memory() {
             scope.spawn(|| assert_eq!(platform.get("/function/probe?do=sleep&seconds=4").status, 200));
         }
     });
-    let vms: serde_json::Value = serde_json::from_str(&platform.spore_ok(&["--output", "json", "ps"])).unwrap();
+    let vms: serde_json::Value =
+        serde_json::from_str(&platform.spore_ok(&["--output", "json", "ps"])).unwrap();
     let vms = vms["vms"].as_array().or(vms.as_array()).expect("a list of VMs");
     assert!(vms.len() >= CHILDREN, "{} VMs are live", vms.len());
     let detail = platform.spore_ok(&["--output", "json", "describe", "probe"]);
@@ -25,7 +26,11 @@ fn a_hundred_live_children_share_their_parents_memory() {
         assert!(shared > private, "shared {shared}, private {private}");
     }
     let vm = &vms[0];
-    assert_eq!(smaps_copied_bytes(vm), vm["private_bytes"].as_u64().unwrap(), "`ps` and /proc disagree: {vm}");
+    assert_eq!(
+        smaps_copied_bytes(vm),
+        vm["private_bytes"].as_u64().unwrap(),
+        "`ps` and /proc disagree: {vm}"
+    );
 }
 
 /// What a VM has copied of its parent: anonymous memory in its RAM mapping, from the kernel.

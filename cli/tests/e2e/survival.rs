@@ -19,7 +19,8 @@ fn functions_survive_kill_dash_nine() {
 fn a_cell_that_dies_is_replaced() {
     let platform = Platform::start().with_python_probe(&[]);
     assert_eq!(platform.get("/function/probe?do=count").status, 200);
-    let vms: serde_json::Value = serde_json::from_str(&platform.spore_ok(&["--output", "json", "ps"])).unwrap();
+    let vms: serde_json::Value =
+        serde_json::from_str(&platform.spore_ok(&["--output", "json", "ps"])).unwrap();
     let vms = vms["vms"].as_array().or(vms.as_array()).expect("a list of VMs");
     let pid = vms[0]["pid"].as_u64().unwrap().to_string();
     assert!(std::process::Command::new("kill").args(["-9", &pid]).status().unwrap().success());

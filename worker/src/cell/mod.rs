@@ -88,7 +88,10 @@ struct ShellHandle {
 }
 
 impl Cell {
-    fn new(control: Arc<Control>, descriptors: Vec<OwnedFd>) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+    fn new(
+        control: Arc<Control>,
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let mut descriptors = descriptors.into_iter();
         let (Some(kvm), Some(root)) = (descriptors.next(), descriptors.next()) else {
             return Err("Setup came without its descriptors".into());
@@ -109,7 +112,9 @@ impl Cell {
     fn build_parent(&self, setup: &Setup) {
         let event = match self.try_build(setup) {
             Ok(event) => event,
-            Err(error) => Event::Failed { program: matches!(error, BuildError::Program(_)), reason: chain(&error) },
+            Err(error) => {
+                Event::Failed { program: matches!(error, BuildError::Program(_)), reason: chain(&error) }
+            }
         };
         // A failed send means that the worker is gone; the main thread sees that too.
         let _ = self.control.send(&event);
@@ -130,8 +135,7 @@ impl Cell {
             }
         };
         let identity = fresh_identity(0);
-        let built =
-            build(&self.kvm, &self.kernel, &self.images, &spec, identity, &self.building, &mut log)?;
+        let built = build(&self.kvm, &self.kernel, &self.images, &spec, identity, &self.building, &mut log)?;
         let event = Event::Built {
             resident_bytes: built.parent.memory.resident_bytes(),
             unsupported: built.unsupported,
@@ -142,7 +146,8 @@ impl Cell {
     }
 
     fn add_shell(self: &Arc<Self>, id: u32, descriptors: Vec<OwnedFd>) -> io::Result<()> {
-        let socket = descriptors.into_iter().next().ok_or_else(|| io::Error::other("AddShell without a socket"))?;
+        let socket =
+            descriptors.into_iter().next().ok_or_else(|| io::Error::other("AddShell without a socket"))?;
         let handle = ShellHandle::default();
         self.lock_shells().insert(id, handle.clone());
         let cell = self.clone();
@@ -163,8 +168,11 @@ impl Cell {
     }
 
     fn usage(&self) -> Vec<ShellUsage> {
-        let shells: Vec<(u32, u64)> =
-            self.lock_shells().iter().map(|(id, shell)| (*id, shell.address.load(Ordering::Acquire))).collect();
+        let shells: Vec<(u32, u64)> = self
+            .lock_shells()
+            .iter()
+            .map(|(id, shell)| (*id, shell.address.load(Ordering::Acquire)))
+            .collect();
         let addresses: Vec<u64> = shells.iter().map(|(_, address)| *address).collect();
         let usages = vmm::usage_of(&addresses).unwrap_or_default();
         shells
@@ -191,6 +199,10 @@ fn fresh_identity(generation: u64) -> Identity {
     let mut random = [0; 48];
     fill_random(&mut random);
     let (seed, instance) = random.split_at(32);
+    let mut instance: [u8; 16] = instance.try_into().expect("16 of 48 bytes");
+    // A random UUID (RFC 9562, version 4), so that the guest can show it as its boot id unchanged.
+    instance[6] = instance[6] & 0x0f | 0x40;
+    instance[8] = instance[8] & 0x3f | 0x80;
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
     Identity {
         generation,
@@ -198,7 +210,7 @@ fn fresh_identity(generation: u64) -> Identity {
         monotonic_ns: snapshotter::drive::monotonic_ns(),
         tsc_khz: 0,
         seed: seed.try_into().expect("32 of 48 bytes"),
-        instance: instance.try_into().expect("16 of 48 bytes"),
+        instance,
     }
 }
 

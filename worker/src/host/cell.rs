@@ -72,15 +72,8 @@ impl Cell {
         tokio::spawn(write_commands(control.clone(), queue));
         tokio::spawn(read_events(control.clone(), Arc::clone(&usage_waiters), log, built_tx, gone_tx));
         tokio::spawn(reap(child, gone.clone(), killed));
-        let cell = Self {
-            pid,
-            shells: Shells::new(totals.clone()),
-            commands,
-            control,
-            usage_waiters,
-            gone,
-            kill,
-        };
+        let cell =
+            Self { pid, shells: Shells::new(totals.clone()), commands, control, usage_waiters, gone, kill };
         cell.command(Command::Setup(setup), descriptors);
         match cell.wait_for_build(built_rx, config.boot_timeout).await? {
             Build::Built { resident_bytes, unsupported } => {
@@ -178,7 +171,8 @@ fn setup(spec: &FunctionSpec) -> Result<Setup, PrepareError> {
 
 fn open_all(config: &CellConfig, spec: &FunctionSpec) -> Result<Vec<OwnedFd>, PrepareError> {
     let kvm = vmm::Kvm::open(&config.kvm).map_err(|error| PrepareError::Platform(crate::chain(&error)))?;
-    let kvm = rustix::io::fcntl_dupfd_cloexec(kvm.as_fd(), 3).map_err(|error| platform("pass on /dev/kvm", &error))?;
+    let kvm = rustix::io::fcntl_dupfd_cloexec(kvm.as_fd(), 3)
+        .map_err(|error| platform("pass on /dev/kvm", &error))?;
     let open = |what: &str, path: &PathBuf| {
         File::open(path).map(OwnedFd::from).map_err(|error| {
             PrepareError::Platform(format!("could not open the {what} {}: {error}", path.display()))
@@ -232,7 +226,8 @@ async fn read_events(
                 tell(Build::Failed { program, reason });
             }
             Ok(Some(Event::Usage(usage))) => {
-                let waiters = std::mem::take(&mut *usage_waiters.lock().unwrap_or_else(PoisonError::into_inner));
+                let waiters =
+                    std::mem::take(&mut *usage_waiters.lock().unwrap_or_else(PoisonError::into_inner));
                 for waiter in waiters {
                     let _ = waiter.send(usage.clone());
                 }

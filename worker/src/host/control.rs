@@ -2,8 +2,8 @@
 
 use crate::protocol::{Command, DESCRIPTORS_MAX, Event, PACKET_MAX};
 use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType,
-    recv, sendmsg, shutdown, socketpair,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketFlags,
+    SocketType, recv, sendmsg, shutdown, socketpair,
 };
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;

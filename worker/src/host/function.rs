@@ -121,7 +121,11 @@ impl Function {
         {
             return Err(InvokeError::NotReady(why.clone()));
         }
-        tracing::warn!(function = self.spec.name, pid = cell.pid, "the cell is gone; building the parent again");
+        tracing::warn!(
+            function = self.spec.name,
+            pid = cell.pid,
+            "the cell is gone; building the parent again"
+        );
         match Cell::start(&self.config, &self.spec, &self.totals).await {
             Ok(cell) => {
                 let cell = Arc::new(cell);

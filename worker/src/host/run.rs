@@ -48,7 +48,14 @@ impl Run {
         log: LogWriter,
         permit: OwnedSemaphorePermit,
     ) -> Self {
-        Self { cell, totals, log: Some(log), shell: Some(shell), frames: Frames::default(), permit: Some(permit) }
+        Self {
+            cell,
+            totals,
+            log: Some(log),
+            shell: Some(shell),
+            frames: Frames::default(),
+            permit: Some(permit),
+        }
     }
 
     /// How the VM comes to be.
@@ -61,7 +68,11 @@ impl Run {
 
     /// Sends the request and waits for its end, at most for `limit`. Gives back the permit if the shell was
     /// gone before the request began.
-    pub(super) async fn complete(mut self, payload: &Bytes, limit: Duration) -> (Ran, Option<OwnedSemaphorePermit>) {
+    pub(super) async fn complete(
+        mut self,
+        payload: &Bytes,
+        limit: Duration,
+    ) -> (Ran, Option<OwnedSemaphorePermit>) {
         let (Some(shell), Some(log)) = (&mut self.shell, &mut self.log) else {
             return (Ran::Lost("the shell is in use".to_owned()), self.permit.take());
         };
@@ -105,7 +116,11 @@ impl Drop for Run {
                 Ok(Ok(End::Done(done, _))) => totals.done(&done),
                 Ok(_) => {}
                 Err(_) => {
-                    tracing::error!(pid = cell.pid, shell = shell.id, "a VM could not be ended; its cell is killed");
+                    tracing::error!(
+                        pid = cell.pid,
+                        shell = shell.id,
+                        "a VM could not be ended; its cell is killed"
+                    );
                     cell.kill_process();
                 }
             }

@@ -1,8 +1,8 @@
 //! Running totals of one function name, over all its revisions.
 
 use crate::api::{FunctionStats, ParentInfo, StartKind};
-use crate::protocol::Done;
 use crate::logs::LogBook;
+use crate::protocol::Done;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -64,7 +64,10 @@ impl Totals {
             shells_discarded: get(&self.shells_discarded),
             shells: get(&self.shells),
             log_dropped_bytes: self.log.dropped_bytes(),
-            unsupported: unsupported.iter().map(|(nr, count)| (crate::names::system_call(*nr), *count)).collect(),
+            unsupported: unsupported
+                .iter()
+                .map(|(nr, count)| (crate::names::system_call(*nr), *count))
+                .collect(),
             parent: *self.parent.lock().unwrap_or_else(PoisonError::into_inner),
         }
     }

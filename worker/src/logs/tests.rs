@@ -20,7 +20,11 @@ fn records_become_lines_however_they_are_cut() {
         let mut writer = LogWriter::new(totals.clone(), "r".to_owned());
         bytes.chunks(cut).for_each(|chunk| writer.write(chunk));
         writer.finish();
-        assert_eq!(lines(&totals), ["stdout one", "stderr err", "stdout two", "stdout ", "stdout last"], "cut {cut}");
+        assert_eq!(
+            lines(&totals),
+            ["stdout one", "stderr err", "stdout two", "stdout ", "stdout last"],
+            "cut {cut}"
+        );
     }
 }
 

@@ -6,7 +6,8 @@ use linux_raw_sys::general as linux;
 
 /// Makes one system call and returns `rax`.
 fn call(kernel: &mut Kernel, number: u64, args: [u64; 3]) -> u64 {
-    let mut registers = Registers { rax: number, rdi: args[0], rsi: args[1], rdx: args[2], ..Registers::default() };
+    let mut registers =
+        Registers { rax: number, rdi: args[0], rsi: args[1], rdx: args[2], ..Registers::default() };
     kernel.system_call(&mut registers);
     registers.rax
 }
@@ -67,7 +68,14 @@ fn refused_memory_is_told() {
     let end = kernel.mm.end();
     assert_eq!(call(&mut kernel, 12, [end, 0, 0]), end);
     assert_eq!(call(&mut kernel, 12, [end + 1, 0, 0]), end);
-    assert_eq!(fake.refused.get(), 2, "the break is a way to ask for memory too");
+    assert_eq!(fake.refused.get(), 2, "more than there is");
+    call(&mut kernel, 12, [brk, 0, 0]);
+    registers = Registers { rax: 9, rsi: 8192, rdx: 3, ..Registers::default() };
+    registers.r8_15[2] = flags;
+    kernel.system_call(&mut registers);
+    call(&mut kernel, 11, [end - 4096, 4096, 0]);
+    assert_eq!(call(&mut kernel, 12, [end - 4096, 0, 0]), brk);
+    assert_eq!(fake.refused.get(), 2, "a mapping in the way");
 }
 
 #[test]

@@ -12,10 +12,17 @@ impl Mm {
         Ok(())
     }
 
-    /// brk(2): moves the program break to `addr` if possible, and returns where it is.
+    /// brk(2): moves the program break to `addr` if possible, and returns where it is. A break that merely runs into
+    /// a mapping is not counted as refused memory: allocators then take memory elsewhere.
     pub fn brk(&mut self, addr: u64) -> u64 {
-        if addr >= self.brk_start && addr <= self.end() && self.move_brk(addr).is_ok() {
+        if addr < self.brk_start {
+            return self.brk;
+        }
+        let refused = self.refused;
+        if addr <= self.end() && self.move_brk(addr).is_ok() {
             self.brk = addr;
+        } else {
+            self.refused = refused || self.used().saturating_add(addr - self.brk) > self.len;
         }
         self.brk
     }
