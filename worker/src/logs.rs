@@ -149,9 +149,9 @@ impl LogWriter {
                 self.totals.log.dropped(rest.len() as u64);
                 return;
             }
-            let Some(text) = after.get(..len) else { break };
-            self.text(record.stream, text);
-            rest = after.get(len.next_multiple_of(4)..).unwrap_or_default();
+            let Some((text, after)) = after.split_at_checked(len.next_multiple_of(4)) else { break };
+            self.text(record.stream, &text[..len]);
+            rest = after;
         }
         self.partial = rest.to_vec();
     }
@@ -183,8 +183,9 @@ impl LogWriter {
         }
     }
 
-    /// The request is over: what has no line end yet becomes a line.
+    /// The request is over: what has no line end yet becomes a line, what is no whole record is dropped.
     pub(crate) fn finish(&mut self) {
+        self.totals.log.dropped(std::mem::take(&mut self.partial).len() as u64);
         for index in 0..self.open_lines.len() {
             if !self.open_lines[index].is_empty() {
                 self.end_line(index);

@@ -62,8 +62,9 @@ fn endless_loops_and_sleeps_end_at_the_timeout() {
 
 #[test]
 fn memory_beyond_the_limit_is_named() {
-    let platform =
-        Platform::start().with_python_probe(&["--memory", "96MiB"]).with_native_probe(&["--memory", "32MiB"]);
+    let platform = Platform::start()
+        .with_python_probe(&["--memory", "96MiB", "--timeout", "60s"])
+        .with_native_probe(&["--memory", "32MiB"]);
     assert_error(&platform.get("/function/probe?do=memory"), 502, "FunctionOutOfMemory");
     assert_fine(&platform);
     assert_error(&platform.get("/function/native/memory"), 502, "FunctionOutOfMemory");

@@ -5,6 +5,9 @@ use abi::identity::Identity;
 /// Nanoseconds in a second.
 pub const SECOND: u64 = 1_000_000_000;
 
+/// More than this between writing an identity and running with it is not a lag but an error.
+const LAG_MAX: u64 = SECOND;
+
 /// The clocks of one fork (or of the parent, while it boots).
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
@@ -20,6 +23,16 @@ impl Clock {
     pub fn new(identity: &Identity, tsc: u64) -> Self {
         let scale = (1_000_000u64 << 32).checked_div(identity.tsc_khz).unwrap_or(0);
         Self { start_tsc: tsc, wall_ns: identity.wall_ns, monotonic_ns: identity.monotonic_ns, scale }
+    }
+
+    /// The host says that it is `monotonic` at the tick `tsc`. A clock that is a little behind (the identity was
+    /// written before this VM began to run) goes forward; it never goes back.
+    pub fn catch_up(&mut self, tsc: u64, monotonic: u64) {
+        let behind = monotonic.saturating_sub(self.monotonic(tsc));
+        if behind <= LAG_MAX {
+            self.monotonic_ns += behind;
+            self.wall_ns += behind;
+        }
     }
 
     /// `CLOCK_MONOTONIC` in ns at the tick `tsc`.
@@ -61,6 +74,17 @@ mod tests {
         let day = 86_400 * SECOND;
         let measured = clock.elapsed(2_794_748 * 86_400_000);
         assert!(measured.abs_diff(day) < 1_000_000, "{measured}");
+    }
+
+    #[test]
+    fn a_late_start_is_made_up_for_and_an_error_is_not_believed() {
+        let mut clock = Clock::new(&identity(1_000_000), 0);
+        clock.catch_up(100, 10 + 150);
+        assert_eq!((clock.monotonic(100), clock.wall(100)), (160, 250));
+        clock.catch_up(100, 100);
+        assert_eq!(clock.monotonic(100), 160, "never back");
+        clock.catch_up(100, 2 * SECOND);
+        assert_eq!(clock.monotonic(100), 160);
     }
 
     #[test]

@@ -97,6 +97,10 @@ impl Kernel {
             self.fail("the host resumed a fork that waits for a second request");
         } else {
             self.ring(Doorbell::Sleep, [until.unwrap_or(u64::MAX), 0, 0, 0]);
+            if let Some(until) = until {
+                // It is the host's clock that ended the sleep.
+                self.clock.catch_up(self.platform.tsc(), until);
+            }
         }
     }
 

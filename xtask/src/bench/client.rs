@@ -50,8 +50,7 @@ impl Connection {
     fn answer(&mut self) -> Result<Sample, String> {
         let status = self.read_line()?.to_owned();
         let (mut length, mut start, mut server_timing) = (0, String::new(), String::new());
-        loop {
-            let Some((name, value)) = self.read_line()?.split_once(": ") else { break };
+        while let Some((name, value)) = self.read_line()?.split_once(": ") {
             match name.to_ascii_lowercase().as_str() {
                 "content-length" => {
                     length = value.parse().map_err(|_| format!("content-length {value:?}"))?
