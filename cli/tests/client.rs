@@ -5,7 +5,8 @@ mod common;
 use common::fake::Fake;
 use common::{code, run, spore, stderr, stdout};
 use serde_json::{Value, json};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::process::{Output, Stdio};
 
 fn against(fake: &Fake, arguments: &[&str]) -> Output {
@@ -182,4 +183,17 @@ fn an_answer_of_something_else_is_not_believed() {
     let output = against(&Fake::answering("200 OK", &[], "<html>"), &["ls"]);
     assert_eq!(code(&output), 1);
     assert!(stderr(&output).contains("not what this version of spore expects"), "{}", stderr(&output));
+}
+
+#[test]
+fn ctrl_c_is_exit_code_130() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", silent.local_addr().expect("bound"));
+    let mut child = spore(&["logs", "f", "--follow", "--url", &url]).spawn().expect("starts");
+    let (stream, _) = silent.accept().expect("it connects");
+    let mut head = String::new();
+    BufReader::new(&stream).read_line(&mut head).expect("it asks");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it runs");
+    assert_eq!(child.wait().expect("ends").code(), Some(130));
 }

@@ -13,6 +13,8 @@ use zerocopy::FromBytes;
 const LINES_MAX: usize = 10_000;
 /// Most bytes of text kept for one function.
 const BYTES_MAX: usize = 4 << 20;
+/// Most lines of one request or boot: they would only push out each other.
+const WRITER_LINES_MAX: usize = LINES_MAX;
 /// Longest line; a longer one is cut into several.
 const LINE_BYTES_MAX: usize = 16 << 10;
 /// Lines a follower may be behind before it loses some.
@@ -75,6 +77,18 @@ impl LogBook {
         self.lock().boot.clear();
     }
 
+    /// Notes what a booting parent prints; of a lot, the end counts.
+    fn push_boot(&self, text: &[u8]) {
+        let mut ring = self.lock();
+        ring.boot.push_str(&String::from_utf8_lossy(text));
+        ring.boot.push('\n');
+        if ring.boot.len() > 4 * BOOT_OUTPUT_MAX {
+            let cut = ring.boot.len() - BOOT_OUTPUT_MAX;
+            let cut = (cut..ring.boot.len()).find(|&at| ring.boot.is_char_boundary(at)).unwrap_or(cut);
+            ring.boot.drain(..cut);
+        }
+    }
+
     fn push(&self, stream: u32, request_id: &str, text: &[u8]) {
         let line = String::from_utf8_lossy(text).into_owned();
         let stream = match stream {
@@ -83,10 +97,6 @@ impl LogBook {
             _ => "system",
         };
         let mut ring = self.lock();
-        if request_id.is_empty() && ring.boot.len() < 4 * BOOT_OUTPUT_MAX {
-            ring.boot.push_str(&line);
-            ring.boot.push('\n');
-        }
         let entry = LogLine {
             seq: ring.next_seq,
             ts: now(),
@@ -96,13 +106,15 @@ impl LogBook {
         };
         ring.next_seq += 1;
         ring.bytes += entry.line.len();
-        ring.lines.push_back(entry.clone());
+        // Under the lock, so that followers see lines in order. An error only means that nobody follows.
+        if self.followers.receiver_count() > 0 {
+            let _ = self.followers.send(entry.clone());
+        }
+        ring.lines.push_back(entry);
         while ring.lines.len() > LINES_MAX || ring.bytes > BYTES_MAX {
             let Some(oldest) = ring.lines.pop_front() else { break };
             ring.bytes -= oldest.line.len();
         }
-        // Under the lock, so that followers see lines in order. An error only means that nobody follows.
-        let _ = self.followers.send(entry);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Ring> {
@@ -123,6 +135,8 @@ pub(crate) struct LogWriter {
     partial: Vec<u8>,
     /// Text after the last line end, by stream (stdout, stderr, pico).
     open_lines: [Vec<u8>; 3],
+    /// Lines that may still be kept.
+    lines_left: usize,
 }
 
 impl LogWriter {
@@ -131,7 +145,8 @@ impl LogWriter {
         if request_id.is_empty() {
             totals.log.begin_boot();
         }
-        Self { totals, request_id, partial: Vec::new(), open_lines: Default::default() }
+        let lines_left = WRITER_LINES_MAX;
+        Self { totals, request_id, partial: Vec::new(), open_lines: Default::default(), lines_left }
     }
 
     /// Takes the next bytes of the record stream.
@@ -176,10 +191,24 @@ impl LogWriter {
         }
         let stream = u32::try_from(index).unwrap_or(2) + 1;
         if line.is_empty() {
-            self.totals.log.push(stream, &self.request_id, &line);
+            self.keep(stream, &line);
         }
         for piece in line.chunks(LINE_BYTES_MAX) {
-            self.totals.log.push(stream, &self.request_id, piece);
+            self.keep(stream, piece);
+        }
+    }
+
+    /// Keeps one line. A million empty ones are as cheap to print as one, so their number has a limit, too.
+    fn keep(&mut self, stream: u32, line: &[u8]) {
+        if self.request_id.is_empty() {
+            self.totals.log.push_boot(line);
+        }
+        match self.lines_left.checked_sub(1) {
+            Some(left) => {
+                self.lines_left = left;
+                self.totals.log.push(stream, &self.request_id, line);
+            }
+            None => self.totals.log.dropped(line.len() as u64 + 1),
         }
     }
 

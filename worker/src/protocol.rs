@@ -11,7 +11,7 @@
 //! Numbers are little-endian; heads are postcard. Worker and cell are the same binary, so there is no version.
 
 use serde::{Deserialize, Serialize};
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 
 /// Most bytes of a packet on the control socket.
 pub(crate) const PACKET_MAX: usize = 160 << 10;
@@ -19,6 +19,8 @@ pub(crate) const PACKET_MAX: usize = 160 << 10;
 pub(crate) const DESCRIPTORS_MAX: usize = 3;
 /// Most bytes of log that one packet or frame carries.
 pub(crate) const LOG_CHUNK: usize = 64 << 10;
+/// Most shells in one `Event::Usage`, so that it fits into a packet.
+pub(crate) const USAGE_CHUNK: usize = 1024;
 /// Most bytes of a frame's head.
 pub(crate) const HEAD_MAX: usize = 64 << 10;
 
@@ -56,8 +58,10 @@ pub(crate) enum Event {
     Built { resident_bytes: u64, unsupported: Vec<(u32, u32)> },
     /// There is no parent. `program`: it is the program's fault.
     Failed { program: bool, reason: String },
-    /// Answer to `Usage`.
+    /// Part of the answer to `Usage`.
     Usage(Vec<ShellUsage>),
+    /// The answer to `Usage` is complete.
+    UsageEnd,
 }
 
 /// Memory of one shell.
@@ -182,12 +186,68 @@ pub(crate) fn write_frame(
     log: &[u8],
 ) -> io::Result<()> {
     let head = postcard::to_stdvec(frame).map_err(io::Error::other)?;
-    let mut bytes = Vec::with_capacity(FRAME_PREFIX + head.len() + payload.len() + log.len());
-    for len in [head.len(), payload.len(), log.len()] {
-        bytes.extend_from_slice(&u32::try_from(len).map_err(io::Error::other)?.to_le_bytes());
+    let mut prefix = [0; FRAME_PREFIX];
+    for (place, len) in prefix.chunks_exact_mut(4).zip([head.len(), payload.len(), log.len()]) {
+        place.copy_from_slice(&u32::try_from(len).map_err(io::Error::other)?.to_le_bytes());
     }
-    bytes.extend_from_slice(&head);
-    bytes.extend_from_slice(payload);
-    bytes.extend_from_slice(log);
-    socket.write_all(&bytes)
+    write_parts(socket, &mut [&prefix[..], &head, payload, log].map(IoSlice::new))
+}
+
+/// Writes all parts, in one call if the socket takes that much.
+fn write_parts(socket: &mut impl Write, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
+    IoSlice::advance_slices(&mut parts, 0);
+    while !parts.is_empty() {
+        match socket.write_vectored(parts) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => IoSlice::advance_slices(&mut parts, count),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes a few bytes at a time.
+    struct Narrow(Vec<u8>);
+
+    impl Write for Narrow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let count = bytes.len().min(3);
+            self.0.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn frames_are_whole_however_little_the_socket_takes() {
+        for (payload, log) in [(&b"payload"[..], &b"log"[..]), (b"", b"log"), (b"payload", b""), (b"", b"")] {
+            let mut socket = Narrow(Vec::new());
+            write_frame(&mut socket, &Frame::Log, payload, log).unwrap();
+            let (prefix, rest) = socket.0.split_at(FRAME_PREFIX);
+            let lengths = FrameLengths::parse(prefix.try_into().unwrap()).unwrap();
+            assert_eq!(
+                (lengths.payload, lengths.log, lengths.total()),
+                (payload.len(), log.len(), rest.len())
+            );
+            assert_eq!(&rest[lengths.head..], [payload, log].concat());
+            assert!(matches!(postcard::from_bytes(&rest[..lengths.head]), Ok(Frame::Log)));
+        }
+    }
+
+    #[test]
+    fn frames_of_impossible_length_are_refused() {
+        for part in 0..3 {
+            let mut prefix = [0; FRAME_PREFIX];
+            prefix[4 * part..4 * part + 4].copy_from_slice(&u32::MAX.to_le_bytes());
+            assert!(FrameLengths::parse(&prefix).is_err());
+        }
+    }
 }

@@ -8,6 +8,7 @@ use crate::print;
 use clap::Args;
 use gateway::backend::WorkerBackend;
 use gateway::{Gateway, GatewayConfig};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,6 +46,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<(), Failure> {
     let data = args.data.clone().map_or_else(default_data, Ok)?;
     let mut stop = Stop::new()?;
     start_log();
+    raise_file_limit();
     tokio::select! {
         prepared = tokio::task::spawn_blocking(images::prepare) => match prepared {
             Ok(Ok(_)) => {}
@@ -100,6 +102,14 @@ fn check_address(address: SocketAddr) -> Result<(), Failure> {
         Failure::new(format!("cannot listen on {address}: {error}"))
             .hint("choose another address with --listen")
     })
+}
+
+/// Every connection and every VM takes descriptors; the usual soft limit of 1024 is for programs that use select(2).
+/// Cells inherit the limit.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // Without it the platform still works, with fewer connections and VMs at once.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 async fn start_worker(args: &UpArgs) -> Result<Worker, Failure> {

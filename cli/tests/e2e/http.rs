@@ -57,6 +57,12 @@ impl Connection {
         self.request("GET", path, &[], b"")
     }
 
+    /// A HEAD request, whose response has no body whatever it says. The connection is used up.
+    pub(crate) fn head(mut self, path: &str) -> Response {
+        self.send("HEAD", path, &[("connection", "close")], b"");
+        self.receive_head()
+    }
+
     pub(crate) fn request(
         &mut self,
         method: &str,
@@ -80,7 +86,7 @@ impl Connection {
         self.stream.get_mut().write_all(&bytes).unwrap();
     }
 
-    pub(crate) fn receive(&mut self) -> Response {
+    fn receive_head(&mut self) -> Response {
         let mut line = String::new();
         self.stream.read_line(&mut line).unwrap();
         let status = line.split(' ').nth(1).and_then(|text| text.parse().ok());
@@ -92,14 +98,18 @@ impl Connection {
             let Some((name, value)) = line.trim_end().split_once(':') else { break };
             headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
-        let mut response = Response { status, headers, body: Vec::new() };
+        Response { status, headers, body: Vec::new() }
+    }
+
+    pub(crate) fn receive(&mut self) -> Response {
+        let mut response = self.receive_head();
         match response.header("content-length").map(|len| len.parse::<usize>().unwrap()) {
             Some(len) => {
                 response.body.resize(len, 0);
                 self.stream.read_exact(&mut response.body).unwrap();
             }
             None if response.header("transfer-encoding").is_some() => self.chunks(&mut response.body),
-            None if matches!(status, 204 | 304) => {}
+            None if matches!(response.status, 204 | 304) => {}
             None => drop(self.stream.read_to_end(&mut response.body).unwrap()),
         }
         response

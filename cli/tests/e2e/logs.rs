@@ -1,6 +1,8 @@
 //! Logs of any size, rate and encoding neither break nor block a function.
 
 use crate::platform::Platform;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 
 #[test]
 fn output_of_any_size_and_encoding_is_kept_up_to_the_limit() {
@@ -26,4 +28,29 @@ fn a_flood_is_cut_and_counted() {
     let after = platform.get("/function/probe?do=log&marker=after-the-flood");
     assert_eq!(after.status, 200);
     assert!(platform.spore_ok(&["logs", "probe"]).contains("after-the-flood"));
+}
+
+#[test]
+fn a_million_lines_cost_others_nothing() {
+    let platform = Platform::start().with_python_probe(&["--timeout", "60s"]);
+    let response = platform.get("/function/probe?do=lines&lines=1000000");
+    assert_eq!((response.status, response.text().as_str()), (200, r#"{"done":true}"#));
+    assert!(platform.metric("spore_log_dropped_bytes_total", "probe") >= 900_000.0);
+    assert_eq!(platform.get("/function/probe?do=log&marker=after-the-lines").status, 200);
+    assert!(platform.spore_ok(&["logs", "probe"]).contains("after-the-lines"));
+}
+
+#[test]
+fn a_follower_ends_when_the_function_is_removed() {
+    let platform = Platform::start().with_python_probe(&[]);
+    assert_eq!(platform.get("/function/probe?do=log&marker=first").status, 200);
+    let mut follower =
+        platform.command(&["logs", "probe", "--follow"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("first")));
+    assert_eq!(platform.get("/function/probe?do=log&marker=second").status, 200);
+    assert!(lines.any(|line| line.unwrap().contains("second")));
+    platform.spore_ok(&["rm", "probe"]);
+    assert_eq!(lines.filter(|line| line.as_ref().unwrap().contains("marker")).count(), 0);
+    assert!(follower.wait().unwrap().success());
 }

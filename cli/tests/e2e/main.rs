@@ -2,11 +2,15 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bad_input;
+mod cells;
 mod hostile_guest;
 mod http;
 mod identity;
+mod load;
 mod logs;
 mod platform;
 mod pristine;
+mod programs;
 mod sharing;
+mod shutdown;
 mod survival;

@@ -1,9 +1,11 @@
 //! A platform of its own for each test.
 
 use crate::http::{Connection, Response};
+use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// Path of a file among the test functions.
 pub(crate) fn function(name: &str) -> PathBuf {
@@ -24,7 +26,18 @@ impl Platform {
 
     /// Starts with the data of an earlier platform.
     pub(crate) fn start_in(data: tempfile::TempDir) -> Self {
-        let mut child = spore()
+        Self::start_as(spore(), data)
+    }
+
+    /// Starts with limits on open files, set with `ulimit ARGS` first.
+    pub(crate) fn start_with_ulimit(args: &str) -> Self {
+        let mut shell = Command::new("bash");
+        shell.args(["-c", &format!("ulimit {args} && exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_spore")]);
+        Self::start_as(shell, tempfile::tempdir().expect("a temporary directory"))
+    }
+
+    fn start_as(mut program: Command, data: tempfile::TempDir) -> Self {
+        let mut child = program
             .args(["up", "--listen", "127.0.0.1:0", "--data"])
             .arg(data.path())
             .stdout(Stdio::piped())
@@ -44,10 +57,35 @@ impl Platform {
         std::mem::replace(&mut self.data, tempfile::tempdir().expect("a temporary directory"))
     }
 
+    /// Asks it to stop, as Ctrl-C does, and waits until it has.
+    pub(crate) fn interrupt(mut self) -> ExitStatus {
+        signal(self.child.id(), Signal::INT);
+        self.child.wait().expect("it ends")
+    }
+
+    /// A command that runs the CLI against this platform.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = spore();
+        command.args(args).env("SPORE_URL", format!("http://{}", self.address));
+        command
+    }
+
+    /// What `spore ps` says.
+    pub(crate) fn vms(&self) -> Vec<serde_json::Value> {
+        let vms: serde_json::Value =
+            serde_json::from_str(&self.spore_ok(&["--output", "json", "ps"])).expect("JSON");
+        vms["vms"].as_array().or(vms.as_array()).expect("a list of VMs").clone()
+    }
+
+    /// Process of the only cell that has VMs.
+    pub(crate) fn cell(&self) -> u32 {
+        let pid = self.vms()[0]["pid"].as_u64().expect("a number");
+        u32::try_from(pid).expect("a process id")
+    }
+
     /// Runs the CLI against this platform.
     pub(crate) fn spore(&self, args: &[&str]) -> Output {
-        let output = spore().args(args).env("SPORE_URL", format!("http://{}", self.address)).output();
-        output.expect("the binary runs")
+        self.command(args).output().expect("the binary runs")
     }
 
     /// Runs the CLI and expects success; its standard output.
@@ -108,6 +146,26 @@ impl Drop for Platform {
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Sends a signal to a process of the test.
+pub(crate) fn signal(pid: u32, signal: Signal) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
+    kill_process(pid, signal).expect("the process exists");
+}
+
+/// Waits until a process has ended (or is a zombie that nobody waits for).
+pub(crate) fn wait_until_gone(pid: u32) {
+    let begun = Instant::now();
+    loop {
+        let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // The name, in parentheses, comes before the state.
+        if state.rsplit(')').next().is_none_or(|rest| rest.is_empty() || rest.starts_with(" Z")) {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "process {pid} is still there: {state}");
+        std::thread::yield_now();
     }
 }
 

@@ -73,6 +73,11 @@ static void act(int fd, const char *path) {
         *(volatile uint32_t *)(MAILBOX + 80 + 8) = 2;
         *(volatile uint64_t *)(MAILBOX + 80 + 8 + 8 + 32) = ~0ull;
         __asm__ volatile("outb %%al, $0x53" ::"a"(0));
+    } else if (!strcmp(path, "/large")) {
+        /* doorbell = Response, response_len = RESPONSE_MAX */
+        *(volatile uint32_t *)(MAILBOX + 80 + 8) = 2;
+        *(volatile uint64_t *)(MAILBOX + 80 + 8 + 8 + 32) = 16 << 20;
+        __asm__ volatile("outb %%al, $0x53" ::"a"(0));
     } else if (!strcmp(path, "/memory")) {
         for (;;) {
             char *p = malloc(1 << 20);

@@ -100,6 +100,20 @@ def do_flood(query):
     return {"done": True}
 
 
+def do_lines(query):
+    os.write(1, b"\n" * int(query["lines"]))
+    return {"done": True}
+
+
+def do_write(query):
+    block = bytearray(int(query["megabytes"]) << 20)
+    block[::4096] = b"x" * len(block[::4096])
+    time.sleep(float(query.get("sleep", "0")))
+    global count
+    count += 1
+    return {"count": count}
+
+
 def do_refused(query):
     import ctypes
 

@@ -1,6 +1,7 @@
 //! The state of the one program, and waiting.
 
 use crate::clock::Clock;
+use crate::errno::Errno;
 use crate::file::FdTable;
 use crate::fs::Vfs;
 use crate::inbound;
@@ -13,6 +14,9 @@ use crate::syscall;
 use abi::boot::Contract;
 use abi::mailbox::Doorbell;
 use alloc::rc::Rc;
+
+/// Length of the instruction `syscall`.
+const SYSCALL_BYTES: u64 = 2;
 
 /// What the host said about this VM at boot.
 #[derive(Clone, Copy, Debug)]
@@ -118,7 +122,15 @@ impl Kernel {
 
     /// Serves the system call in `registers`. Returns whether registers changed that a system call preserves.
     pub fn system_call(&mut self, registers: &mut Registers) -> bool {
-        registers.rax = syscall::dispatch(self, registers.rax, &registers.args());
+        let number = registers.rax;
+        registers.rax = syscall::dispatch(self, number, &registers.args());
+        self.expire_alarm();
+        let ended_by_signal = registers.rax == Errno::EINTR.as_return_value();
+        let restartable = core::mem::take(&mut self.process.restartable);
+        if ended_by_signal && restartable && self.process.signals.restarts() {
+            registers.rax = number;
+            registers.rip -= SYSCALL_BYTES;
+        }
         let returned = core::mem::take(&mut self.process.returning);
         if returned {
             self.pop_frame(registers);

@@ -23,6 +23,9 @@ pub(crate) struct Recipe {
     /// Debian packages needed to build the image.
     #[serde(default)]
     pub(crate) tools: Vec<String>,
+    /// Directories of those packages that go into the image all the same.
+    #[serde(default)]
+    pub(crate) from_tools: Vec<String>,
     /// Paths removed after unpacking; `*` matches within one name.
     #[serde(default)]
     pub(crate) prune: Vec<String>,

@@ -92,6 +92,11 @@ pub(crate) fn complete(
         link(&root.join(path), target)?;
     }
     cache_libraries(root, tools)?;
+    for path in &recipe.from_tools {
+        let (from, to) = (tools.join(path), root.join(path));
+        create_dir(&to)?;
+        move_into(&from, &to)?;
+    }
     for path in &recipe.expect {
         if !root.join(path).exists() && resolve(root, path).is_none() {
             return Err(ImageError::Layout(format!("/{path} is missing")));

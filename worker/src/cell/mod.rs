@@ -8,7 +8,7 @@ mod control;
 mod shell;
 
 use crate::chain;
-use crate::protocol::{Command, Event, LOG_CHUNK, Setup, ShellUsage};
+use crate::protocol::{Command, Event, Frame, LOG_CHUNK, Setup, ShellUsage, USAGE_CHUNK, write_frame};
 use abi::identity::Identity;
 use control::Control;
 use snapshotter::drive::Interrupt;
@@ -58,9 +58,9 @@ fn run(control: &Arc<Control>) -> io::Result<()> {
         match command {
             Command::Setup(_) => return Err(io::Error::other("a second Setup")),
             Command::AbortBuild => cell.building.fire(),
-            Command::AddShell { id } => cell.add_shell(id, descriptors)?,
+            Command::AddShell { id } => cell.add_shell(id, descriptors),
             Command::Kill { id } => cell.kill(id),
-            Command::Usage => control.send(&Event::Usage(cell.usage()))?,
+            Command::Usage => cell.report_usage()?,
         }
     }
     Ok(())
@@ -145,20 +145,34 @@ impl Cell {
         Ok(event)
     }
 
-    fn add_shell(self: &Arc<Self>, id: u32, descriptors: Vec<OwnedFd>) -> io::Result<()> {
-        let socket =
-            descriptors.into_iter().next().ok_or_else(|| io::Error::other("AddShell without a socket"))?;
+    /// Starts a shell. What cannot be started costs one request, not the cell.
+    fn add_shell(self: &Arc<Self>, id: u32, descriptors: Vec<OwnedFd>) {
+        let Some(socket) = descriptors.into_iter().next() else {
+            eprintln!("cell: a VM could not be made: this process has too many open files (`ulimit -n`)");
+            return;
+        };
+        let socket = Arc::new(UnixStream::from(socket));
         let handle = ShellHandle::default();
         self.lock_shells().insert(id, handle.clone());
-        let cell = self.clone();
-        thread::Builder::new()
-            .name(format!("shell-{id}"))
-            .stack_size(SHELL_STACK_BYTES)
-            .spawn(move || {
-                shell::serve(&cell, UnixStream::from(socket), &handle);
-                cell.lock_shells().remove(&id);
-            })
-            .map(drop)
+        let (cell, served) = (self.clone(), socket.clone());
+        let thread = thread::Builder::new().name(format!("shell-{id}")).stack_size(SHELL_STACK_BYTES);
+        let spawned = thread.spawn(move || {
+            shell::serve(&cell, &served, &handle);
+            cell.lock_shells().remove(&id);
+        });
+        if let Err(error) = spawned {
+            self.lock_shells().remove(&id);
+            let reason = format!("no thread could be made: {error}");
+            // A worker that does not listen has given up on it already.
+            let _ = write_frame(&mut &*socket, &Frame::Gone(reason), &[], &[]);
+        }
+    }
+
+    fn report_usage(&self) -> io::Result<()> {
+        for part in self.usage().chunks(USAGE_CHUNK) {
+            self.control.send(&Event::Usage(part.to_vec()))?;
+        }
+        self.control.send(&Event::UsageEnd)
     }
 
     fn kill(&self, id: u32) {

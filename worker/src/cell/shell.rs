@@ -22,11 +22,11 @@ use vmm::{Machine, MachineError};
 const LOG_MAX: usize = 1 << 20;
 
 /// Serves requests from `socket` until it closes or the VM cannot be used again.
-pub(super) fn serve(cell: &Arc<Cell>, socket: UnixStream, handle: &ShellHandle) {
-    let Err(reason) = try_serve(cell, &socket, handle) else { return };
+pub(super) fn serve(cell: &Arc<Cell>, socket: &UnixStream, handle: &ShellHandle) {
+    let Err(reason) = try_serve(cell, socket, handle) else { return };
     handle.address.store(0, Ordering::Release);
     // The worker may have closed its end already.
-    let _ = write_frame(&mut &socket, &Frame::Gone(reason), &[], &[]);
+    let _ = write_frame(&mut &*socket, &Frame::Gone(reason), &[], &[]);
 }
 
 fn try_serve(cell: &Arc<Cell>, socket: &UnixStream, handle: &ShellHandle) -> Result<(), String> {

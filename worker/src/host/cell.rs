@@ -22,6 +22,10 @@ use tokio::time::timeout;
 const EXIT_GRACE: Duration = Duration::from_secs(5);
 /// How long a cell has to report its memory.
 const USAGE_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a cell that lost a shell is waited for to be seen ending.
+const ENDING_PATIENCE: Duration = Duration::from_secs(1);
+/// Most shells of a cell that are reported.
+const USAGES_MAX: usize = 16 << 10;
 /// How long a cell has to wind up a build it was told to abort.
 const ABORT_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -115,6 +119,13 @@ impl Cell {
         *self.gone.borrow()
     }
 
+    /// Waits until the process has ended, if it is about to.
+    pub(super) async fn ending(&self) {
+        let mut gone = self.gone.clone();
+        // If it does not end, it was not about to.
+        let _ = timeout(ENDING_PATIENCE, gone.wait_for(|gone| *gone)).await;
+    }
+
     /// Ends the process without ceremony; for a cell that does not obey.
     pub(super) fn kill_process(&self) {
         // A full channel means that it is being killed already.
@@ -128,6 +139,9 @@ impl Cell {
 
     /// Memory of all shells; empty if the cell does not answer in time.
     pub(crate) async fn usage(&self) -> Vec<ShellUsage> {
+        if self.is_gone() {
+            return Vec::new();
+        }
         let (answer, answered) = oneshot::channel();
         self.usage_waiters.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
         self.command(Command::Usage, Vec::new());
@@ -185,6 +199,8 @@ fn spawn(config: &CellConfig, control: OwnedFd) -> io::Result<Child> {
     let (program, args) = config.command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     tokio::process::Command::new(program)
         .args(args)
+        // Otherwise glibc learns from the first large responses to keep such memory, for every thread, for ever.
+        .env("MALLOC_MMAP_THRESHOLD_", "131072")
         .stdin(Stdio::from(control))
         .stdout(Stdio::null())
         .kill_on_drop(true)
@@ -208,6 +224,7 @@ async fn read_events(
     gone: watch::Sender<bool>,
 ) {
     let mut built = Some(built);
+    let mut usage = Vec::new();
     let mut tell = |build: Build| {
         if let Some(built) = built.take() {
             // Nobody waits any more if the deploy was cancelled.
@@ -225,7 +242,12 @@ async fn read_events(
                 log.finish();
                 tell(Build::Failed { program, reason });
             }
-            Ok(Some(Event::Usage(usage))) => {
+            Ok(Some(Event::Usage(part))) => {
+                usage.extend(part);
+                usage.truncate(USAGES_MAX);
+            }
+            Ok(Some(Event::UsageEnd)) => {
+                let usage = std::mem::take(&mut usage);
                 let waiters =
                     std::mem::take(&mut *usage_waiters.lock().unwrap_or_else(PoisonError::into_inner));
                 for waiter in waiters {
@@ -245,12 +267,12 @@ async fn read_events(
 
 /// Waits for the process to end, and sees to it that it does.
 async fn reap(mut child: Child, mut gone: watch::Receiver<bool>, mut killed: mpsc::Receiver<()>) {
-    tokio::select! {
+    let patience = tokio::select! {
         _ = child.wait() => return,
-        _ = gone.wait_for(|gone| *gone) => {}
-        Some(()) = killed.recv() => {}
-    }
-    if timeout(EXIT_GRACE, child.wait()).await.is_err() {
+        _ = gone.wait_for(|gone| *gone) => EXIT_GRACE,
+        Some(()) = killed.recv() => Duration::ZERO,
+    };
+    if timeout(patience, child.wait()).await.is_err() {
         tracing::error!(pid = child.id(), "a cell did not exit in time; it is killed");
         // It may have ended just now.
         let _ = child.kill().await;

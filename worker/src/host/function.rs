@@ -50,27 +50,33 @@ impl Function {
         })
     }
 
-    pub(crate) async fn invoke(&self, invocation: Invocation) -> Result<Reply, InvokeError> {
+    pub(crate) async fn invoke(self: &Arc<Self>, invocation: Invocation) -> Result<Reply, InvokeError> {
         let begun = Instant::now();
         let mut permit = Some(self.place().await?);
         let mut last = String::new();
-        for _ in 0..TRIES {
+        for attempt in 0..TRIES {
             let cell = self.live_cell().await?;
-            let shell = self.shell(&cell).await?;
+            // An idle shell may be found unfit any moment, a new one is not.
+            let idle = if attempt == 0 { cell.shells.take_idle() } else { None };
+            let shell = idle.map_or_else(|| new_shell(&cell), Ok)?;
             let Some(held) = permit.take() else { break };
             let queue = begun.elapsed();
             let log = LogWriter::new(self.totals.clone(), invocation.request_id.clone());
-            let run = Run::new(cell, self.totals.clone(), shell, log, held);
+            let run = Run::new(cell.clone(), self.totals.clone(), shell, log, held);
             let start = run.start_kind();
             let (ran, back) = run.complete(&invocation.payload, self.spec.timeout).await;
             permit = back;
-            if !matches!(ran, Ran::NotBegun(_)) {
+            if !matches!(ran, Ran::NotBegun(_) | Ran::NotTaken(_)) {
                 self.totals.forked(start);
             }
             match ran {
                 Ran::Done(done, payload) => return self.reply(done, payload, queue, start),
                 Ran::TimedOut => return Err(InvokeError::Timeout(self.spec.timeout)),
                 Ran::NotBegun(reason) => last = reason,
+                Ran::NotTaken(reason) => {
+                    last = reason;
+                    cell.ending().await;
+                }
                 Ran::Lost(reason) => return Err(InvokeError::Platform(reason)),
             }
         }
@@ -93,24 +99,19 @@ impl Function {
         }
     }
 
-    async fn shell(&self, cell: &Arc<Cell>) -> Result<Shell, InvokeError> {
-        if let Some(shell) = cell.shells.take_idle() {
-            return Ok(shell);
-        }
-        let (shell, command, socket) = cell
-            .shells
-            .add()
-            .map_err(|error| InvokeError::Platform(format!("could not make a socket for a VM: {error}")))?;
-        cell.command(command, vec![socket]);
-        Ok(shell)
-    }
-
     /// The cell, built anew if the last one died.
-    async fn live_cell(&self) -> Result<Arc<Cell>, InvokeError> {
+    async fn live_cell(self: &Arc<Self>) -> Result<Arc<Cell>, InvokeError> {
         let cell = self.cell();
         if !cell.is_gone() {
             return Ok(cell);
         }
+        // A task of its own, so that it comes to its end however impatient the clients are.
+        let function = Arc::clone(self);
+        let rebuilt = tokio::spawn(async move { function.rebuild().await });
+        rebuilt.await.map_err(|error| InvokeError::Platform(format!("a rebuild was broken off: {error}")))?
+    }
+
+    async fn rebuild(&self) -> Result<Arc<Cell>, InvokeError> {
         let mut failed = self.rebuilding.lock().await;
         let cell = self.cell();
         if !cell.is_gone() {
@@ -193,6 +194,15 @@ impl Function {
     }
 }
 
+fn new_shell(cell: &Cell) -> Result<Shell, InvokeError> {
+    let (shell, command, socket) = cell
+        .shells
+        .add()
+        .map_err(|error| InvokeError::Platform(format!("could not make a socket for a VM: {error}")))?;
+    cell.command(command, vec![socket]);
+    Ok(shell)
+}
+
 /// One request in the queue.
 struct Waiting<'a>(&'a AtomicUsize);
 
@@ -219,4 +229,20 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_queue_is_bounded_and_places_come_back() {
+        let count = AtomicUsize::new(0);
+        let queue: Vec<_> = (0..QUEUE_MAX).map_while(|_| Waiting::enter(&count)).collect();
+        assert_eq!(queue.len(), QUEUE_MAX);
+        assert!(Waiting::enter(&count).is_none());
+        drop(queue);
+        assert!(Waiting::enter(&count).is_some());
+        assert_eq!(count.load(Ordering::Relaxed), 0);
+    }
 }

@@ -26,6 +26,8 @@ pub(super) enum Ran {
     TimedOut,
     /// The shell was gone before it began; another may be tried.
     NotBegun(String),
+    /// The shell went away without a word before it had the whole request: most likely its cell is ending.
+    NotTaken(String),
     /// The shell went away in the middle.
     Lost(String),
 }
@@ -78,22 +80,27 @@ impl Run {
         };
         let frames = &mut self.frames;
         let work = async {
-            send(&mut shell.socket, payload).await?;
-            frames.done(&mut shell.socket, log).await
+            let sent = send(&mut shell.socket, payload).await?;
+            Ok::<_, io::Error>((sent, frames.done(&mut shell.socket, log).await))
         };
         let ran = match timeout(limit, work).await {
             Err(_) => return (Ran::TimedOut, None), // dropping `self` kills the VM
-            Ok(Ok(End::Done(done, payload))) => Ran::Done(done, payload),
-            Ok(Ok(End::Gone(reason))) => Ran::NotBegun(reason),
-            // A shell that found itself unfit says so before it closes; a broken pipe can hide that.
-            Ok(Err(error)) if self.cell.is_gone() => Ran::Lost(format!("its cell process ended: {error}")),
             Ok(Err(error)) => Ran::Lost(error.to_string()),
+            Ok(Ok((_, Ok(End::Done(done, payload))))) => Ran::Done(done, payload),
+            Ok(Ok((_, Ok(End::Gone(reason))))) => Ran::NotBegun(reason),
+            Ok(Ok((sent, Err(error)))) if !sent || is_unread(&error) => Ran::NotTaken(error.to_string()),
+            Ok(Ok((_, Err(error)))) if self.cell.is_gone() => {
+                Ran::Lost(format!("its cell process ended: {error}"))
+            }
+            Ok(Ok((_, Err(error)))) => Ran::Lost(error.to_string()),
         };
         log.finish();
         let shell = self.shell.take();
         if let Ran::Done(done, _) = &ran {
             self.totals.done(done);
-            if let (Outcome::Response, Some(shell)) = (&done.outcome, shell) {
+            // What follows the answer says that the VM could not be restored.
+            let reusable = matches!(done.outcome, Outcome::Response) && self.frames.buffer.is_empty();
+            if let Some(shell) = shell.filter(|_| reusable) {
                 self.cell.shells.put_back(shell);
             }
         }
@@ -131,17 +138,24 @@ impl Drop for Run {
     }
 }
 
-async fn send(socket: &mut UnixStream, payload: &Bytes) -> io::Result<()> {
+/// Whether an error says that the other end was closed before it had read all that was sent. (A Unix socket that is
+/// closed with nothing left to read is an end of file instead.)
+fn is_unread(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ConnectionReset
+}
+
+/// Sends a request; false if the shell went away before it had all of it.
+async fn send(socket: &mut UnixStream, payload: &Bytes) -> io::Result<bool> {
     let prefix = request_prefix(payload.len())?;
     let mut message = Buf::chain(&prefix[..], payload.clone());
     while message.has_remaining() {
         match socket.write_buf(&mut message).await {
             // The shell is gone; what it said before it went is still to be read.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe || is_unread(&error) => return Ok(false),
             written => written?,
         };
     }
-    Ok(())
+    Ok(true)
 }
 
 /// How a conversation with a shell ends.
@@ -195,3 +209,6 @@ impl Frames {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,8 @@
 use super::totals::Totals;
 use crate::protocol::Command;
 use dashmap::DashMap;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
@@ -21,6 +23,15 @@ pub(super) struct Shell {
     pub(super) served: u64,
     idle_since: Instant,
     _listed: Listed,
+}
+
+impl Shell {
+    /// Whether an idle shell has nothing to say. It speaks unasked only to say that its VM cannot be used again,
+    /// and closes its socket after that.
+    fn is_silent(&self) -> bool {
+        let peeked = recv(&self.socket, &mut [0_u8][..], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        matches!(peeked, Err(Errno::AGAIN | Errno::INTR))
+    }
 }
 
 /// What `spore ps` knows of a shell.
@@ -61,7 +72,12 @@ impl Shells {
 
     /// The shell that was used last, if one is idle: its memory is most likely still in the caches.
     pub(super) fn take_idle(&self) -> Option<Shell> {
-        let shell = self.lock_idle().pop()?;
+        let shell = loop {
+            let shell = self.lock_idle().pop()?;
+            if shell.is_silent() {
+                break shell;
+            }
+        };
         self.list.alter(&shell.id, |_, state| ShellState { serving: true, ..state });
         Some(shell)
     }
@@ -89,12 +105,13 @@ impl Shells {
         self.lock_idle().push(shell);
     }
 
-    /// Ends shells that have been idle for long.
+    /// Ends shells that have been idle for long, and forgets those that are gone.
     pub(crate) fn trim(&self) {
         // The pool is a stack, so the longest idle come first.
         let mut idle = self.lock_idle();
         let stale = idle.iter().take_while(|shell| shell.idle_since.elapsed() > IDLE_MAX).count();
         drop(idle.drain(..stale));
+        idle.retain(Shell::is_silent);
     }
 
     /// All shells by id.

@@ -61,6 +61,7 @@ fn the_ring_is_bounded_in_lines_and_bytes() {
         writer.write(&record(1, b"a\n"));
     }
     assert_eq!(totals.log.read(usize::MAX).0.len(), LINES_MAX);
+    let mut writer = LogWriter::new(totals.clone(), "s".to_owned());
     let long = record(2, &[vec![b'y'; LINE_BYTES_MAX - 1], b"\n".to_vec()].concat());
     for _ in 0..2 * BYTES_MAX / LINE_BYTES_MAX {
         writer.write(&long);
@@ -77,4 +78,31 @@ fn boot_output_is_that_of_the_last_boot() {
     second.write(&record(2, b"second"));
     second.finish();
     assert_eq!(totals.log.boot_output(), "second\n");
+}
+
+#[test]
+fn lines_beyond_the_limit_of_one_request_are_counted_and_dropped() {
+    let totals = Arc::new(Totals::default());
+    let mut noisy = LogWriter::new(totals.clone(), "noisy".to_owned());
+    noisy.write(&record(1, &[b'\n'; WRITER_LINES_MAX]));
+    assert_eq!(totals.log.dropped_bytes(), 0);
+    noisy.write(&record(1, b"too many\n\n"));
+    noisy.finish();
+    assert_eq!(totals.log.dropped_bytes(), 10);
+    LogWriter::new(totals.clone(), "next".to_owned()).write(&record(1, b"heard\n"));
+    assert_eq!(lines(&totals).last().map(String::as_str), Some("stdout heard"));
+}
+
+#[test]
+fn of_a_long_boot_the_end_is_shown() {
+    let totals = Arc::new(Totals::default());
+    let mut boot = LogWriter::new(totals.clone(), String::new());
+    for _ in 0..WRITER_LINES_MAX + 1 {
+        boot.write(&record(1, "loading \u{2603}\n".as_bytes()));
+    }
+    boot.write(&record(2, b"and this is why it failed\n"));
+    let output = totals.log.boot_output();
+    assert!(output.ends_with("and this is why it failed\n"), "{}", output.len());
+    assert!(output.len() > BOOT_OUTPUT_MAX / 2 && output.len() <= BOOT_OUTPUT_MAX, "{}", output.len());
+    assert!(totals.log.lock().boot.len() <= 4 * BOOT_OUTPUT_MAX);
 }

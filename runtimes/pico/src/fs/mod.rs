@@ -36,6 +36,7 @@ use attributes::{Time, is_dir, is_regular};
 use core::cell::Cell;
 use device::{Device, Devices, LogFile};
 use linux_raw_sys::general as linux;
+use memory::SharedMappings;
 use mounts::Mounts;
 pub use node::{Link, Location, Node};
 
@@ -62,6 +63,8 @@ pub struct Vfs {
     pub umask: u32,
     /// What `/proc` tells.
     pub program: Program,
+    /// Files in memory that are mapped shared.
+    pub shared: SharedMappings,
 }
 
 impl Vfs {
@@ -70,7 +73,14 @@ impl Vfs {
     pub fn new(root: &'static [u8], package: Option<&'static [u8]>) -> Self {
         let mounts = Mounts::new(root, package);
         let cwd = mounts.root();
-        Self { mounts, devices: Devices::default(), cwd, umask: 0o022, program: Program::default() }
+        Self {
+            mounts,
+            devices: Devices::default(),
+            cwd,
+            umask: 0o022,
+            program: Program::default(),
+            shared: SharedMappings::default(),
+        }
     }
 }
 
@@ -132,6 +142,8 @@ pub fn text(path: &[u8]) -> String {
     String::from_utf8_lossy(path).into_owned()
 }
 
+#[cfg(test)]
+mod mapped_tests;
 #[cfg(test)]
 mod native_tests;
 #[cfg(test)]

@@ -20,12 +20,21 @@ pub enum Kind {
     Shared,
     /// A copy of a file.
     File,
+    /// Pages of a memory file, mapped shared. They stay pico's own when they are unmapped.
+    SharedFile,
     /// Below the program break.
     Heap,
     /// The main thread's stack.
     Stack,
     /// pico's own (memory files); the program cannot name it.
     Kernel,
+}
+
+impl Kind {
+    /// Whether memory files own it.
+    pub fn is_of_files(self) -> bool {
+        matches!(self, Self::SharedFile | Self::Kernel)
+    }
 }
 
 /// One mapped range with uniform properties.

@@ -23,6 +23,7 @@ mod tests;
 
 use crate::errno::{Errno, Result};
 use abi::layout::PAGE;
+use alloc::rc::Rc;
 use areas::{Area, Areas, EXEC, Kind, READ, WRITE};
 use dirty::Dirty;
 pub use ops::{Mapping, Placement};
@@ -132,6 +133,22 @@ impl Mm {
         self.discard(start, start + pages.len() as u64);
     }
 
+    /// Lets the program see pages from [`Mm::alloc_pages`]: `start..end`, as contents of `file`.
+    pub fn show_pages(&mut self, start: u64, end: u64, prot: u32, file: (Rc<str>, u64)) -> Result<()> {
+        if self.is_crowded() {
+            return Err(Errno::ENOMEM);
+        }
+        self.areas.remove(start, end);
+        let file = Some(file);
+        self.areas.insert(Area { start, end, prot, kind: Kind::SharedFile, reserved: false, file });
+        Ok(())
+    }
+
+    /// Whether the program sees pages of a file in `start..end`.
+    pub fn shows_pages(&self, start: u64, end: u64) -> bool {
+        self.areas.overlapping(start, end).any(|area| area.kind == Kind::SharedFile)
+    }
+
     /// The highest free range of `len` bytes, else `ENOMEM`, noted.
     fn find_gap(&mut self, len: u64) -> Result<u64> {
         let gap = self.areas.gap_below(len, self.base, self.end());
@@ -158,10 +175,12 @@ impl Mm {
         self.areas.len() >= AREAS_MAX
     }
 
-    /// Unmaps `start..end`. Reservations nobody touched stay clean.
+    /// Unmaps `start..end`. Reservations nobody touched stay clean; pages of files stay theirs.
     fn discard(&mut self, start: u64, end: u64) {
         for piece in self.areas.remove(start, end) {
-            if !piece.reserved {
+            if piece.kind == Kind::SharedFile {
+                self.areas.insert(Area { prot: DATA, kind: Kind::Kernel, file: None, ..piece });
+            } else if !piece.reserved {
                 self.dirty.mark(piece.start, piece.end);
             }
         }

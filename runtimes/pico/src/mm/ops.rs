@@ -69,14 +69,14 @@ impl Mm {
         self.find_gap(len)
     }
 
-    /// Checks a range the program chose for a mapping: aligned, in the region, not over pico's pages.
+    /// Checks a range the program chose for a mapping: aligned, in the region, not over pages of memory files.
     fn fixed_range(&mut self, at: u64, len: u64) -> Result<()> {
         if !at.is_multiple_of(PAGE) {
             return Err(Errno::EINVAL);
         }
         let end = at.checked_add(len).ok_or(Errno::ENOMEM)?;
         let inside = at >= self.base && end <= self.end();
-        if !inside || self.areas.overlapping(at, end).any(|area| area.kind == Kind::Kernel) {
+        if !inside || self.areas.overlapping(at, end).any(|area| area.kind.is_of_files()) {
             self.refused = true;
             return Err(Errno::ENOMEM);
         }
@@ -156,6 +156,9 @@ impl Mm {
         let old_end = addr.checked_add(old).ok_or(Errno::EINVAL)?;
         let area = self.areas.find(addr).filter(|area| area.end >= old_end && area.kind != Kind::Kernel);
         let area = area.cloned().ok_or(Errno::EFAULT)?;
+        if area.kind == Kind::SharedFile {
+            return Err(Errno::ENOMEM);
+        }
         if let Some(to) = to {
             if to < old_end && to.saturating_add(new) > addr {
                 return Err(Errno::EINVAL);

@@ -57,23 +57,23 @@ impl Sources {
     }
 }
 
-/// Looks (`look`) until it finds something or the monotonic time `deadline` is reached. `look` is given the time
-/// and notes in [`Sources`] what it looked at.
+/// Looks (`look`) until it finds something or the monotonic time `deadline` is reached, or a signal ends the wait
+/// (`EINTR`). `look` is given the time and notes in [`Sources`] what it looked at.
 pub fn look_until<T>(
     kernel: &mut Kernel,
     deadline: Option<u64>,
     mut look: impl FnMut(&mut Kernel, u64, &mut Sources) -> Option<T>,
-) -> Option<T> {
+) -> Result<Option<T>> {
     loop {
         let now = kernel.now();
         let mut sources = Sources::default();
         if let Some(found) = look(kernel, now, &mut sources) {
-            return Some(found);
+            return Ok(Some(found));
         }
         if deadline.is_some_and(|deadline| deadline <= now) {
-            return None;
+            return Ok(None);
         }
-        kernel.wait(earlier(deadline, sources.wakes_at), sources.takes_request);
+        kernel.wait_interruptibly(earlier(deadline, sources.wakes_at), sources.takes_request)?;
     }
 }
 
@@ -93,12 +93,14 @@ pub fn block<T>(
         return first;
     }
     let deadline = open.file.patience(direction).map(|patience| start.saturating_add(patience));
-    let result = look_until(kernel, deadline, |kernel, now, sources| {
+    let found = look_until(kernel, deadline, |kernel, now, sources| {
         open.file.tick(now);
         sources.add(open, direction == Ready::IN);
         Some(attempt(kernel)).filter(|result| !matches!(result, Err(Errno::EAGAIN)))
     });
-    result.unwrap_or(Err(Errno::EAGAIN))
+    // As on Linux, a socket with a timeout of its own does not wait all over again.
+    kernel.process.restartable = matches!(found, Err(Errno::EINTR)) && deadline.is_none();
+    found?.unwrap_or(Err(Errno::EAGAIN))
 }
 
 /// Gives the program a descriptor for a new file without a place in the tree. `flags`: access mode and `O_NONBLOCK`.

@@ -96,6 +96,9 @@ impl Kernel {
             }
             changed = true;
         }
+        // A signal that ended a call with a mask of its own, and has no handler.
+        let mask = self.process.signals.take_blocked_before();
+        self.process.signals.set_blocked(mask);
         changed
     }
 
@@ -137,13 +140,14 @@ impl Kernel {
         let at = xstate.checked_sub(size_of::<Frame>() as u64).map(|at| at & !15);
         let at = at.and_then(|at| at.checked_sub(8)).ok_or(Errno::EFAULT)?;
         self.save_xstate(registers, xstate)?;
+        let mask = self.process.signals.take_blocked_before();
         let frame = Frame {
             restorer: action.restorer,
             flags: UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS,
             link: 0,
             stack: alt_stack,
-            context: context(registers, fault, self.process.signals.blocked(), xstate),
-            mask: self.process.signals.blocked(),
+            context: context(registers, fault, mask, xstate),
+            mask,
             info: *info,
         };
         self.mm.write(at, &frame)?;

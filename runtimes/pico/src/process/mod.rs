@@ -5,7 +5,9 @@ mod registers;
 mod signals;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
+use crate::poll::timerfd::Setting;
 use abi::identity::Identity;
 pub use frame::{FRAME_SIZE, XSTATE_MASK, XSTATE_SIZE};
 pub use registers::Registers;
@@ -26,6 +28,10 @@ pub struct Process {
     pub signals: Signals,
     /// Set by `rt_sigreturn`: the registers are to be taken from the frame on the stack.
     pub returning: bool,
+    /// Set when a signal ended a call that is made again if the signal's handler has `SA_RESTART`.
+    pub restartable: bool,
+    /// The timer that sends `SIGALRM`.
+    pub alarm: Setting,
     /// `PR_SET_DUMPABLE`.
     pub dumpable: bool,
     /// `PR_SET_NO_NEW_PRIVS`.
@@ -59,6 +65,8 @@ impl Process {
             name: [0; 16],
             signals: Signals::default(),
             returning: false,
+            restartable: false,
+            alarm: Setting::default(),
             dumpable: true,
             no_new_privs: false,
             parent_death_signal: 0,

@@ -141,6 +141,8 @@ fn ignored_by_default(signal: u32) -> bool {
 pub struct Signals {
     actions: [Action; SIGNAL_MAX as usize],
     blocked: u64,
+    /// The mask that comes back when the signal that ended a call with a mask of its own is delivered.
+    pub blocked_before: Option<u64>,
     pending: BTreeMap<u32, Info>,
     /// The alternate stack.
     pub alt_stack: AltStack,
@@ -152,6 +154,7 @@ impl Default for Signals {
         Self {
             actions: [Action::default(); SIGNAL_MAX as usize],
             blocked: 0,
+            blocked_before: None,
             pending: BTreeMap::new(),
             alt_stack,
         }
@@ -216,6 +219,27 @@ impl Signals {
             self.pending.entry(info.signal).or_insert(info);
         }
         Ok(())
+    }
+
+    /// The next signal to deliver.
+    fn next_due(&self) -> Option<u32> {
+        self.pending.keys().copied().find(|&s| self.blocked & bit(s) == 0 && !self.is_ignored(s))
+    }
+
+    /// Whether there is a signal to deliver.
+    pub fn is_due(&self) -> bool {
+        self.next_due().is_some()
+    }
+
+    /// Whether the system call that the next signal ended is to be made again.
+    pub fn restarts(&self) -> bool {
+        let action = self.next_due().map(|signal| self.actions[signal as usize - 1]);
+        action.is_none_or(|action| action.flags & u64::from(linux::SA_RESTART) != 0)
+    }
+
+    /// The mask that a handler that starts now leaves behind.
+    pub fn take_blocked_before(&mut self) -> u64 {
+        self.blocked_before.take().unwrap_or(self.blocked)
     }
 
     /// Takes the next signal to deliver, with its action.

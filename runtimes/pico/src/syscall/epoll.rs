@@ -1,6 +1,6 @@
 //! epoll(7).
 
-use super::poll::{SIGNALS, check_mask};
+use super::poll::read_mask;
 use super::{Args, Entry, Support};
 use crate::errno::{Errno, Result};
 use crate::file::OpenFile;
@@ -32,8 +32,13 @@ pub const ENTRIES: &[Entry] = &[
         handler: epoll_ctl,
     },
     Entry { number: c::__NR_epoll_wait, name: "epoll_wait", support: Support::Full, handler: epoll_wait },
-    Entry { number: c::__NR_epoll_pwait, name: "epoll_pwait", support: SIGNALS, handler: epoll_pwait },
-    Entry { number: c::__NR_epoll_pwait2, name: "epoll_pwait2", support: SIGNALS, handler: epoll_pwait2 },
+    Entry { number: c::__NR_epoll_pwait, name: "epoll_pwait", support: Support::Full, handler: epoll_pwait },
+    Entry {
+        number: c::__NR_epoll_pwait2,
+        name: "epoll_pwait2",
+        support: Support::Full,
+        handler: epoll_pwait2,
+    },
 ];
 
 /// Bytes of an `epoll_event`, which is packed on x86-64.
@@ -98,8 +103,8 @@ fn epoll_wait(kernel: &mut Kernel, args: &Args) -> Result<u64> {
 }
 
 fn epoll_pwait(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    check_mask(kernel, args.raw(4), args.raw(5))?;
-    epoll_wait(kernel, args)
+    let mask = read_mask(kernel, args.raw(4), args.raw(5))?;
+    kernel.with_mask(mask, |kernel| epoll_wait(kernel, args))
 }
 
 fn epoll_pwait2(kernel: &mut Kernel, args: &Args) -> Result<u64> {
@@ -107,8 +112,8 @@ fn epoll_pwait2(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         0 => None,
         addr => after(kernel, read_timespec(kernel, addr)?),
     };
-    check_mask(kernel, args.raw(4), args.raw(5))?;
-    wait(kernel, args, deadline)
+    let mask = read_mask(kernel, args.raw(4), args.raw(5))?;
+    kernel.with_mask(mask, |kernel| wait(kernel, args, deadline))
 }
 
 fn wait(kernel: &mut Kernel, args: &Args, deadline: Deadline) -> Result<u64> {
@@ -118,7 +123,7 @@ fn wait(kernel: &mut Kernel, args: &Args, deadline: Deadline) -> Result<u64> {
     let found = look_until(kernel, deadline, |_, now, sources| {
         let report = set.report(room, now, sources);
         (!report.is_empty()).then_some(report)
-    });
+    })?;
     let report = found.unwrap_or_default();
     let target = kernel.mm.slice_mut(args.raw(1), report.len() * EVENT)?;
     for (raw, event) in target.chunks_exact_mut(EVENT).zip(&report) {

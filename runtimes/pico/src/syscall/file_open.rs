@@ -25,6 +25,7 @@ pub const ENTRIES: &[Entry] = &[
         "as openat; RESOLVE_IN_ROOT and RESOLVE_NO_XDEV are EINVAL",
     ),
     partial(linux::__NR_creat, "creat", creat, READ_ONLY),
+    partial(linux::__NR_memfd_create, "memfd_create", memfd_create, "no seals, no huge pages"),
     full(linux::__NR_close, "close", close),
     full(linux::__NR_close_range, "close_range", close_range),
 ];
@@ -159,6 +160,33 @@ fn nameless(kernel: &Kernel, request: &Request<'_>) -> Result<Opened> {
     let inode = directory.writable_dir()?.nameless(request.mode & !kernel.vfs.umask, now)?;
     let path = [&directory.path(kernel)?, &b"/#tmpfile"[..]].concat();
     Ok((Rc::new(MemoryFile(inode)), path))
+}
+
+/// memfd_create(2): a file without a name, without seals.
+fn memfd_create(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    const NAME_MAX: usize = 250;
+    const KNOWN: u32 =
+        linux::MFD_CLOEXEC | linux::MFD_ALLOW_SEALING | linux::MFD_NOEXEC_SEAL | linux::MFD_EXEC;
+    let name = kernel.mm.c_str(args.raw(0), NAME_MAX).map_err(|errno| match errno {
+        Errno::ENAMETOOLONG => Errno::EINVAL,
+        errno => errno,
+    })?;
+    let flags = args.uint(1);
+    if flags & !KNOWN != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if !kernel.fds.has_room() {
+        return Err(Errno::EMFILE);
+    }
+    let inode = kernel.resolve(b"/dev/shm")?.writable_dir()?.nameless(0o777, kernel.file_time())?;
+    let open = OpenFile {
+        file: Rc::new(MemoryFile(inode)),
+        flags: Cell::new(linux::O_RDWR | linux::O_LARGEFILE),
+        offset: Cell::new(0),
+        path: crate::fs::text(&[b"/memfd:", name, b" (deleted)"].concat()),
+    };
+    let close_on_exec = flags & linux::MFD_CLOEXEC != 0;
+    kernel.fds.insert(Descriptor { open: Rc::new(open), close_on_exec }, 0)
 }
 
 fn named(kernel: &mut Kernel, request: &Request<'_>) -> Result<Opened> {

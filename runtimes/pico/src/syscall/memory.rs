@@ -2,9 +2,10 @@
 
 use super::{Args, Entry, Support};
 use crate::errno::{Errno, Result};
+use crate::fs::memory::{Inode, MemoryFile};
 use crate::kernel::Kernel;
 use crate::mm::areas::{Kind, WRITE};
-use crate::mm::{Mapping, Placement};
+use crate::mm::{Mapping, Placement, round_up};
 use abi::layout::PAGE;
 use alloc::rc::Rc;
 use linux_raw_sys::general as linux;
@@ -15,8 +16,8 @@ pub const ENTRIES: &[Entry] = &[
         number: linux::__NR_mmap,
         name: "mmap",
         support: Support::Partial(
-            "protections are noted, not enforced; a file is copied in (no writable shared file mappings); \
-             MAP_NORESERVE and PROT_NONE ranges take address space from the memory limit",
+            "protections are noted, not enforced; a file is copied in, except for shared mappings of files in memory \
+             (not at a fixed address, and parts that overlap must be the same: `ENODEV`); MAP_NORESERVE and PROT_NONE ranges take address space from the memory limit",
         ),
         handler: mmap,
     },
@@ -31,7 +32,7 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         number: linux::__NR_mremap,
         name: "mremap",
-        support: Support::Partial("no MREMAP_DONTUNMAP"),
+        support: Support::Partial("no MREMAP_DONTUNMAP; shared mappings of files only shrink"),
         handler: mremap,
     },
     Entry { number: linux::__NR_msync, name: "msync", support: Support::Full, handler: msync },
@@ -103,7 +104,16 @@ fn map_file(kernel: &mut Kernel, fd: u64, offset: u64, shared: bool, mapping: Ma
     if access == linux::O_WRONLY || (writes_back && access == linux::O_RDONLY) {
         return Err(Errno::EACCES);
     }
-    if !open.file.seekable() || writes_back {
+    if !open.file.seekable() {
+        return Err(Errno::ENODEV);
+    }
+    if shared
+        && let Some(MemoryFile(inode)) = open.file.as_any().downcast_ref()
+        && (writes_back || matches!(mapping.placement, Placement::Hint(_)))
+    {
+        return map_shared(kernel, inode, offset, &mapping, &open.path);
+    }
+    if writes_back {
         return Err(Errno::ENODEV);
     }
     let len = mapping.len;
@@ -127,6 +137,24 @@ fn map_file(kernel: &mut Kernel, fd: u64, offset: u64, shared: bool, mapping: Ma
     Ok(start)
 }
 
+/// Maps a file in memory so that it and the program share the pages.
+fn map_shared(
+    kernel: &mut Kernel,
+    inode: &Rc<Inode>,
+    offset: u64,
+    mapping: &Mapping,
+    path: &str,
+) -> Result<u64> {
+    if !matches!(mapping.placement, Placement::Hint(_)) {
+        return Err(Errno::ENODEV);
+    }
+    if mapping.len == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let range = (offset, round_up(mapping.len)?);
+    kernel.vfs.shared.map(&mut kernel.mm, inode, range, mapping.prot, Rc::from(path))
+}
+
 fn mprotect(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     let prot = args.uint(2);
     if prot & !(PROT_FLAGS | linux::PROT_GROWSDOWN) != 0 {
@@ -136,7 +164,14 @@ fn mprotect(kernel: &mut Kernel, args: &Args) -> Result<u64> {
 }
 
 fn munmap(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    kernel.mm.unmap(args.raw(0), args.raw(1)).map(|()| 0)
+    let (addr, len) = (args.raw(0), args.raw(1));
+    let end = round_up(len).ok().and_then(|len| addr.checked_add(len)).ok_or(Errno::EINVAL)?;
+    if !kernel.vfs.shared.release_one(addr, end) {
+        kernel.mm.unmap(addr, len)?;
+        kernel.vfs.shared.release(&kernel.mm);
+        kernel.reclaim_files();
+    }
+    Ok(0)
 }
 
 fn brk(kernel: &mut Kernel, args: &Args) -> Result<u64> {

@@ -254,8 +254,10 @@ fn futex_wait(kernel: &mut Kernel, args: &Args, until: Option<u64>) -> Result<u6
     loop {
         match until {
             Some(until) if kernel.now() >= until => return Err(Errno::ETIMEDOUT),
-            // Without a timeout nobody will ever wake the only thread: it waits until the host's time limit.
-            until => kernel.wait(until, false),
+            // Without a timeout nobody will ever wake the only thread, unless a signal handler does.
+            until => kernel.wait_interruptibly(until, false).inspect_err(|_| {
+                kernel.process.restartable = until.is_none();
+            })?,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! System calls: one table from number to handler; each handler decodes, validates, acts, returns.
 
+pub mod alarm;
 pub mod dir;
 pub mod dir_list;
 pub mod epoll;
@@ -44,6 +45,7 @@ const FAMILIES: &[&[Entry]] = &[
     dir_list::ENTRIES,
     dir::ENTRIES,
     time::ENTRIES,
+    alarm::ENTRIES,
     signal::ENTRIES,
     process::ENTRIES,
     misc::ENTRIES,

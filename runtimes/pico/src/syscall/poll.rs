@@ -12,25 +12,21 @@ use linux_raw_sys::general as c;
 /// The family's rows.
 pub const ENTRIES: &[Entry] = &[
     Entry { number: c::__NR_poll, name: "poll", support: Support::Full, handler: poll },
-    Entry { number: c::__NR_ppoll, name: "ppoll", support: SIGNALS, handler: ppoll },
+    Entry { number: c::__NR_ppoll, name: "ppoll", support: Support::Full, handler: ppoll },
 ];
-
-/// What all waits with a signal mask have in common.
-pub(super) const SIGNALS: Support =
-    Support::Partial("the signal mask is not applied: nothing sends a signal while the program waits");
 
 /// Bytes of a `sigset_t` as the kernel has it.
 const SIGSET_BYTES: u64 = 8;
 
-/// Checks a signal mask: `EINVAL` if it has another size than Linux's, `EFAULT` if it cannot be read.
-pub(super) fn check_mask(kernel: &Kernel, mask: u64, bytes: u64) -> Result<()> {
+/// Reads a signal mask: `EINVAL` if it has another size than Linux's, `EFAULT` if it cannot be read.
+pub(super) fn read_mask(kernel: &Kernel, mask: u64, bytes: u64) -> Result<Option<u64>> {
     if mask == 0 {
-        return Ok(());
+        return Ok(None);
     }
     if bytes != SIGSET_BYTES {
         return Err(Errno::EINVAL);
     }
-    kernel.mm.read::<u64>(mask).map(|_| ())
+    kernel.mm.read::<u64>(mask).map(Some)
 }
 
 fn poll(kernel: &mut Kernel, args: &Args) -> Result<u64> {
@@ -40,8 +36,9 @@ fn poll(kernel: &mut Kernel, args: &Args) -> Result<u64> {
 
 fn ppoll(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     let timeout = Timeout::read(kernel, args.raw(2), Form::Timespec)?;
-    check_mask(kernel, args.raw(3), args.raw(4))?;
-    let result = poll_until(kernel, args.raw(0), args.uint(1), timeout.deadline);
+    let mask = read_mask(kernel, args.raw(3), args.raw(4))?;
+    let result =
+        kernel.with_mask(mask, |kernel| poll_until(kernel, args.raw(0), args.uint(1), timeout.deadline));
     timeout.write_back(kernel);
     result
 }
@@ -71,7 +68,7 @@ fn poll_until(kernel: &mut Kernel, addr: u64, count: u32, deadline: Deadline) ->
         watched.iter_mut().for_each(|entry| look(kernel, now, sources, entry));
         let found = watched.iter().filter(|entry| entry.revents != 0).count();
         (found > 0).then_some(found as u64)
-    });
+    })?;
     for (raw, entry) in array.chunks_exact_mut(POLLFD).zip(&watched) {
         let revents = u16::try_from(entry.revents).expect("all events are in 16 bits");
         raw[6..].copy_from_slice(&revents.to_ne_bytes());

@@ -1,6 +1,6 @@
 //! select(2) and pselect6(2).
 
-use super::poll::{SIGNALS, check_mask};
+use super::poll::read_mask;
 use super::{Args, Entry, Support};
 use crate::errno::{Errno, Result};
 use crate::file::{FD_MAX, Ready};
@@ -12,7 +12,7 @@ use linux_raw_sys::general as c;
 /// The family's rows.
 pub const ENTRIES: &[Entry] = &[
     Entry { number: c::__NR_select, name: "select", support: Support::Full, handler: select },
-    Entry { number: c::__NR_pselect6, name: "pselect6", support: SIGNALS, handler: pselect6 },
+    Entry { number: c::__NR_pselect6, name: "pselect6", support: Support::Full, handler: pselect6 },
 ];
 
 /// 64-bit words of a full `fd_set`.
@@ -28,11 +28,9 @@ fn select(kernel: &mut Kernel, args: &Args) -> Result<u64> {
 
 fn pselect6(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     let timeout = Timeout::read(kernel, args.raw(4), Form::Timespec)?;
-    if args.raw(5) != 0 {
-        let [mask, bytes]: [u64; 2] = kernel.mm.read(args.raw(5))?;
-        check_mask(kernel, mask, bytes)?;
-    }
-    select_until(kernel, args, &timeout)
+    let [mask, bytes]: [u64; 2] = if args.raw(5) == 0 { [0, 0] } else { kernel.mm.read(args.raw(5))? };
+    let mask = read_mask(kernel, mask, bytes)?;
+    kernel.with_mask(mask, |kernel| select_until(kernel, args, &timeout))
 }
 
 fn select_until(kernel: &mut Kernel, args: &Args, timeout: &Timeout) -> Result<u64> {
@@ -56,7 +54,10 @@ fn select_until(kernel: &mut Kernel, args: &Args, timeout: &Timeout) -> Result<u
         let found = look(kernel, now, sources, &wanted);
         found.iter().flatten().any(|&word| word != 0).then_some(found)
     });
-    let found = found.unwrap_or([[0; WORDS]; 3]);
+    if matches!(found, Err(Errno::EINTR)) {
+        timeout.write_back(kernel);
+    }
+    let found = found?.unwrap_or([[0; WORDS]; 3]);
     for (set, index) in found.iter().zip(1..) {
         if args.raw(index) != 0 {
             let bytes = kernel.mm.slice_mut(args.raw(index), words * 8)?;

@@ -38,19 +38,41 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         number: linux::__NR_rt_sigtimedwait,
         name: "rt_sigtimedwait",
-        support: Support::Partial("only signals that are already pending arrive"),
+        support: Support::Full,
         handler: sigtimedwait,
+    },
+    Entry {
+        number: linux::__NR_rt_sigsuspend,
+        name: "rt_sigsuspend",
+        support: Support::Full,
+        handler: sigsuspend,
+    },
+    Entry {
+        number: linux::__NR_rt_sigqueueinfo,
+        name: "rt_sigqueueinfo",
+        support: QUEUE,
+        handler: sigqueueinfo,
+    },
+    Entry {
+        number: linux::__NR_rt_tgsigqueueinfo,
+        name: "rt_tgsigqueueinfo",
+        support: QUEUE,
+        handler: tgsigqueueinfo,
     },
     Entry {
         number: linux::__NR_sigaltstack,
         name: "sigaltstack",
-        support: Support::Full,
+        support: Support::Partial("a change is not refused while a handler runs on the stack"),
         handler: sigaltstack,
     },
     Entry { number: linux::__NR_kill, name: "kill", support: SELF_ONLY, handler: kill },
     Entry { number: linux::__NR_tkill, name: "tkill", support: SELF_ONLY, handler: tkill },
     Entry { number: linux::__NR_tgkill, name: "tgkill", support: SELF_ONLY, handler: tgkill },
 ];
+
+const QUEUE: Support = Support::Partial(
+    "there is no other process to send to; a signal that is pending already is not queued a second time",
+);
 
 const SI_USER: i32 = 0;
 const SI_TKILL: i32 = -6;
@@ -111,6 +133,7 @@ fn sigtimedwait(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         at => Some(kernel.now().saturating_add(super::time::read_timespec(kernel, at)?)),
     };
     loop {
+        kernel.expire_alarm();
         if let Some(info) = kernel.process.signals.take_from(set) {
             if args.raw(1) != 0 {
                 kernel.mm.write(args.raw(1), &info)?;
@@ -120,7 +143,41 @@ fn sigtimedwait(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         if until.is_some_and(|until| until <= kernel.now()) {
             return Err(Errno::EAGAIN);
         }
-        kernel.wait(until, false);
+        kernel.wait_interruptibly(until, false)?;
+    }
+}
+
+fn sigsuspend(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    check_mask_size(args.size(1))?;
+    let mask: u64 = kernel.mm.read(args.raw(0))?;
+    kernel.with_mask(Some(mask), |kernel| {
+        loop {
+            kernel.wait_interruptibly(None, false)?;
+        }
+    })
+}
+
+/// Sends the signal in argument `index` with the `siginfo_t` the program made up in the next one.
+fn queue(kernel: &mut Kernel, args: &Args, index: usize) -> Result<u64> {
+    let info: Info = kernel.mm.read(args.raw(index + 1))?;
+    if args.uint(index) != 0 {
+        kernel.process.signals.send(Info { signal: args.uint(index), ..info })?;
+    }
+    Ok(0)
+}
+
+fn sigqueueinfo(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    if i64::from(args.int(0)) != PID.cast_signed() {
+        return Err(Errno::ESRCH);
+    }
+    queue(kernel, args, 1)
+}
+
+fn tgsigqueueinfo(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    match (i64::from(args.int(0)), i64::from(args.int(1))) {
+        (group, tid) if group <= 0 || tid <= 0 => Err(Errno::EINVAL),
+        (group, tid) if group == PID.cast_signed() && tid == PID.cast_signed() => queue(kernel, args, 2),
+        _ => Err(Errno::ESRCH),
     }
 }
 

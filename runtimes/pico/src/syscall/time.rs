@@ -40,12 +40,6 @@ pub const ENTRIES: &[Entry] = &[
     Entry { number: linux::__NR_time, name: "time", support: Support::Full, handler: time },
     Entry { number: linux::__NR_times, name: "times", support: NO_CPU_TIME, handler: times },
     Entry { number: linux::__NR_getrusage, name: "getrusage", support: NO_CPU_TIME, handler: getrusage },
-    Entry {
-        number: linux::__NR_getitimer,
-        name: "getitimer",
-        support: Support::Partial("no timer is ever armed"),
-        handler: getitimer,
-    },
 ];
 
 const MICROSECOND: u64 = 1000;
@@ -106,11 +100,17 @@ fn clock_getres(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     Ok(0)
 }
 
-/// Sleeps until the monotonic time `until`.
-pub fn sleep_until(kernel: &mut Kernel, until: u64) {
+/// Sleeps until the monotonic time `until`. If a signal ends it, what was left goes to `left`, if there is such.
+fn sleep_until(kernel: &mut Kernel, until: u64, left: u64) -> Result<u64> {
     while kernel.now() < until {
-        kernel.wait(Some(until), false);
+        if let Err(errno) = kernel.wait_interruptibly(Some(until), false) {
+            if left != 0 {
+                write_timespec(kernel, left, until.saturating_sub(kernel.now()))?;
+            }
+            return Err(errno);
+        }
     }
+    Ok(0)
 }
 
 fn clock_nanosleep(kernel: &mut Kernel, args: &Args) -> Result<u64> {
@@ -121,15 +121,13 @@ fn clock_nanosleep(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     let now = read_clock(kernel, clock)?;
     let time = read_timespec(kernel, args.raw(2))?;
     let absolute = args.uint(1) & linux::TIMER_ABSTIME != 0;
-    let left = if absolute { time.saturating_sub(now) } else { time };
-    sleep_until(kernel, kernel.now().saturating_add(left));
-    Ok(0)
+    let (length, left) = if absolute { (time.saturating_sub(now), 0) } else { (time, args.raw(3)) };
+    sleep_until(kernel, kernel.now().saturating_add(length), left)
 }
 
 fn nanosleep(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     let time = read_timespec(kernel, args.raw(0))?;
-    sleep_until(kernel, kernel.now().saturating_add(time));
-    Ok(0)
+    sleep_until(kernel, kernel.now().saturating_add(time), args.raw(1))
 }
 
 fn gettimeofday(kernel: &mut Kernel, args: &Args) -> Result<u64> {
@@ -189,11 +187,4 @@ fn getrusage(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         ru_nivcsw: 0,
     };
     kernel.mm.put(args.raw(1), &usage).map(|()| 0)
-}
-
-fn getitimer(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    if args.uint(0) > linux::ITIMER_PROF {
-        return Err(Errno::EINVAL);
-    }
-    kernel.mm.write(args.raw(1), &[0u64; 4]).map(|()| 0)
 }

@@ -16,9 +16,11 @@ const AHEAD_MAX_PAGES: u64 = 64;
 #[derive(Default)]
 pub struct Data {
     size: u64,
-    allocated: u64,
+    pub(super) allocated: u64,
+    /// Ranges that are mapped into the program: their pages stay where they are.
+    pub(super) pins: Vec<(u64, u64)>,
     /// Offset to pages; disjoint, page aligned.
-    extents: BTreeMap<u64, &'static mut [u8]>,
+    pub(super) extents: BTreeMap<u64, &'static mut [u8]>,
 }
 
 /// `offset + len`, which must be a size a file can have.
@@ -135,6 +137,11 @@ impl Data {
         }
         self.zero(start, first_page);
         self.zero(last_page, end);
+        if self.is_pinned(first_page, last_page) {
+            // Programs can see these pages: they stay.
+            self.zero(first_page, last_page);
+            return Ok(());
+        }
         let runs: Vec<u64> = self.extents.keys().copied().collect();
         for at in runs {
             self.cut(mm, pool, at, first_page, last_page)?;
@@ -155,7 +162,7 @@ impl Data {
     }
 
     /// Gives back the part of the run at `at` that lies in `start..end`, all page aligned.
-    fn cut(&mut self, mm: &mut Mm, pool: &Pool, at: u64, start: u64, end: u64) -> Result<()> {
+    pub(super) fn cut(&mut self, mm: &mut Mm, pool: &Pool, at: u64, start: u64, end: u64) -> Result<()> {
         let Some(pages) = self.extents.get(&at) else { return Ok(()) };
         let run_end = at + pages.len() as u64;
         let (from, to) = (start.clamp(at, run_end), end.clamp(at, run_end));

@@ -6,6 +6,7 @@
 mod data;
 mod directory;
 mod file;
+mod mapped;
 mod rename;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ mod tests;
 pub use data::Data;
 pub use directory::{Directory, make};
 pub use file::MemoryFile;
+pub use mapped::SharedMappings;
 pub use rename::{Place, rename};
 
 use super::attributes::{Attributes, Time};

@@ -72,7 +72,7 @@ pub(super) fn limits(kernel: &Kernel) -> Vec<u8> {
 
 fn permissions(area: &Area) -> String {
     let bit = |bit: u32, letter: char| if area.prot & bit != 0 { letter } else { '-' };
-    let shared = if area.kind == Kind::Shared { 's' } else { 'p' };
+    let shared = if matches!(area.kind, Kind::Shared | Kind::SharedFile) { 's' } else { 'p' };
     String::from_iter([bit(READ, 'r'), bit(WRITE, 'w'), bit(EXEC, 'x'), shared])
 }
 

@@ -1,0 +1,72 @@
+//! Cells that die, stop and hang: their function answers again, and nobody else notices.
+
+use crate::platform::{Platform, function, signal, wait_until_gone};
+use rustix::process::Signal;
+use std::time::{Duration, Instant};
+
+const FINE: &str = r#"{"count":1}"#;
+
+#[test]
+fn an_idle_cell_that_dies_costs_no_request() {
+    let platform = Platform::start().with_python_probe(&[]);
+    for died in 0..3 {
+        assert_eq!(platform.get("/function/probe?do=count").text(), FINE, "after {died} deaths");
+        let cell = platform.cell();
+        signal(cell, Signal::KILL);
+        wait_until_gone(cell);
+    }
+    assert_eq!(platform.get("/function/probe?do=count").text(), FINE);
+    assert_eq!(platform.metric("spore_parent_boots_total", "probe"), 4.0);
+}
+
+#[test]
+fn a_cell_that_dies_takes_only_its_own_requests_with_it() {
+    let platform = Platform::start().with_python_probe(&["--timeout", "60s"]);
+    let args = ["--name", "other", "--handler", "probe.handler", "--timeout", "60s"];
+    platform.deploy(&function("probe.py"), &args);
+    let (mut doomed, mut other) = (platform.connect(), platform.connect());
+    doomed.send("GET", "/function/probe?do=sleep&seconds=50", &[], b"");
+    let serving = |platform: &Platform| {
+        platform.vms().iter().any(|vm| vm["function"] == "probe" && vm["state"] == "serving")
+    };
+    while !serving(&platform) {}
+    let cell = platform.cell();
+    other.send("GET", "/function/other?do=sleep&seconds=1", &[], b"");
+    signal(cell, Signal::KILL);
+    let response = doomed.receive();
+    assert_eq!((response.status, response.code().as_str()), (500, "Platform"), "{}", response.text());
+    assert_eq!(other.receive().status, 200);
+    assert_eq!(platform.get("/function/probe?do=count").text(), FINE);
+}
+
+#[test]
+fn clients_that_leave_do_not_stop_a_rebuild() {
+    let platform = Platform::start().with_python_probe(&[]);
+    assert_eq!(platform.get("/function/probe?do=count").status, 200);
+    let cell = platform.cell();
+    signal(cell, Signal::KILL);
+    wait_until_gone(cell);
+    let boots = || platform.metric("spore_parent_boots_total", "probe");
+    let mut impatient = platform.connect();
+    impatient.send("GET", "/function/probe?do=count", &[], b"");
+    while platform.metric("spore_requests_in_flight", "") < 1.0 && boots() < 2.0 {}
+    drop(impatient);
+    let begun = Instant::now();
+    while boots() < 2.0 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "the rebuild went away with its client");
+    }
+}
+
+#[test]
+fn a_cell_that_hangs_is_replaced() {
+    let platform = Platform::start().with_python_probe(&["--timeout", "500ms"]);
+    assert_eq!(platform.get("/function/probe?do=count").text(), FINE);
+    signal(platform.cell(), Signal::STOP);
+    // A signal takes its time to reach all threads.
+    while platform.get("/function/probe?do=count").status != 504 {}
+    assert!(platform.vms().is_empty(), "a cell that hangs cannot be asked, and is not waited for");
+    let begun = Instant::now();
+    while platform.get("/function/probe?do=count").text() != FINE {
+        assert!(begun.elapsed() < Duration::from_secs(30), "the function never came back");
+    }
+}

@@ -1,0 +1,106 @@
+"""What ordinary Python programs do, one behaviour per name: `?do=NAME`."""
+import asyncio
+import locale
+import mmap
+import multiprocessing
+import os
+import pathlib
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+
+from . import __doc__ as about
+
+
+def do_package():
+    data = pathlib.Path(__file__).with_name("data.txt").read_text(encoding="utf-8")
+    return [about.split()[0], data.strip(), locale.setlocale(locale.LC_ALL, "")]
+
+
+def do_alarm():
+    def ring(number, frame):
+        raise TimeoutError("rang")
+
+    signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        time.sleep(10)
+    except TimeoutError as error:
+        return str(error)
+
+
+def do_database():
+    with sqlite3.connect("/tmp/data.db") as database:
+        mode = database.execute("pragma journal_mode=wal").fetchone()[0]
+        database.execute("create table t (n integer)")
+        database.executemany("insert into t values (?)", [(n,) for n in range(1000)])
+    return [mode, sqlite3.connect("/tmp/data.db").execute("select sum(n) from t").fetchone()[0]]
+
+
+def do_shared():
+    with open("/tmp/mapped", "w+b") as file:
+        file.write(bytes(10000))
+        file.flush()
+        with mmap.mmap(file.fileno(), 0) as view:
+            view[9000:9002] = b"hi"
+            seen = os.pread(file.fileno(), 2, 9000)
+    with multiprocessing.Lock():
+        return seen.decode()
+
+
+def do_refusals():
+    refusals = []
+    for attempt in (threading.Thread(target=print).start, lambda: subprocess.run(["true"]), os.fork):
+        try:
+            attempt()
+        except (RuntimeError, OSError) as error:
+            refusals.append(type(error).__name__)
+    return refusals
+
+
+def do_asyncio():
+    async def both():
+        return await asyncio.gather(asyncio.sleep(0.05, "a"), asyncio.sleep(0.02, "b"))
+
+    return asyncio.run(both())
+
+
+def do_recursion():
+    def dive(depth):
+        return dive(depth + 1)
+
+    try:
+        dive(0)
+    except RecursionError:
+        return "RecursionError"
+
+
+def do_full():
+    try:
+        with open("/tmp/full", "wb") as file:
+            while True:
+                file.write(bytes(1 << 20))
+    except OSError as error:
+        os.remove("/tmp/full")
+        return error.strerror
+
+
+def do_imports():
+    foreign = {"msilib", "msvcrt", "nt", "winreg", "winsound", "ensurepip", "tkinter", "turtle", "turtledemo", "idlelib",
+               "antigravity", "this"}
+    failed = []
+    for name in sorted(set(sys.stdlib_module_names) - foreign):
+        if name.startswith("_"):
+            continue
+        try:
+            __import__(name)
+        except Exception as error:
+            failed.append(f"{name}: {error!r}")
+    return failed
+
+
+def handler(event, context):
+    return globals()["do_" + event["queryStringParameters"]["do"]]()

@@ -1,0 +1,133 @@
+//! Shared mappings of files in memory: the program gets the very pages the file's contents lie in.
+//!
+//! A mapping is a run of contiguous pages, so what is mapped is made one first, and stays where it is until it is
+//! unmapped. The same range can be mapped more than once: it is at the same address each time.
+
+use super::{Data, EXTENT_COST_BYTES, Inode, Pool};
+use crate::errno::{Errno, Result};
+use crate::mm::Mm;
+use crate::mm::areas::WRITE;
+use abi::layout::PAGE;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+
+/// One mapping.
+struct Mapped {
+    start: u64,
+    end: u64,
+    /// Where in the file it begins.
+    offset: u64,
+    /// How often it was mapped.
+    count: u64,
+    inode: Rc<Inode>,
+}
+
+/// All shared mappings of files there are. Each keeps its file alive.
+#[derive(Default)]
+pub struct SharedMappings(Vec<Mapped>);
+
+impl SharedMappings {
+    /// Maps `len` bytes of `inode` at `offset`, both whole pages, and returns where.
+    pub fn map(
+        &mut self,
+        mm: &mut Mm,
+        inode: &Rc<Inode>,
+        (offset, len): (u64, u64),
+        prot: u32,
+        path: Rc<str>,
+    ) -> Result<u64> {
+        let end = super::data::checked_end(offset, len)?;
+        let known = self.0.iter_mut().find(|mapped| {
+            Rc::ptr_eq(&mapped.inode, inode) && mapped.offset == offset && mapped.end - mapped.start == len
+        });
+        if let Some(mapped) = known {
+            if prot & WRITE != 0 {
+                mm.protect(mapped.start, len, prot)?;
+            }
+            mapped.count += 1;
+            return Ok(mapped.start);
+        }
+        let start = inode.data()?.borrow_mut().pin(mm, &inode.pool, offset, end)?;
+        if let Err(errno) = mm.show_pages(start, start + len, prot, (path, offset)) {
+            inode.data()?.borrow_mut().unpin(offset, end);
+            return Err(errno);
+        }
+        self.0.push(Mapped { start, end: start + len, offset, count: 1, inode: inode.clone() });
+        Ok(start)
+    }
+
+    /// Whether `start..end` is exactly one mapping that was made more than once; it is one less then.
+    pub fn release_one(&mut self, start: u64, end: u64) -> bool {
+        let found = self.0.iter_mut().find(|mapped| mapped.start == start && mapped.end == end);
+        match found {
+            Some(mapped) if mapped.count > 1 => {
+                mapped.count -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Forgets the mappings of which nothing is left.
+    pub fn release(&mut self, mm: &Mm) {
+        self.0.retain(|mapped| {
+            let lives = mm.shows_pages(mapped.start, mapped.end);
+            if !lives && let Ok(data) = mapped.inode.data() {
+                data.borrow_mut().unpin(mapped.offset, mapped.offset + (mapped.end - mapped.start));
+            }
+            lives
+        });
+    }
+}
+
+impl Data {
+    /// Whether a mapped page lies in `start..end`.
+    pub(super) fn is_pinned(&self, start: u64, end: u64) -> bool {
+        self.pins.iter().any(|&(from, to)| from < end && start < to)
+    }
+
+    /// Makes `start..end`, whole pages, one run that stays where it is, and returns its address. `ENODEV` if part of
+    /// it is mapped already.
+    fn pin(&mut self, mm: &mut Mm, pool: &Pool, start: u64, end: u64) -> Result<u64> {
+        if self.is_pinned(start, end) {
+            return Err(Errno::ENODEV);
+        }
+        let run = self.extents.range(..=start).next_back();
+        let run = run.filter(|(at, pages)| *at + pages.len() as u64 >= end);
+        let address = match run {
+            Some((at, pages)) => address_of(pages) + (start - at),
+            None => self.make_one_run(mm, pool, start, end)?,
+        };
+        self.pins.push((start, end));
+        Ok(address)
+    }
+
+    fn unpin(&mut self, start: u64, end: u64) {
+        if let Some(index) = self.pins.iter().position(|&pin| pin == (start, end)) {
+            self.pins.swap_remove(index);
+        }
+    }
+
+    fn make_one_run(&mut self, mm: &mut Mm, pool: &Pool, start: u64, end: u64) -> Result<u64> {
+        let count = usize::try_from((end - start) / PAGE).map_err(|_| Errno::ENOMEM)?;
+        pool.charge(EXTENT_COST_BYTES)?;
+        let pages = mm.alloc_pages(count).inspect_err(|_| pool.refund(EXTENT_COST_BYTES))?;
+        self.read(start, pages);
+        let runs: Vec<u64> = self.extents.keys().copied().collect();
+        for at in runs {
+            if let Err(errno) = self.cut(mm, pool, at, start, end) {
+                mm.free_pages(pages);
+                pool.refund(EXTENT_COST_BYTES);
+                return Err(errno);
+            }
+        }
+        let address = address_of(pages);
+        self.allocated += pages.len() as u64;
+        self.extents.insert(start, pages);
+        Ok(address)
+    }
+}
+
+fn address_of(pages: &[u8]) -> u64 {
+    pages.as_ptr().expose_provenance() as u64
+}

@@ -1,0 +1,56 @@
+//! Waiting that signals interrupt, and the one timer that sends a signal (`ITIMER_REAL`).
+//!
+//! Nothing interrupts a program that computes: a signal arrives when it makes a system call or waits in one.
+
+use super::Info;
+use crate::errno::{Errno, Result};
+use crate::kernel::Kernel;
+use crate::poll::earlier;
+use crate::poll::timerfd::Setting;
+use linux_raw_sys::general as linux;
+
+/// `si_code` of what the kernel sends.
+const SI_KERNEL: i32 = 0x80;
+
+impl Kernel {
+    /// As [`Kernel::wait`], or `EINTR` at once if a signal is to be delivered first. Callers look at what they wait
+    /// for before they call this, so what is ready is reported even if a signal came as well.
+    pub fn wait_interruptibly(&mut self, until: Option<u64>, takes_request: bool) -> Result<()> {
+        self.expire_alarm();
+        if self.process.signals.is_due() {
+            return Err(Errno::EINTR);
+        }
+        self.wait(earlier(until, self.process.alarm.next), takes_request);
+        self.expire_alarm();
+        Ok(())
+    }
+
+    /// Sends `SIGALRM` if it is time.
+    pub fn expire_alarm(&mut self) {
+        let Setting { next: Some(next), interval } = self.process.alarm else { return };
+        let Some(late) = self.now().checked_sub(next) else { return };
+        let periods = late.checked_div(interval).map(|whole| whole + 1);
+        let next = periods.and_then(|periods| next.checked_add(periods.checked_mul(interval)?));
+        self.process.alarm = Setting { next, interval };
+        self.process.signals.send(Info::sent(linux::SIGALRM, SI_KERNEL)).expect("SIGALRM is a signal");
+    }
+
+    /// Runs `call` with the signal mask `mask`, if there is one. If a signal ends the call, the mask stays until it
+    /// is delivered: the handler's frame holds the mask from before.
+    pub fn with_mask<T>(
+        &mut self,
+        mask: Option<u64>,
+        call: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        let Some(mask) = mask else { return call(self) };
+        let before = self.process.signals.blocked();
+        self.process.signals.set_blocked(mask);
+        let result = call(self);
+        if matches!(result, Err(Errno::EINTR)) {
+            self.process.signals.blocked_before = Some(before);
+        } else {
+            self.process.signals.set_blocked(before);
+        }
+        result
+    }
+}

@@ -1,0 +1,100 @@
+//! The timer that sends a signal: alarm(2), setitimer(2), getitimer(2), and pause(2), which waits for it.
+
+use super::time::timeval;
+use super::{Args, Entry, Support};
+use crate::clock::SECOND;
+use crate::errno::{Errno, Result};
+use crate::kernel::Kernel;
+use crate::poll::timerfd::Setting;
+use linux_raw_sys::general as linux;
+
+const AT_A_CALL: Support = Support::Partial(
+    "`SIGALRM` arrives at the next system call, or ends the one that waits; a program that only computes is not interrupted",
+);
+
+/// The family's rows.
+pub const ENTRIES: &[Entry] = &[
+    Entry { number: linux::__NR_alarm, name: "alarm", support: AT_A_CALL, handler: alarm },
+    Entry {
+        number: linux::__NR_setitimer,
+        name: "setitimer",
+        support: Support::Partial(
+            "`ITIMER_REAL` only (others `ENOSYS`); `SIGALRM` arrives at the next system call, or ends the one that waits",
+        ),
+        handler: setitimer,
+    },
+    Entry { number: linux::__NR_getitimer, name: "getitimer", support: Support::Full, handler: getitimer },
+    Entry { number: linux::__NR_pause, name: "pause", support: Support::Full, handler: pause },
+];
+
+const MICROSECOND: u64 = 1000;
+
+/// What is left of a setting, in ns; a timer that is on is never shown with no time left.
+fn left(kernel: &Kernel, setting: Setting) -> u64 {
+    setting.next.map_or(0, |next| next.saturating_sub(kernel.now()).max(MICROSECOND))
+}
+
+fn starting_now(kernel: &Kernel, delay: u64, interval: u64) -> Setting {
+    Setting { next: (delay > 0).then(|| kernel.now().saturating_add(delay)), interval }
+}
+
+fn alarm(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    kernel.expire_alarm();
+    let before = left(kernel, kernel.process.alarm);
+    kernel.process.alarm = starting_now(kernel, u64::from(args.uint(0)) * SECOND, 0);
+    // Rounded to the nearest second, but not to 0, which means that there was no alarm.
+    Ok(if before == 0 { 0 } else { ((before + SECOND / 2) / SECOND).max(1) })
+}
+
+fn read_timeval(kernel: &Kernel, addr: u64) -> Result<u64> {
+    let [seconds, micros]: [i64; 2] = kernel.mm.read(addr)?;
+    let seconds = u64::try_from(seconds).map_err(|_| Errno::EINVAL)?;
+    let micros = u64::try_from(micros).ok().filter(|&n| n < SECOND / MICROSECOND).ok_or(Errno::EINVAL)?;
+    Ok(seconds.saturating_mul(SECOND).saturating_add(micros * MICROSECOND))
+}
+
+fn write_setting(kernel: &Kernel, addr: u64, setting: Setting) -> Result<()> {
+    kernel.mm.put(addr, &timeval(setting.interval))?;
+    kernel.mm.put(addr.wrapping_add(16), &timeval(left(kernel, setting)))
+}
+
+/// Whether argument 0 is the one timer there is.
+fn check_timer(args: &Args, other: Result<()>) -> Result<()> {
+    match args.uint(0) {
+        linux::ITIMER_REAL => Ok(()),
+        linux::ITIMER_VIRTUAL | linux::ITIMER_PROF => other,
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn setitimer(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    check_timer(args, Err(Errno::ENOSYS))?;
+    let (interval, delay) = match args.raw(1) {
+        0 => (0, 0),
+        addr => (read_timeval(kernel, addr)?, read_timeval(kernel, addr.wrapping_add(16))?),
+    };
+    kernel.expire_alarm();
+    let before = kernel.process.alarm;
+    kernel.process.alarm = starting_now(kernel, delay, interval);
+    if args.raw(2) != 0 {
+        write_setting(kernel, args.raw(2), before)?;
+    }
+    Ok(0)
+}
+
+fn getitimer(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    check_timer(args, Ok(()))?;
+    kernel.expire_alarm();
+    let setting = if args.uint(0) == linux::ITIMER_REAL { kernel.process.alarm } else { Setting::default() };
+    write_setting(kernel, args.raw(1), setting).map(|()| 0)
+}
+
+fn pause(kernel: &mut Kernel, _args: &Args) -> Result<u64> {
+    loop {
+        kernel.wait_interruptibly(None, false)?;
+    }
+}
+
+#[cfg(test)]
+#[path = "alarm_tests.rs"]
+mod tests;

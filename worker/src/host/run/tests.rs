@@ -1,0 +1,92 @@
+use super::*;
+use crate::host::shells::Shells;
+use crate::protocol::{read_request, write_frame};
+use std::os::unix::net::UnixStream as StdStream;
+
+/// More than fits into a socket that nobody reads.
+const LARGE: usize = 4 << 20;
+
+fn pair() -> (UnixStream, StdStream) {
+    let (ours, theirs) = StdStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    (UnixStream::from_std(ours).unwrap(), theirs)
+}
+
+/// Sends `payload` to a shell that behaves as `shell` does: whether it was all taken, and how it ended.
+async fn converse(payload: usize, shell: impl FnOnce(StdStream)) -> (bool, io::Result<End>) {
+    let (mut ours, theirs) = pair();
+    shell(theirs);
+    let mut log = LogWriter::new(Arc::new(Totals::default()), "r".to_owned());
+    let sent = send(&mut ours, &Bytes::from(vec![7; payload])).await.unwrap();
+    (sent, Frames::default().done(&mut ours, &mut log).await)
+}
+
+#[tokio::test]
+async fn a_shell_that_is_gone_before_it_has_the_request_did_not_begin_it() {
+    for payload in [1, LARGE] {
+        let (sent, end) = converse(payload, drop).await;
+        assert!(!sent && end.is_err(), "{payload}");
+    }
+    // It goes while the request is in its socket.
+    let (mut ours, theirs) = pair();
+    assert!(send(&mut ours, &Bytes::from_static(b"request")).await.unwrap());
+    drop(theirs);
+    let mut log = LogWriter::new(Arc::new(Totals::default()), "r".to_owned());
+    let Err(error) = Frames::default().done(&mut ours, &mut log).await else { panic!("it said something") };
+    assert!(is_unread(&error), "{error}");
+}
+
+#[tokio::test]
+async fn a_shell_that_had_the_request_may_have_begun_it() {
+    let (mut ours, mut theirs) = pair();
+    assert!(send(&mut ours, &Bytes::from_static(b"request")).await.unwrap());
+    assert_eq!(read_request(&mut theirs).unwrap().as_deref(), Some(&b"request"[..]));
+    drop(theirs);
+    let mut log = LogWriter::new(Arc::new(Totals::default()), "r".to_owned());
+    let Err(error) = Frames::default().done(&mut ours, &mut log).await else { panic!("it said something") };
+    assert!(!is_unread(&error), "{error}");
+}
+
+#[tokio::test]
+async fn last_words_are_heard_even_if_the_request_was_not() {
+    for payload in [1, LARGE] {
+        let gone = |mut socket: StdStream| {
+            write_frame(&mut socket, &Frame::Gone("unfit".to_owned()), &[], &[]).unwrap();
+        };
+        let (_, end) = converse(payload, gone).await;
+        assert!(matches!(end, Ok(End::Gone(reason)) if reason == "unfit"), "{payload}");
+    }
+}
+
+#[tokio::test]
+async fn an_idle_shell_that_has_spoken_is_not_used_again() {
+    let shells = Shells::new(Arc::new(Totals::default()));
+    let (first, _, fit) = shells.add().unwrap();
+    let (second, _, unfit) = shells.add().unwrap();
+    let (third, _, closed) = shells.add().unwrap();
+    let first_id = first.id;
+    for shell in [first, second, third] {
+        shells.put_back(shell);
+    }
+    write_frame(&mut StdStream::from(unfit), &Frame::Gone(String::new()), &[], &[]).unwrap();
+    drop(closed);
+    assert_eq!(shells.take_idle().map(|shell| shell.id), Some(first_id));
+    assert!(shells.take_idle().is_none());
+    assert!(shells.states().is_empty(), "all are dropped by now");
+    drop(fit);
+}
+
+#[tokio::test]
+async fn trimming_forgets_shells_that_are_gone() {
+    let totals = Arc::new(Totals::default());
+    let shells = Shells::new(totals.clone());
+    let (kept, _, fit) = shells.add().unwrap();
+    let (lost, _, closed) = shells.add().unwrap();
+    shells.put_back(kept);
+    shells.put_back(lost);
+    drop(closed);
+    shells.trim();
+    assert_eq!(shells.states().len(), 1);
+    assert_eq!(totals.snapshot().shells, 1);
+    drop(fit);
+}
