@@ -9,6 +9,8 @@ use std::process::{Command, Stdio};
 const TIMEOUT_SECONDS: u32 = 1500;
 /// Memory of the second host, in MiB.
 const MEMORY_MIB: &str = "4096";
+/// Its kernel says what happens to it and stops when it no longer can run, instead of hanging until the timeout.
+const KERNEL_LINE: &str = "console=ttyS0 loglevel=5 panic=-1 oops=panic softlockup_panic=1 mitigations=off";
 
 /// Boots the image and checks that every step reported success. What the host prints is shown as it comes.
 pub(super) fn run(debian: &Debian, image: &Path, steps: &[&str]) -> Result<(), String> {
@@ -21,7 +23,7 @@ pub(super) fn run(debian: &Debian, image: &Path, steps: &[&str]) -> Result<(), S
     command.args(["-device", "virtio-9p-pci,fsdev=host,mount_tag=host"]);
     command.args(["-serial", "stdio", "-serial", &format!("file:{}", report.display())]);
     command.arg("-kernel").arg(&debian.kernel).arg("-initrd").arg(image);
-    command.args(["-append", "console=ttyS0 panic=-1 quiet mitigations=off"]);
+    command.args(["-append", KERNEL_LINE]);
     let status = command.stdin(Stdio::null()).status();
     let status = status.map_err(|e| format!("the emulator cannot be started: {e}"))?;
     if status.code() == Some(124) {
