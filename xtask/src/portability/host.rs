@@ -17,7 +17,7 @@ pub(super) fn run(debian: &Debian, image: &Path, steps: &[&str]) -> Result<(), S
     let report = image.with_extension("report");
     let mut command = Command::new("timeout");
     command.arg(TIMEOUT_SECONDS.to_string()).arg(&debian.qemu);
-    command.args(["-accel", "tcg,thread=multi", "-cpu", "max,+svm,-x2apic", "-smp", "2", "-m", MEMORY_MIB]);
+    command.args(["-accel", "tcg,thread=multi", "-cpu", "max,+svm,-x2apic", "-smp", "1", "-m", MEMORY_MIB]);
     command.args(["-display", "none", "-monitor", "none", "-no-reboot", "-nic", "none"]);
     command.args(["-fsdev", "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap"]);
     command.args(["-device", "virtio-9p-pci,fsdev=host,mount_tag=host"]);
