@@ -83,6 +83,18 @@ impl Platform {
         u32::try_from(pid).expect("a process id")
     }
 
+    /// The cell processes that are there now, those that still build their parent included.
+    pub(crate) fn cell_processes(&self) -> Vec<u32> {
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let tasks = std::fs::read_dir(tasks).expect("the platform runs").flatten();
+        // A thread that is gone by now has left its children to another.
+        let children = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+        children
+            .flat_map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+            .map(|pid| pid.parse().expect("a process id"))
+            .collect()
+    }
+
     /// Runs the CLI against this platform.
     pub(crate) fn spore(&self, args: &[&str]) -> Output {
         self.command(args).output().expect("the binary runs")
