@@ -7,4 +7,5 @@ mod guest;
 mod hostile;
 mod kick;
 mod open;
+mod property;
 mod recycle;

@@ -10,21 +10,21 @@ use abi::mailbox::{Doorbell, LOG, REQUEST_MAX};
 use vmm::{Discard, EntryState, Exit, Machine, MachineError, Parent, ParentMemory};
 
 /// All RAM of a parent.
-fn parent_ram(world: &World) -> Vec<u8> {
+pub(crate) fn parent_ram(world: &World) -> Vec<u8> {
     let mut bytes = vec![0; usize::try_from(guest::RAM).unwrap()];
     let read = rustix::io::pread(world.parent.memory.as_fd(), &mut bytes, 0).unwrap();
     assert_eq!(read, bytes.len());
     bytes
 }
 
-fn ram(machine: &Machine) -> Vec<u8> {
+pub(crate) fn ram(machine: &Machine) -> Vec<u8> {
     let mut bytes = vec![0; usize::try_from(guest::RAM).unwrap()];
     machine.read_ram(0, &mut bytes).unwrap();
     bytes
 }
 
 /// An XSAVE image with x87, SSE and, where the processor has them, AVX and AVX-512 registers full of `fill`.
-fn extended(fill: u8) -> Vec<u8> {
+pub(crate) fn extended(fill: u8) -> Vec<u8> {
     let mut image = vec![0; 4096];
     let mut states = 0b11_u64;
     if is_x86_feature_detected!("avx") {
