@@ -28,6 +28,14 @@ fn identity_limits_clocks_and_futexes_behave_as_on_linux() {
 }
 
 #[test]
+fn the_vdso_is_found_and_tells_the_time_of_the_system_calls() {
+    let programs = Programs::new();
+    agrees_with_linux(&programs.compile("vdso", &["-static"]), Guest::new());
+    let dynamic = programs.compile("vdso", &["-lm"]);
+    agrees_with_linux(&dynamic, Guest::new().with_libraries_of(&dynamic));
+}
+
+#[test]
 fn registers_survive_system_calls_however_the_program_is_linked() {
     let programs = Programs::new();
     for flags in LINKED {

@@ -27,6 +27,8 @@ pub struct Config {
     pub port: u16,
     /// What `AT_HWCAP` tells the program: feature bits of the processor (`cpuid` 1, `edx`).
     pub hwcap: u64,
+    /// What `AT_SYSINFO_EHDR` tells the program: where its vDSO lies; 0 if there is none.
+    pub vdso: u64,
     /// The root image.
     pub root: &'static [u8],
     /// The package image; empty if there is none.
@@ -165,7 +167,8 @@ impl Kernel {
     /// A kernel on a fake machine with 4 MiB of program memory; the second value is the machine.
     pub fn for_tests() -> (Self, Rc<crate::platform::fake::Fake>) {
         let fake = Rc::new(crate::platform::fake::Fake::default());
-        let config = Config { contract: Contract::Http, port: 8080, hwcap: 0, root: &[], package: &[] };
+        let config =
+            Config { contract: Contract::Http, port: 8080, hwcap: 0, vdso: 0, root: &[], package: &[] };
         let kernel = Self::new(Rc::new(fake.clone()), 1, config, Mm::for_tests(4 << 20));
         (kernel, fake)
     }

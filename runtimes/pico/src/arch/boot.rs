@@ -96,6 +96,7 @@ fn new_kernel(tsc: u64, info: &BootInfo) -> Kernel {
         contract,
         port,
         hwcap: u64::from(cpuid.edx),
+        vdso: super::vdso::start(),
         root: image(ROOT_VA, info.root_bytes),
         package: image(PACKAGE_VA, info.package_bytes),
     };

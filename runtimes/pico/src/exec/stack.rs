@@ -67,6 +67,7 @@ pub(super) fn build(
         (linux::AT_CLKTCK, TICKS),
         (linux::AT_RANDOM, random),
         (linux::AT_HWCAP, kernel.config.hwcap),
+        (linux::AT_SYSINFO_EHDR, kernel.config.vdso),
         (linux::AT_HWCAP2, HWCAP2_FSGSBASE),
         (linux::AT_PLATFORM, platform),
         (linux::AT_EXECFN, path),
