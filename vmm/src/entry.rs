@@ -68,6 +68,22 @@ pub struct EntryState {
 }
 
 impl EntryState {
+    /// Bytes of RAM the state belongs to.
+    pub fn ram_bytes(&self) -> u64 {
+        self.ram_bytes
+    }
+
+    /// The special registers.
+    pub(crate) fn sregs(&self) -> &kvm_sregs {
+        &self.sregs
+    }
+
+    /// The same state with page tables at another guest-physical address.
+    pub(crate) fn with_page_tables(mut self, at: u64) -> EntryState {
+        self.sregs.cr3 = at;
+        self
+    }
+
     /// Guest-physical ranges (start, end) that a fork must not have written to if it is to be restored.
     pub(crate) fn guarded(&self) -> &[(u64, u64)] {
         &self.guarded

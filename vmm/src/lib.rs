@@ -12,6 +12,7 @@
 //! | `boot_tables` | GDT, TSS, IDT, page tables, boot information, as bytes |
 //! | `memory`, `space` | mappings, and the memory slots of a VM |
 //! | `parent`, `entry` | sealed memory, register state |
+//! | `specialize` | a fork of a runtime parent that becomes a function's parent |
 //! | `machine`, `exit`, `kick` | one VM: its life, why it stopped, stopping it from outside |
 //! | `mailbox` | what host and guest tell each other |
 //! | `restore`, `pagemap`, `usage` | recycling; which pages are whose; figures |
@@ -38,6 +39,7 @@ mod parent;
 mod restore;
 mod size;
 mod space;
+mod specialize;
 mod sys;
 mod usage;
 

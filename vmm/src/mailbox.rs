@@ -49,7 +49,7 @@ pub struct Mailbox {
 
 impl Mailbox {
     pub(crate) fn new() -> io::Result<Mailbox> {
-        let mut mapping = Mapping::new(size(MAILBOX_SIZE), &Backing::Anonymous)?;
+        let mut mapping = Mapping::new(size(MAILBOX_SIZE), Backing::Anonymous)?;
         mapping.advise(0, size(MAILBOX_SIZE), Advice::NoHuge)?;
         for (offset, len) in WARM {
             mapping.advise(size(offset), size(len), Advice::PopulateWrite)?;

@@ -108,9 +108,9 @@ mod tests {
         let fd = rustix::fs::memfd_create("test", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
         rustix::fs::ftruncate(&fd, 4 * HUGE).unwrap();
         let len = 4 * HUGE_BYTES;
-        let mut parent = Mapping::new(len, &Backing::Shared(fd.as_fd())).unwrap();
+        let mut parent = Mapping::new(len, Backing::Shared(fd.as_fd())).unwrap();
         parent.write(0, &vec![1; len]).unwrap();
-        let mut child = Mapping::new(len, &Backing::Private(fd.as_fd())).unwrap();
+        let mut child = Mapping::new(len, Backing::Private(fd.as_fd())).unwrap();
         let mut all = vec![0; len];
         child.read(0, &mut all).unwrap();
         let mut expected = Vec::new();

@@ -38,6 +38,9 @@ pub enum ParentError {
     /// Forks need memory that cannot change.
     #[error("the memory must be sealed before it can be forked")]
     NotSealed,
+    /// The base lies on a base itself.
+    #[error("a parent's memory can lie on a runtime parent's only")]
+    Stacked,
     /// The kernel refused.
     #[error("memory of a parent: {what}")]
     Io {
@@ -56,10 +59,15 @@ impl ParentError {
 }
 
 /// RAM of a parent, in a memfd. Written by the one machine that boots in it, then sealed, then shared by forks.
+///
+/// A parent may lie on a base, another parent's sealed memory: then the base is the first part of the RAM and the
+/// memfd the rest. A base is shared by all parents, and all their forks, that lie on it.
 #[derive(Debug)]
 pub struct ParentMemory {
+    base: Option<Arc<ParentMemory>>,
     fd: OwnedFd,
-    len: usize,
+    /// Bytes of the memfd.
+    own: usize,
     /// Read-only view; there once sealed.
     view: Option<Mapping>,
 }
@@ -67,34 +75,49 @@ pub struct ParentMemory {
 impl ParentMemory {
     /// Makes zeroed memory.
     pub fn new(ram_bytes: u64) -> Result<ParentMemory, ParentError> {
-        let len = checked_len(ram_bytes)?;
+        checked_len(ram_bytes)?;
+        ParentMemory::make(None, ram_bytes)
+    }
+
+    /// Makes zeroed memory of `own_bytes` behind `base`, which must be sealed and lie on no base itself.
+    pub fn over(base: &Arc<ParentMemory>, own_bytes: u64) -> Result<ParentMemory, ParentError> {
+        ParentMemory::make(Some(checked_base(base)?), own_bytes)
+    }
+
+    fn make(base: Option<Arc<ParentMemory>>, own_bytes: u64) -> Result<ParentMemory, ParentError> {
+        let own = checked_own(own_bytes)?;
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         // Linux before 6.3 does not know the flag that forbids executing the file.
         let fd = rustix::fs::memfd_create("spore-parent", flags | MemfdFlags::NOEXEC_SEAL)
             .or_else(|_| rustix::fs::memfd_create("spore-parent", flags))
             .map_err(ParentError::io("memfd_create(2)"))?;
-        rustix::fs::ftruncate(&fd, ram_bytes).map_err(ParentError::io("ftruncate(2)"))?;
+        rustix::fs::ftruncate(&fd, own_bytes).map_err(ParentError::io("ftruncate(2)"))?;
         rustix::fs::fcntl_add_seals(&fd, SealFlags::GROW | SealFlags::SHRINK)
             .map_err(ParentError::io("sealing the size"))?;
-        Ok(ParentMemory { fd, len, view: None })
+        Ok(ParentMemory { base, fd, own, view: None })
     }
 
-    /// Takes memory made by another process with [`ParentMemory::new`], sealed or not.
-    pub fn from_fd(fd: OwnedFd) -> Result<ParentMemory, ParentError> {
+    /// Takes memory made by another process with [`ParentMemory::new`] or, with a `base`, [`ParentMemory::over`];
+    /// sealed or not.
+    pub fn from_fd(fd: OwnedFd, base: Option<&Arc<ParentMemory>>) -> Result<ParentMemory, ParentError> {
         let seals = rustix::fs::fcntl_get_seals(&fd).map_err(|_| ParentError::NotSealable)?;
         if !seals.contains(SealFlags::GROW | SealFlags::SHRINK) {
             return Err(ParentError::NotSealable);
         }
         let stat = rustix::fs::fstat(&fd).map_err(ParentError::io("fstat(2)"))?;
-        let len = checked_len(u64::try_from(stat.st_size).unwrap_or(0))?;
-        let mut memory = ParentMemory { fd, len, view: None };
+        let own_bytes = u64::try_from(stat.st_size).unwrap_or(0);
+        let base = base.map(checked_base).transpose()?;
+        if base.is_none() {
+            checked_len(own_bytes)?;
+        }
+        let mut memory = ParentMemory { base, fd, own: checked_own(own_bytes)?, view: None };
         if seals.contains(SealFlags::WRITE) {
             memory.map_view()?;
         }
         Ok(memory)
     }
 
-    /// The memfd.
+    /// The memfd, without the base.
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
@@ -102,10 +125,19 @@ impl ParentMemory {
     /// Bytes of RAM.
     #[expect(clippy::len_without_is_empty, reason = "RAM is never empty")]
     pub fn len(&self) -> u64 {
-        self.len as u64
+        (self.base_len() + self.own) as u64
     }
 
-    /// Bytes that exist; the rest is zero and costs nothing.
+    /// The memory this one lies on.
+    pub fn base(&self) -> Option<&Arc<ParentMemory>> {
+        self.base.as_ref()
+    }
+
+    fn base_len(&self) -> usize {
+        self.base.as_ref().map_or(0, |base| base.own)
+    }
+
+    /// Bytes of its own (without the base) that exist; the rest is zero and costs nothing.
     pub fn resident_bytes(&self) -> u64 {
         let blocks = rustix::fs::fstat(&self.fd).map_or(0, |stat| stat.st_blocks);
         u64::try_from(blocks).unwrap_or(0).saturating_mul(512)
@@ -136,18 +168,35 @@ impl ParentMemory {
         self.view.as_ref()
     }
 
-    /// A view that writes to the memory itself.
+    /// A view of the memfd, without the base, that writes to it.
     pub(crate) fn map_shared(&self) -> io::Result<Mapping> {
-        Mapping::new(self.len, &Backing::Shared(self.fd.as_fd()))
+        Mapping::new(self.own, Backing::Shared(self.fd.as_fd()))
     }
 
-    /// A view whose writes stay its own.
+    /// A view of all of it whose writes stay its own.
     pub(crate) fn map_private(&self) -> io::Result<Mapping> {
-        Mapping::new(self.len, &Backing::Private(self.fd.as_fd()))
+        self.map(|memory| Backing::Private(memory.fd.as_fd()))
+    }
+
+    /// A view of all of it whose writes stay its own, and `more` bytes of zeroed memory behind it.
+    pub(crate) fn map_private_and(&self, more: usize) -> io::Result<Mapping> {
+        let private = (self.own, Backing::Private(self.fd.as_fd()));
+        match more {
+            0 => Mapping::layered(&[private]),
+            more => Mapping::layered(&[private, (more, Backing::Anonymous)]),
+        }
+    }
+
+    fn map<'a>(&'a self, backing: impl Fn(&'a ParentMemory) -> Backing<'a>) -> io::Result<Mapping> {
+        let own = (self.own, backing(self));
+        match &self.base {
+            None => Mapping::layered(&[own]),
+            Some(base) => Mapping::layered(&[(base.own, backing(base)), own]),
+        }
     }
 
     fn map_view(&mut self) -> Result<(), ParentError> {
-        let view = Mapping::new(self.len, &Backing::ReadOnly(self.fd.as_fd(), self.len));
+        let view = self.map(|memory| Backing::ReadOnly(memory.fd.as_fd(), memory.own));
         self.view = Some(view.map_err(|source| ParentError::Io { what: "mapping it", source })?);
         Ok(())
     }
@@ -165,7 +214,7 @@ impl ParentMemory {
 
     /// Offsets of 2 MiB areas with enough existing pages.
     fn filled_areas(&self) -> rustix::io::Result<Vec<usize>> {
-        let mut filled = vec![0_u64; self.len / HUGE_BYTES];
+        let mut filled = vec![0_u64; self.own / HUGE_BYTES];
         let mut at = 0;
         loop {
             let start = match rustix::fs::seek(&self.fd, SeekFrom::Data(at)) {
@@ -185,16 +234,29 @@ impl ParentMemory {
     }
 }
 
-fn checked_len(bytes: u64) -> Result<usize, ParentError> {
+fn checked_len(bytes: u64) -> Result<(), ParentError> {
     let fits = (KERNEL_SIZE + PROGRAM_MIN..=RAM_MAX).contains(&bytes) && bytes.is_multiple_of(HUGE);
+    if fits { Ok(()) } else { Err(ParentError::Size(bytes)) }
+}
+
+/// Memory over a base holds the rest of the RAM and copies of pages of the base: at most twice the RAM.
+fn checked_own(bytes: u64) -> Result<usize, ParentError> {
+    let fits = (HUGE..=2 * RAM_MAX).contains(&bytes) && bytes.is_multiple_of(HUGE);
     usize::try_from(bytes).ok().filter(|_| fits).ok_or(ParentError::Size(bytes))
+}
+
+fn checked_base(base: &Arc<ParentMemory>) -> Result<Arc<ParentMemory>, ParentError> {
+    if !base.is_sealed() {
+        return Err(ParentError::NotSealed);
+    }
+    if base.base.is_some() { Err(ParentError::Stacked) } else { Ok(Arc::clone(base)) }
 }
 
 /// What forks are made from.
 #[derive(Debug)]
 pub struct Parent {
     /// Sealed memory.
-    pub memory: ParentMemory,
+    pub memory: Arc<ParentMemory>,
     /// Where forks start.
     pub entry: EntryState,
     pub(crate) prepared: Prepared,
@@ -210,7 +272,7 @@ impl Parent {
         }
         let prepared = Prepared::new(&entry, memory.len())?;
         let pagemap = Pagemap::open().map_err(MachineError::memory("/proc/self/pagemap"))?;
-        Ok(Parent { memory, entry, prepared, pagemap, write_set: Mutex::new(None) })
+        Ok(Parent { memory: Arc::new(memory), entry, prepared, pagemap, write_set: Mutex::new(None) })
     }
 
     /// Remembers the pages a fork wrote to, the first time it is called, so that later shells have them ready.
@@ -258,7 +320,7 @@ mod tests {
         assert!(rustix::io::pwrite(memory.as_fd(), b"x", 0).is_err());
         assert!(memory.resident_bytes() >= HUGE / 4);
 
-        let copy = ParentMemory::from_fd(memory.as_fd().try_clone_to_owned().unwrap()).unwrap();
+        let copy = ParentMemory::from_fd(memory.as_fd().try_clone_to_owned().unwrap(), None).unwrap();
         let mut bytes = [0; 5];
         copy.view().unwrap().read(12345, &mut bytes).unwrap();
         assert_eq!(&bytes, b"spore");
@@ -267,8 +329,8 @@ mod tests {
     #[test]
     fn descriptors_that_could_shrink_are_refused() {
         let fd = rustix::fs::memfd_create("other", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
-        assert!(matches!(ParentMemory::from_fd(fd), Err(ParentError::NotSealable)));
+        assert!(matches!(ParentMemory::from_fd(fd, None), Err(ParentError::NotSealable)));
         let file = std::fs::File::open("/proc/self/exe").unwrap();
-        assert!(matches!(ParentMemory::from_fd(file.into()), Err(ParentError::NotSealable)));
+        assert!(matches!(ParentMemory::from_fd(file.into(), None), Err(ParentError::NotSealable)));
     }
 }

@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn touching_new_memory_moves_the_fault_counter() {
-        let mut memory = Mapping::new(2 << 20, &Backing::Anonymous).unwrap();
+        let mut memory = Mapping::new(2 << 20, Backing::Anonymous).unwrap();
         let before = thread_faults().unwrap();
         memory.write(0, &[1]).unwrap();
         assert_ne!(thread_faults().unwrap(), before);

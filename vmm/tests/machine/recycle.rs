@@ -233,7 +233,7 @@ fn entry_states_are_plain_data() {
     let text = serde_json::to_string(&world.parent.entry).unwrap();
     let entry: EntryState = serde_json::from_str(&text).unwrap();
     let fd = world.parent.memory.as_fd().try_clone_to_owned().unwrap();
-    let parent = Parent::new(ParentMemory::from_fd(fd).unwrap(), entry.clone()).unwrap();
+    let parent = Parent::new(ParentMemory::from_fd(fd, None).unwrap(), entry.clone()).unwrap();
     let copy = World { kvm: crate::fixture::kvm(), images: world.images.clone(), parent: parent.into() };
     assert_eq!(copy.answer(&request(&[REPORT])), world.answer(&request(&[REPORT])));
 
