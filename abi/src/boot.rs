@@ -81,10 +81,15 @@ pub struct BootInfo {
     pub env_count: u32,
     /// Bytes of all strings.
     pub strings_len: u32,
+    /// Not 0: this boots a runtime parent. The first request of its forks is what the program needs to become a
+    /// function. By then the host has written this structure anew: `ram_bytes` may have grown and there may be a package.
+    pub awaits_function: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 const _: () = assert!(size_of::<KernelHeader>() == 64);
-const _: () = assert!(size_of::<BootInfo>() == 56);
+const _: () = assert!(size_of::<BootInfo>() == 64);
 
 /// Most bytes of arguments and environment together.
 #[expect(clippy::cast_possible_truncation, reason = "a quarter of a mebibyte fits everywhere")]

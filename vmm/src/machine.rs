@@ -45,6 +45,8 @@ pub struct BootSpec {
     pub args: Vec<Vec<u8>>,
     /// Environment, `K=V` each.
     pub env: Vec<Vec<u8>>,
+    /// Whether the program is to become a function later, by [`Machine::specialize`].
+    pub awaits_function: bool,
 }
 
 /// Where a machine is in its life; see the module's picture.
@@ -359,6 +361,7 @@ pub(crate) fn boot_info(images: &Images, spec: &BootSpec) -> Result<Piece, Machi
         root_bytes: images.root.len(),
         package_bytes: images.package.as_ref().map_or(0, |package| package.len()),
         port: spec.port.into(),
+        awaits_function: spec.awaits_function.into(),
         ..BootInfo::new_zeroed()
     };
     boot_tables::boot_info(info, &spec.args, &spec.env).map_err(|error| {

@@ -154,7 +154,10 @@ impl ParentMemory {
         if self.is_sealed() {
             return Ok(());
         }
-        self.collapse()?;
+        // What lies on a base is mostly written to by forks, which gives them small pages of their own.
+        if self.base.is_none() {
+            self.collapse()?;
+        }
         rustix::fs::fcntl_add_seals(&self.fd, SealFlags::WRITE | SealFlags::SEAL).map_err(
             |error| match error {
                 rustix::io::Errno::BUSY => ParentError::InUse,

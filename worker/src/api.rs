@@ -39,8 +39,8 @@ pub struct FunctionSpec {
     pub timeout: Duration,
     /// Most live VMs at once.
     pub max_concurrency: usize,
-    /// EROFS image of the package.
-    pub package: PathBuf,
+    /// EROFS image of the package; a runtime has none.
+    pub package: Option<PathBuf>,
 }
 
 /// One request for a function.
@@ -172,8 +172,11 @@ pub enum PrepareError {
 pub struct ParentInfo {
     /// From the start of the cell to the captured parent.
     pub build: Duration,
-    /// Memory of the parent that is resident, in bytes.
+    /// Memory of the parent that is resident, in bytes, without that of its runtime's parent.
     pub resident_bytes: u64,
+    /// Memory of its runtime's parent that is resident, in bytes, shared by all functions that lie on it; 0 if it
+    /// lies on none.
+    pub runtime_resident_bytes: u64,
 }
 
 /// One live VM.
@@ -204,8 +207,10 @@ pub struct VmInfo {
 /// Running totals of one function since the platform started.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct FunctionStats {
-    /// Parents built.
+    /// Parents built: booted, or made of the runtime's.
     pub parent_boots: u64,
+    /// Cells started that came to their parent, built or held.
+    pub cell_starts: u64,
     /// Forks by kind of start.
     pub forks_recycled: u64,
     /// Forks into new shells.

@@ -16,7 +16,7 @@ use std::io::{self, IoSlice, Read, Write};
 /// Most bytes of a packet on the control socket.
 pub(crate) const PACKET_MAX: usize = 160 << 10;
 /// Most descriptors that come with a packet.
-pub(crate) const DESCRIPTORS_MAX: usize = 3;
+pub(crate) const DESCRIPTORS_MAX: usize = 5;
 /// Most bytes of log that one packet or frame carries.
 pub(crate) const LOG_CHUNK: usize = 64 << 10;
 /// Most shells in one `Event::Usage`, so that it fits into a packet.
@@ -24,7 +24,8 @@ pub(crate) const USAGE_CHUNK: usize = 1024;
 /// Most bytes of a frame's head.
 pub(crate) const HEAD_MAX: usize = 64 << 10;
 
-/// What the cell is to run. Comes with descriptors: KVM, root image, package image.
+/// What the cell is to run. Comes with descriptors: KVM, root image, then those that
+/// `package` and `start` name.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Setup {
     pub ram_bytes: u64,
@@ -32,6 +33,21 @@ pub(crate) struct Setup {
     pub port: u16,
     pub args: Vec<String>,
     pub env: Vec<String>,
+    /// Whether the package image comes with it.
+    pub package: bool,
+    pub start: Start,
+}
+
+/// How the cell comes to its parent.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Start {
+    /// It boots the program. `awaits_function`: what comes of it is a runtime parent.
+    Boot { awaits_function: bool },
+    /// It forks the runtime parent with this entry state, whose memory comes as a descriptor, and tells it this.
+    Specialize { entry: Vec<u8>, document: Vec<u8> },
+    /// It takes a parent that another cell built: its entry state here, as descriptors its runtime's memory if
+    /// `based`, then its own.
+    Take { entry: Vec<u8>, based: bool },
 }
 
 /// Worker to cell.
@@ -54,8 +70,8 @@ pub(crate) enum Command {
 pub(crate) enum Event {
     /// Raw log records of the booting parent.
     BootLog(Vec<u8>),
-    /// The parent is ready.
-    Built { resident_bytes: u64, unsupported: Vec<(u32, u32)> },
+    /// The parent is ready: its entry state, and as descriptor its memory.
+    Built { entry: Vec<u8>, resident_bytes: u64, runtime_resident_bytes: u64, unsupported: Vec<(u32, u32)> },
     /// There is no parent. `program`: it is the program's fault.
     Failed { program: bool, reason: String },
     /// Part of the answer to `Usage`.

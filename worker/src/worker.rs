@@ -4,6 +4,7 @@ use crate::api::{
     FunctionSpec, FunctionStats, Invocation, InvokeError, LogLine, PrepareError, Reply, VmInfo,
 };
 use crate::host::cell::CellConfig;
+use crate::host::parents::Runtimes;
 use crate::host::totals::Totals;
 use dashmap::DashMap;
 use std::path::PathBuf;
@@ -39,6 +40,7 @@ pub struct Worker(Arc<Inner>);
 struct Inner {
     config: WorkerConfig,
     totals: DashMap<String, Arc<Totals>>,
+    runtimes: Arc<Runtimes>,
     functions: Mutex<Vec<Weak<Function>>>,
     stopping: AtomicBool,
 }
@@ -50,6 +52,7 @@ impl Worker {
         let inner = Arc::new(Inner {
             config,
             totals: DashMap::new(),
+            runtimes: Arc::default(),
             functions: Mutex::default(),
             stopping: AtomicBool::new(false),
         });
@@ -68,7 +71,7 @@ impl Worker {
             boot_timeout: self.0.config.boot_timeout,
         };
         let totals = self.totals(&spec.name);
-        let function = Arc::new(Function::build(spec, config, totals).await?);
+        let function = Arc::new(Function::build(spec, config, totals, self.0.runtimes.clone()).await?);
         let mut functions = self.lock_functions();
         functions.retain(|function| function.strong_count() > 0);
         functions.push(Arc::downgrade(&function));

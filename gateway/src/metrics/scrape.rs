@@ -36,6 +36,7 @@ fn functions(registry: &Registry, backend: &dyn Backend, names: &[String]) -> pr
     };
     let by_function = &["function"];
     let boots = counter("spore_parent_boots_total", "Parents built.", by_function)?;
+    let cells = counter("spore_cell_starts_total", "Cells started that came to their parent.", by_function)?;
     let forks = counter("spore_forks_total", "Forks by kind of start.", &["function", "start"])?;
     let discarded = counter("spore_shells_discarded_total", "Shells destroyed.", by_function)?;
     let dropped = counter("spore_log_dropped_bytes_total", "Log bytes dropped at a limit.", by_function)?;
@@ -43,7 +44,7 @@ fn functions(registry: &Registry, backend: &dyn Backend, names: &[String]) -> pr
         counter("spore_unsupported_syscalls_total", "Refused system calls.", &["function", "syscall"])?;
     let shells = IntGaugeVec::new(Opts::new("spore_shells", "Live shells."), by_function)?;
     let parents = IntGaugeVec::new(
-        Opts::new("spore_parent_resident_bytes", "Resident memory of the parent."),
+        Opts::new("spore_parent_resident_bytes", "Resident memory of the parent, without its runtime's."),
         by_function,
     )?;
     registry.register(Box::new(shells.clone()))?;
@@ -51,6 +52,7 @@ fn functions(registry: &Registry, backend: &dyn Backend, names: &[String]) -> pr
     for name in names {
         let stats = backend.stats(name);
         boots.with_label_values(&[name]).inc_by(stats.parent_boots);
+        cells.with_label_values(&[name]).inc_by(stats.cell_starts);
         forks.with_label_values(&[name.as_str(), "recycled"]).inc_by(stats.forks_recycled);
         forks.with_label_values(&[name.as_str(), "new"]).inc_by(stats.forks_new);
         discarded.with_label_values(&[name]).inc_by(stats.shells_discarded);

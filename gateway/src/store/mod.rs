@@ -58,7 +58,7 @@ impl Record {
             memory_bytes: self.memory_bytes,
             timeout: self.timeout(),
             max_concurrency: self.max_concurrency,
-            package,
+            package: Some(package),
         }
     }
 

@@ -36,6 +36,7 @@ pub(crate) fn spec() -> BootSpec {
         port: 0,
         args: vec![b"/bin/test".to_vec()],
         env: vec![b"KEY=value".to_vec()],
+        awaits_function: false,
     }
 }
 

@@ -1,6 +1,7 @@
 //! A function as the worker holds it: its cell, its places, and what happens when the cell dies.
 
 use super::cell::{Cell, CellConfig};
+use super::parents::{HeldParent, Origin, Runtimes};
 use super::run::{Ran, Run};
 use super::shells::Shell;
 use super::totals::Totals;
@@ -26,7 +27,10 @@ pub struct Function {
     pub spec: FunctionSpec,
     config: CellConfig,
     totals: Arc<Totals>,
+    runtimes: Arc<Runtimes>,
     cell: Mutex<Arc<Cell>>,
+    /// What its cells are given, so that a cell that dies costs no build.
+    parent: Mutex<Arc<HeldParent>>,
     places: Arc<Semaphore>,
     waiting: AtomicUsize,
     rebuilding: tokio::sync::Mutex<Option<(Instant, String)>>,
@@ -37,14 +41,17 @@ impl Function {
         spec: FunctionSpec,
         config: CellConfig,
         totals: Arc<Totals>,
+        runtimes: Arc<Runtimes>,
     ) -> Result<Self, PrepareError> {
-        let cell = Cell::start(&config, &spec, &totals).await?;
+        let (cell, parent) = build_parent(&spec, &config, &totals, &runtimes).await?;
         Ok(Self {
             places: Arc::new(Semaphore::new(spec.max_concurrency.max(1))),
             spec,
             config,
             totals,
+            runtimes,
             cell: Mutex::new(Arc::new(cell)),
+            parent: Mutex::new(parent),
             waiting: AtomicUsize::new(0),
             rebuilding: tokio::sync::Mutex::new(None),
         })
@@ -122,14 +129,11 @@ impl Function {
         {
             return Err(InvokeError::NotReady(why.clone()));
         }
-        tracing::warn!(
-            function = self.spec.name,
-            pid = cell.pid,
-            "the cell is gone; building the parent again"
-        );
-        match Cell::start(&self.config, &self.spec, &self.totals).await {
-            Ok(cell) => {
+        tracing::warn!(function = self.spec.name, pid = cell.pid, "the cell is gone; starting another");
+        match self.start_cell().await {
+            Ok((cell, parent)) => {
                 let cell = Arc::new(cell);
+                *self.parent.lock().unwrap_or_else(PoisonError::into_inner) = parent;
                 *self.cell.lock().unwrap_or_else(PoisonError::into_inner) = cell.clone();
                 *failed = None;
                 Ok(cell)
@@ -138,6 +142,18 @@ impl Function {
                 let why = error.to_string();
                 *failed = Some((Instant::now(), why.clone()));
                 Err(InvokeError::NotReady(why))
+            }
+        }
+    }
+
+    /// A cell with the parent there is; if that cannot be, with a new one.
+    async fn start_cell(&self) -> Result<(Cell, Arc<HeldParent>), PrepareError> {
+        let held = Origin::Held(self.parent.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        match Cell::start(&self.config, &self.spec, &held, &self.totals).await {
+            Ok(started) => Ok(started),
+            Err(error) => {
+                tracing::warn!(function = self.spec.name, %error, "its parent cannot be used; building it again");
+                build_parent(&self.spec, &self.config, &self.totals, &self.runtimes).await
             }
         }
     }
@@ -192,6 +208,24 @@ impl Function {
             Outcome::Platform(what) => Err(InvokeError::Platform(what)),
         }
     }
+}
+
+/// Starts a cell that builds the parent: of the runtime's parent if the function allows, else by booting.
+async fn build_parent(
+    spec: &FunctionSpec,
+    config: &CellConfig,
+    totals: &Arc<Totals>,
+    runtimes: &Runtimes,
+) -> Result<(Cell, Arc<HeldParent>), PrepareError> {
+    let shared = runtimes::launch::share(&spec.runtime, &spec.command, &spec.env, spec.memory_bytes);
+    let origin = match shared {
+        None => Origin::Boot { awaits_function: false },
+        Some(shared) => {
+            let runtime = runtimes.parent(&spec.runtime, &shared, config).await?;
+            Origin::Specialize { runtime, document: shared.document }
+        }
+    };
+    Cell::start(config, spec, &origin, totals).await
 }
 
 fn new_shell(cell: &Cell) -> Result<Shell, InvokeError> {

@@ -3,6 +3,7 @@
 pub(crate) mod cell;
 mod control;
 pub(crate) mod function;
+pub(crate) mod parents;
 mod run;
 mod shells;
 pub(crate) mod totals;

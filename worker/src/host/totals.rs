@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 #[derive(Default)]
 pub(crate) struct Totals {
     pub(crate) parent_boots: AtomicU64,
+    pub(crate) cell_starts: AtomicU64,
     pub(crate) forks_recycled: AtomicU64,
     pub(crate) forks_new: AtomicU64,
     pub(crate) shells_discarded: AtomicU64,
@@ -59,6 +60,7 @@ impl Totals {
         let unsupported = self.unsupported.lock().unwrap_or_else(PoisonError::into_inner);
         FunctionStats {
             parent_boots: get(&self.parent_boots),
+            cell_starts: get(&self.cell_starts),
             forks_recycled: get(&self.forks_recycled),
             forks_new: get(&self.forks_new),
             shells_discarded: get(&self.shells_discarded),
