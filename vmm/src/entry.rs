@@ -3,7 +3,7 @@
 use crate::cpu::CpuModel;
 use crate::error::MachineError;
 use abi::boot::KernelHeader;
-use abi::layout::{KERNEL_VA, kernel_area, selector};
+use abi::layout::{KERNEL_SIZE, KERNEL_VA, kernel_area, selector};
 use kvm_bindings::{
     Msrs, kvm_debugregs, kvm_dtable, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs, kvm_vcpu_events,
     kvm_xcr, kvm_xcrs, kvm_xsave,
@@ -65,6 +65,8 @@ pub struct EntryState {
     ram_bytes: u64,
     /// Guest-physical ranges (start, end) a fork must leave alone to be restored.
     guarded: Vec<(u64, u64)>,
+    /// The guest kernel's code that touches pages (`abi::boot::KernelHeader::prefault`).
+    prefault: u64,
 }
 
 impl EntryState {
@@ -73,12 +75,13 @@ impl EntryState {
         &self.guarded
     }
 
-    /// Reads everything from a stopped vCPU. `guarded` and `ram_bytes` are what the machine knows beside it.
+    /// Reads everything from a stopped vCPU. The arguments behind `known_msrs` are what the machine knows beside it.
     pub(crate) fn capture(
         vcpu: &VcpuFd,
         known_msrs: &[u32],
         ram_bytes: u64,
         guarded: Vec<(u64, u64)>,
+        prefault: u64,
     ) -> Result<EntryState, MachineError> {
         let xcrs = vcpu.get_xcrs().map_err(MachineError::kvm("KVM_GET_XCRS"))?;
         let count = usize::try_from(xcrs.nr_xcrs).unwrap_or(0).min(xcrs.xcrs.len());
@@ -93,6 +96,7 @@ impl EntryState {
             msrs: read_msrs(vcpu, known_msrs)?,
             ram_bytes,
             guarded,
+            prefault,
         })
     }
 
@@ -157,6 +161,7 @@ pub(crate) struct Prepared {
     sregs: kvm_sregs,
     events: kvm_vcpu_events,
     xsave: Box<kvm_xsave>,
+    prefault: u64,
     all_msrs: Msrs,
     /// The one saved MSR a guest can change without `wrmsr`: `swapgs` in ring 0.
     changeable_msrs: Msrs,
@@ -169,6 +174,10 @@ impl Prepared {
                 "the entry state belongs to {} bytes of RAM, the memory has {ram_bytes}",
                 entry.ram_bytes
             )));
+        }
+        if !(KERNEL_VA..KERNEL_VA + KERNEL_SIZE).contains(&entry.prefault) {
+            let text = format!("the guest kernel's code at {:#x} lies outside its area", entry.prefault);
+            return Err(MachineError::Spec(text));
         }
         let mut xsave = Box::<kvm_xsave>::default();
         xsave.region = entry.xsave.as_slice().try_into().map_err(|_| {
@@ -184,6 +193,7 @@ impl Prepared {
             sregs: entry.sregs,
             events: entry.events,
             xsave,
+            prefault: entry.prefault,
             all_msrs: msr_list(&entry.msrs)?,
             changeable_msrs: msr_list(&changeable)?,
         })
@@ -214,6 +224,13 @@ impl Prepared {
         for class in [SyncReg::Register, SyncReg::SystemRegister, SyncReg::VcpuEvents] {
             vcpu.set_sync_dirty_reg(class);
         }
+    }
+
+    /// As [`Prepared::set_registers`], but the guest kernel touches the `count` pages listed at `list`.
+    pub(crate) fn set_registers_to_touch(&self, vcpu: &mut VcpuFd, list: u64, count: u64) {
+        self.set_registers(vcpu);
+        let regs = &mut vcpu.sync_regs_mut().regs;
+        (regs.rip, regs.rdi, regs.rsi) = (self.prefault, list, count);
     }
 
     /// As [`Prepared::set_registers`], with one bit of CR4 (PGE) changed, and changed back by the next call. Each

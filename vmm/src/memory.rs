@@ -82,11 +82,19 @@ impl Mapping {
             return Err(io::Error::other("length is not a multiple of 2 MiB"));
         }
         let base = reserve(len)?;
-        let mapping = Mapping { base, len, writable: !matches!(backing, Backing::ReadOnly(..)) };
+        let mut mapping = Mapping { base, len, writable: !matches!(backing, Backing::ReadOnly(..)) };
+        mapping.replace(backing)?;
+        Ok(mapping)
+    }
+
+    /// Maps `backing` in place of what is mapped now, which is gone. After an error the contents are undefined.
+    pub(crate) fn replace(&mut self, backing: &Backing<'_>) -> io::Result<()> {
+        let len = self.len;
+        self.writable = !matches!(backing, Backing::ReadOnly(..));
         let read_write = ProtFlags::READ | ProtFlags::WRITE;
         let private = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED;
-        let address = base.as_ptr().cast();
-        // SAFETY: every call replaces part of the reservation made above, which nothing else refers to; for
+        let address = self.base.as_ptr().cast();
+        // SAFETY: every call replaces part of the area this value owns, and no reference into it exists; for
         // `ReadOnly`, `bytes` is at most `len`.
         let mapped = unsafe {
             match *backing {
@@ -105,8 +113,7 @@ impl Mapping {
                 }
             }
         };
-        mapped.map_err(io::Error::from)?;
-        Ok(mapping)
+        mapped.map(drop).map_err(io::Error::from)
     }
 
     /// Where the mapping begins in this process.
@@ -188,6 +195,17 @@ impl Mapping {
             }
         }
         Ok(true)
+    }
+
+    /// For each page, whether it exists in memory: of a file, whether the file has it, mapped here or not.
+    pub(crate) fn resident(&self) -> io::Result<Vec<bool>> {
+        let mut pages = vec![0_u8; self.len / PAGE_BYTES];
+        // SAFETY: the kernel writes one byte for each page of the mapping.
+        let result = unsafe { libc::mincore(self.base.as_ptr().cast(), self.len, pages.as_mut_ptr()) };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(pages.into_iter().map(|page| page & 1 == 1).collect())
     }
 
     /// Gives the kernel `advice` on `len` bytes at `offset`; both must be multiples of the page size.

@@ -146,6 +146,11 @@ impl ParentMemory {
         Mapping::new(self.len, &Backing::Private(self.fd.as_fd()))
     }
 
+    /// Puts such a view in the place of `mapping`, with nothing written to.
+    pub(crate) fn map_private_over(&self, mapping: &mut Mapping) -> io::Result<()> {
+        mapping.replace(&Backing::Private(self.fd.as_fd()))
+    }
+
     fn map_view(&mut self) -> Result<(), ParentError> {
         let view = Mapping::new(self.len, &Backing::ReadOnly(self.fd.as_fd(), self.len));
         self.view = Some(view.map_err(|source| ParentError::Io { what: "mapping it", source })?);
@@ -224,6 +229,14 @@ impl Parent {
                 rest.is_some()
             };
             *set = Some(written.iter().take(WRITE_SET_RANGES_MAX).take_while(fits).cloned().collect());
+        }
+    }
+
+    /// Makes the pages a fork is expected to write to its own ahead, so that KVM maps several with one fault.
+    pub(crate) fn populate(&self, ram: &mut Mapping) {
+        for range in self.write_set().iter().flat_map(|set| set.iter()) {
+            // Only saves faults later, so a refusal changes nothing.
+            let _ = ram.advise(range.start, range.len(), Advice::PopulateWrite);
         }
     }
 

@@ -2,7 +2,8 @@
 #![expect(unsafe_code, reason = "the floor for system calls without a safe wrapper")]
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use kvm_ioctls::VcpuFd;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::Once;
 
 /// Page faults the calling thread has taken since it started.
@@ -71,6 +72,19 @@ pub(crate) fn kick_thread(thread: i32) {
 pub(crate) fn rdtsc() -> u64 {
     // SAFETY: rdtsc exists on every x86-64 processor and has no effect on memory.
     unsafe { std::arch::x86_64::_rdtsc() }
+}
+
+vmm_sys_util::ioctl_io_nr!(KVM_GET_STATS_FD, 0xae, 0xce);
+
+/// Opens the statistics of a vCPU.
+pub(crate) fn vcpu_stats(vcpu: &VcpuFd) -> io::Result<OwnedFd> {
+    // SAFETY: the request takes no argument and returns a new descriptor.
+    let fd = unsafe { libc::ioctl(vcpu.as_raw_fd(), KVM_GET_STATS_FD()) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new, so it has no other owner.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// One run of pages found by [`pagemap_scan`]: addresses in this process.
