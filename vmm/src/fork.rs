@@ -4,15 +4,20 @@ use crate::error::{Discard, MachineError};
 use crate::exit::Exit;
 use crate::kvm::Kvm;
 use crate::machine::{Machine, Origin, Stage};
+use crate::mailbox::WARM;
+use crate::memory::{Advice, Mapping};
 use crate::parent::Parent;
 use crate::restore::Ran;
-use crate::size::{HUGE_BYTES, PAGE_BYTES};
+use crate::size::PAGE_BYTES;
 use crate::space::{Images, Space};
+use crate::sys::map_singly;
 use abi::boot::PREFAULT_WRITE;
 use abi::layout::{KERNEL_SIZE, KERNEL_VA, MAILBOX_VA, PROGRAM_VA};
 use abi::mailbox::{PREFAULT_MAX, REQUEST};
 use kvm_ioctls::VcpuFd;
 use std::io;
+use std::ops::Range;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// Most pages that are touched in one shell. Where a page fault costs 25 us, this is 0.2 s.
@@ -22,11 +27,11 @@ impl Machine {
     /// Makes a shell for forks of `parent`: everything except the entry state, which [`Machine::enter`] sets.
     pub fn fork(kvm: &Kvm, parent: &Arc<Parent>, images: &Images) -> Result<Machine, MachineError> {
         let mut ram = parent.memory.map_private().map_err(MachineError::memory("mapping a fork's RAM"))?;
-        parent.populate(&mut ram);
+        let watch = prepare(&mut ram, parent);
         let space = Space::new(ram, images)?;
         let origin = |vcpu: &VcpuFd| {
             parent.prepared.set_slow_state(&parent.entry, vcpu, true)?;
-            Ok(Origin::Fork { parent: Arc::clone(parent) })
+            Ok(Origin::Fork { parent: Arc::clone(parent), watch })
         };
         Machine::assemble(kvm, space, origin, Stage::Pristine)
     }
@@ -36,9 +41,12 @@ impl Machine {
     /// [`Machine::kicker`], and runs code the program could have changed: bound its time as that of a request.
     /// After a [`Discard`] drop the machine.
     pub fn prefault(&mut self) -> Result<usize, Discard> {
-        let Origin::Fork { parent } = &self.origin else { return Err(Discard::NotAFork) };
+        let Origin::Fork { parent, watch } = &mut self.origin else { return Err(Discard::NotAFork) };
+        if let Some(watch) = watch {
+            watch.tells = false;
+        }
         let parent = Arc::clone(parent);
-        let list = touched(&parent).map_err(|source| Discard::Failed { what: "finding its pages", source })?;
+        let list = list(&parent).map_err(|source| Discard::Failed { what: "finding its pages", source })?;
         for part in list.chunks(PREFAULT_MAX) {
             self.touch(&parent, part)?;
         }
@@ -64,28 +72,48 @@ impl Machine {
     }
 }
 
-/// Pages worth touching in a new shell, in order of worth: those written to, then those beside them, which are not
-/// in a large page any more, then the rest of what exists.
-fn touched(parent: &Parent) -> io::Result<Vec<u64>> {
+/// RAM that shows which pages are touched: page by page, as there are no large pages, and (unless the kernel refuses)
+/// no neighbours mapped along.
+pub(crate) struct Watch {
+    /// Whether what is touched is what a request touches.
+    pub(crate) tells: bool,
+    /// Held even when it tells nothing more: giving it up would drop every page from KVM's tables.
+    _singly: Option<OwnedFd>,
+}
+
+/// Prepares the RAM of a shell: watched, if nobody has been watched yet, and with the pages it will write to.
+pub(crate) fn prepare(ram: &mut Mapping, parent: &Parent) -> Option<Watch> {
+    let watch = parent.touched().is_none().then(|| {
+        // Only makes what is learnt finer, so a refusal changes nothing.
+        let _ = ram.advise(0, ram.len(), Advice::NoHuge);
+        Watch { tells: true, _singly: map_singly(ram.address(), ram.len() as u64).ok() }
+    });
+    parent.populate(ram);
+    watch
+}
+
+/// What a new shell is to touch: pages that are written to, then those that are read. As long as that is not known,
+/// all that exist.
+fn list(parent: &Parent) -> io::Result<Vec<u64>> {
+    let pages = |set: &[Range<usize>]| -> Vec<u64> {
+        set.iter().flat_map(|range| range.clone().step_by(PAGE_BYTES)).map(address_of).collect()
+    };
+    let written = pages(parent.written());
+    let touched = match parent.touched() {
+        Some(touched) => pages(touched),
+        None => pages(&existing(parent)?),
+    };
+    let mailbox = WARM.iter().flat_map(|&(offset, len)| (offset..offset + len).step_by(PAGE_BYTES));
+    let written = mailbox.map(|offset| MAILBOX_VA + offset).chain(written);
+    Ok(written.map(|address| address | PREFAULT_WRITE).chain(touched).take(TOUCHED_MAX).collect())
+}
+
+/// All pages the parent has.
+fn existing(parent: &Parent) -> io::Result<Vec<Range<usize>>> {
     let view = parent.memory.view().ok_or_else(|| io::Error::other("the parent is not sealed"))?;
     let exists = view.resident()?;
-    let written = parent.write_set();
-    let written: Vec<usize> = written
-        .iter()
-        .flat_map(|set| set.iter())
-        .flat_map(|range| range.clone().step_by(PAGE_BYTES))
-        .collect();
-    let mut split = vec![false; exists.len().div_ceil(HUGE_BYTES / PAGE_BYTES)];
-    for &offset in &written {
-        split[offset / HUGE_BYTES] = true;
-    }
-    let existing = |beside: bool| {
-        let pages = exists.iter().enumerate().filter(|&(_, &exists)| exists);
-        let offsets = pages.map(|(page, _)| page * PAGE_BYTES);
-        offsets.filter(|offset| split[offset / HUGE_BYTES] == beside).map(address_of).collect::<Vec<_>>()
-    };
-    let writes = written.iter().map(|&offset| address_of(offset) | PREFAULT_WRITE);
-    Ok(writes.chain(existing(true)).chain(existing(false)).take(TOUCHED_MAX).collect())
+    let pages = exists.into_iter().enumerate().filter(|&(_, exists)| exists);
+    Ok(pages.map(|(page, _)| page * PAGE_BYTES..(page + 1) * PAGE_BYTES).collect())
 }
 
 /// Where the guest finds what lies at `offset` of its RAM.

@@ -56,7 +56,7 @@ pub use kick::Kicker;
 pub use kvm::{Kvm, OpenError};
 pub use machine::{BootSpec, Machine};
 pub use mailbox::{Mailbox, MailboxError};
-pub use parent::{Parent, ParentError, ParentMemory};
+pub use parent::{Parent, ParentError, ParentMemory, WorkingSet};
 pub use restore::RestoreStats;
 pub use space::Images;
 pub use usage::{MemoryUsage, usage_of};

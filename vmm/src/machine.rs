@@ -15,6 +15,7 @@ use crate::boot_tables::{self, Piece, Sizes, StringsError};
 use crate::entry::{self, EntryState};
 use crate::error::MachineError;
 use crate::exit::{self, Exit};
+use crate::fork::Watch;
 use crate::kernel_image::KernelImage;
 use crate::kick::{Kicker, Registration};
 use crate::kvm::Kvm;
@@ -64,7 +65,7 @@ pub(crate) enum Origin {
     /// It writes to the parent's memory. Holds what must still be in place when it is captured.
     Boot { sregs: Box<kvm_sregs>, tables: Vec<Piece>, guarded: Vec<(u64, u64)>, prefault: u64 },
     /// It has a copy-on-write view of the parent's memory.
-    Fork { parent: Arc<Parent> },
+    Fork { parent: Arc<Parent>, watch: Option<Watch> },
 }
 
 /// A VM, its vCPU, its memory and its mailbox. Everything is given back when it is dropped.
@@ -144,7 +145,7 @@ impl Machine {
     /// Puts a pristine fork into the parent's entry state, behind the `out` that announced it was ready. Write the
     /// identity and the request to the mailbox before the next [`Machine::run`].
     pub fn enter(&mut self) -> Result<(), MachineError> {
-        let Origin::Fork { parent } = &self.origin else {
+        let Origin::Fork { parent, .. } = &self.origin else {
             return Err(MachineError::Order("only forks are entered"));
         };
         if self.stage != Stage::Pristine {
@@ -258,7 +259,7 @@ impl Machine {
         let mut usage = crate::usage::read(self.space.ram.address()).map_err(&failed)?;
         let opened;
         let pagemap = match &self.origin {
-            Origin::Fork { parent } => &parent.pagemap,
+            Origin::Fork { parent, .. } => &parent.pagemap,
             Origin::Boot { .. } => {
                 opened = Pagemap::open().map_err(&failed)?;
                 &opened

@@ -4,13 +4,14 @@ use crate::entry::{EntryState, Prepared};
 use crate::error::MachineError;
 use crate::memory::{Advice, Backing, Mapping};
 use crate::pagemap::Pagemap;
-use crate::size::HUGE_BYTES;
+use crate::size::{HUGE_BYTES, PAGE_BYTES, size};
 use abi::layout::{HUGE, KERNEL_SIZE, PAGE, PROGRAM_MIN, RAM_MAX};
 use rustix::fs::{MemfdFlags, SealFlags, SeekFrom};
+use serde::{Deserialize, Serialize};
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::OnceLock;
 
 /// Pages of a 2 MiB area that must exist before it is worth a large page: below, the zeros would cost more memory
 /// than the faults they save.
@@ -204,7 +205,8 @@ pub struct Parent {
     pub entry: EntryState,
     pub(crate) prepared: Prepared,
     pub(crate) pagemap: Pagemap,
-    write_set: Mutex<Option<Arc<[Range<usize>]>>>,
+    written: OnceLock<Box<[Range<usize>]>>,
+    touched: OnceLock<Box<[Range<usize>]>>,
 }
 
 impl Parent {
@@ -215,35 +217,75 @@ impl Parent {
         }
         let prepared = Prepared::new(&entry, memory.len())?;
         let pagemap = Pagemap::open().map_err(MachineError::memory("/proc/self/pagemap"))?;
-        Ok(Parent { memory, entry, prepared, pagemap, write_set: Mutex::new(None) })
+        Ok(Parent { memory, entry, prepared, pagemap, written: OnceLock::new(), touched: OnceLock::new() })
+    }
+
+    /// What forks of this parent have been seen to touch so far.
+    pub fn working_set(&self) -> WorkingSet {
+        let ranges = |set: &OnceLock<Box<[Range<usize>]>>| set.get().map(|set| set.to_vec());
+        WorkingSet { written: ranges(&self.written), touched: ranges(&self.touched) }
+    }
+
+    /// Takes over what another parent with the same memory has learnt. Whole pages inside RAM count, all else is
+    /// ignored: a wrong set costs time, nothing else.
+    pub fn expect(&self, set: WorkingSet) {
+        let end = size(self.memory.len());
+        let fits = |range: &Range<usize>| {
+            let pages = range.start.is_multiple_of(PAGE_BYTES) && range.end.is_multiple_of(PAGE_BYTES);
+            pages && range.start < range.end && range.end <= end
+        };
+        if let Some(written) = set.written {
+            self.learn_written(&written.into_iter().filter(fits).collect::<Vec<_>>());
+        }
+        if let Some(touched) = set.touched {
+            self.learn_touched(touched.into_iter().filter(fits).collect());
+        }
     }
 
     /// Remembers the pages a fork wrote to, the first time it is called, so that later shells have them ready.
-    pub(crate) fn learn(&self, written: &[Range<usize>]) {
-        let mut set = self.write_set.lock().unwrap_or_else(PoisonError::into_inner);
-        if set.is_none() {
+    pub(crate) fn learn_written(&self, written: &[Range<usize>]) {
+        self.written.get_or_init(|| {
             let mut left = WRITE_SET_BYTES_MAX;
             let fits = |range: &&Range<usize>| {
                 let rest = left.checked_sub(range.len());
                 left = rest.unwrap_or(0);
                 rest.is_some()
             };
-            *set = Some(written.iter().take(WRITE_SET_RANGES_MAX).take_while(fits).cloned().collect());
-        }
+            written.iter().take(WRITE_SET_RANGES_MAX).take_while(fits).cloned().collect()
+        });
+    }
+
+    /// Remembers the pages a fork touched, read or written, the first time it is called.
+    pub(crate) fn learn_touched(&self, touched: Vec<Range<usize>>) {
+        self.touched.get_or_init(|| touched.into());
+    }
+
+    /// Pages a fork is expected to touch, if any fork has been watched.
+    pub(crate) fn touched(&self) -> Option<&[Range<usize>]> {
+        self.touched.get().map(AsRef::as_ref)
+    }
+
+    /// Pages a fork is expected to write to; none as long as that is not known.
+    pub(crate) fn written(&self) -> &[Range<usize>] {
+        self.written.get().map_or(&[], AsRef::as_ref)
     }
 
     /// Makes the pages a fork is expected to write to its own ahead, so that KVM maps several with one fault.
     pub(crate) fn populate(&self, ram: &mut Mapping) {
-        for range in self.write_set().iter().flat_map(|set| set.iter()) {
+        for range in self.written() {
             // Only saves faults later, so a refusal changes nothing.
             let _ = ram.advise(range.start, range.len(), Advice::PopulateWrite);
         }
     }
+}
 
-    /// Pages a fork is expected to write to.
-    pub(crate) fn write_set(&self) -> Option<Arc<[Range<usize>]>> {
-        self.write_set.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
+/// Pages that forks of a parent touch, as byte ranges of its RAM; `None`: not known yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkingSet {
+    /// Pages written to before the response.
+    pub written: Option<Vec<Range<usize>>>,
+    /// Pages read or written.
+    pub touched: Option<Vec<Range<usize>>>,
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 //! itself writes to the pages it walks.) Descriptor tables and the code of the stubs are treated alike.
 
 use crate::error::Discard;
+use crate::fork;
 use crate::machine::{Machine, Origin, Stage, finish_exit};
 use crate::memory::{Advice, Mapping};
 use crate::parent::Parent;
@@ -87,7 +88,7 @@ impl Machine {
     }
 
     pub(crate) fn restore_after(&mut self, ran: Ran) -> Result<RestoreStats, Discard> {
-        let Origin::Fork { parent } = &self.origin else { return Err(Discard::NotAFork) };
+        let Origin::Fork { parent, .. } = &self.origin else { return Err(Discard::NotAFork) };
         let parent = Arc::clone(parent);
         if self.stage != Stage::Doorbell {
             return Err(Discard::NotAtDoorbell);
@@ -105,7 +106,8 @@ impl Machine {
             }
             (self.baseline.guarded, self.baseline.ram) = split_guarded(&ram, parent.entry.guarded());
             if ran == Ran::Request {
-                parent.learn(&self.baseline.ram);
+                parent.learn_written(&self.baseline.ram);
+                self.learn_touched(&parent);
             }
             self.scan_mailbox(&parent)?;
         }
@@ -121,7 +123,7 @@ impl Machine {
     /// or has refused with [`Discard::TooManyPages`]. Keeps the VM and its vCPU, in the same state as after a
     /// restore; page tables must be as untouched as for one. After a [`Discard`] drop the machine.
     pub fn remap(&mut self) -> Result<(), Discard> {
-        let Origin::Fork { parent } = &self.origin else { return Err(Discard::NotAFork) };
+        let Origin::Fork { parent, .. } = &self.origin else { return Err(Discard::NotAFork) };
         let parent = Arc::clone(parent);
         if !matches!(self.stage, Stage::Doorbell | Stage::Spoiled) {
             return Err(Discard::NotAtDoorbell);
@@ -134,7 +136,8 @@ impl Machine {
         self.scan_mailbox(&parent)?;
         self.put_back(&parent)?;
         parent.memory.map_private_over(&mut self.space.ram).map_err(failed("mapping the memory anew"))?;
-        parent.populate(&mut self.space.ram);
+        let watch = fork::prepare(&mut self.space.ram, &parent);
+        self.origin = Origin::Fork { parent, watch };
         self.baseline = Baseline::default();
         self.stage = Stage::Pristine;
         Ok(())
@@ -147,6 +150,16 @@ impl Machine {
         finish_exit(&mut self.vcpu, &self.registration).map_err(failed("finishing the last exit"))?;
         let slow = parent.prepared.set_slow_state(&parent.entry, &self.vcpu, all);
         slow.map_err(|error| Discard::Failed { what: "setting registers", source: io::Error::other(error) })
+    }
+
+    /// Remembers what a watched fork has touched.
+    fn learn_touched(&mut self, parent: &Parent) {
+        if let Origin::Fork { watch: Some(watch), .. } = &mut self.origin
+            && std::mem::take(&mut watch.tells)
+            && let Ok(touched) = parent.pagemap.present_pages(&self.space.ram)
+        {
+            parent.learn_touched(touched);
+        }
     }
 
     fn scan_mailbox(&mut self, parent: &Parent) -> Result<(), Discard> {
