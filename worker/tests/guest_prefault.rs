@@ -4,7 +4,7 @@ mod common;
 
 use abi::boot::Contract;
 use abi::mailbox::Doorbell;
-use common::{End, Guest, GuestParent};
+use common::{End, Guest, GuestParent, Programs};
 use std::path::Path;
 use vmm::{Counters, Machine};
 
@@ -34,43 +34,62 @@ with open('/dev/invocation', 'r+b', buffering=0) as invocation:
 ";
 
 /// One request: what it cost.
-fn cost(parent: &GuestParent<'_>, shell: &mut Machine) -> Counters {
+fn cost(parent: &GuestParent<'_>, shell: &mut Machine, what: &str) -> Counters {
     let before = shell.counters().expect("KVM counts");
     let outcome = parent.fork_in(shell, 1, REQUEST);
     assert!(matches!(outcome.end, End::Doorbell(Doorbell::Response, ..)), "{outcome:#?}");
     let after = shell.counters().expect("KVM counts");
-    println!("   {:?}", outcome.elapsed);
-    Counters { exits: after.exits - before.exits, faults: after.faults - before.faults }
+    let cost = Counters { exits: after.exits - before.exits, faults: after.faults - before.faults };
+    println!("{what:<36} {:>5} exits {:>5} faults {:>9.3?}", cost.exits, cost.faults, outcome.elapsed);
+    cost
+}
+
+/// Most faults of a request whose pages were touched: what differs between two requests of one program.
+const FAULTS_LEFT_MAX: u64 = 16;
+
+fn costs(parent: &GuestParent<'_>) {
+    let mut first = parent.shell();
+    let touched = first.prefault().expect("a pristine shell");
+    println!("touched {touched} pages, nothing known");
+    let first_of_all = cost(parent, &mut first, "first request of a parent, touched");
+    let written = first.restore().expect("an answer").ram_pages as u64;
+    assert!(first_of_all.faults <= 2 * written + FAULTS_LEFT_MAX, "only copies are left: {written} pages");
+    assert_eq!(cost(parent, &mut first, "recycled").faults, 0);
+
+    let mut watched = parent.shell();
+    cost(parent, &mut watched, "new, watched");
+    watched.restore().expect("an answer");
+    assert_eq!(cost(parent, &mut watched, "recycled after it").faults, 0);
+
+    let mut shell = parent.shell();
+    let new = cost(parent, &mut shell, "new");
+    shell.remap().expect("an answer");
+    cost(parent, &mut shell, "remapped");
+    shell.remap().expect("an answer");
+    shell.prefault().expect("a pristine shell");
+    assert!(cost(parent, &mut shell, "remapped, touched").faults <= FAULTS_LEFT_MAX);
+
+    let mut shell = parent.shell();
+    let learnt = shell.prefault().expect("a pristine shell");
+    let faults = shell.counters().expect("KVM counts").faults;
+    println!("touched {learnt} pages in {faults} faults, all known");
+    assert!(learnt < touched, "less than everything");
+    let touched = cost(parent, &mut shell, "new, touched");
+    assert!(touched.faults <= FAULTS_LEFT_MAX && touched.faults < new.faults, "{touched:?}");
+    shell.restore().expect("an answer");
+    assert_eq!(cost(parent, &mut shell, "recycled").faults, 0);
 }
 
 #[test]
-fn measure() {
+fn a_touched_shell_answers_python_without_faults() {
     let guest = python();
-    let parent = guest.parent(&[PYTHON, "-c", SCRIPT]);
-    let mut first = parent.shell();
-    let begin = std::time::Instant::now();
-    println!("prefault {:?} {:?} {:?}", first.prefault(), begin.elapsed(), first.counters());
-    println!("first, prefaulted without a write set: {:?}", cost(&parent, &mut first));
-    println!("{:?}", first.restore());
-    println!("recycled: {:?}", cost(&parent, &mut first));
-    first.restore().unwrap();
-    let mut new = parent.shell();
-    println!("new, learning: {:?}", cost(&parent, &mut new));
-    new.restore().unwrap();
-    println!("recycled: {:?}", cost(&parent, &mut new));
-    let mut new = parent.shell();
-    println!("new: {:?}", cost(&parent, &mut new));
-    new.remap().unwrap();
-    println!("remapped: {:?}", cost(&parent, &mut new));
-    new.remap().unwrap();
-    let begin = std::time::Instant::now();
-    println!("remap prefault {:?} {:?}", new.prefault(), begin.elapsed());
-    println!("remapped, prefaulted: {:?}", cost(&parent, &mut new));
-    let mut new = parent.shell();
-    let begin = std::time::Instant::now();
-    println!("prefault {:?}", new.prefault());
-    println!("prefault took {:?} {:?}", begin.elapsed(), new.counters());
-    println!("new, prefaulted: {:?}", cost(&parent, &mut new));
-    new.restore().unwrap();
-    println!("recycled: {:?}", cost(&parent, &mut new));
+    costs(&guest.parent(&[PYTHON, "-c", SCRIPT]));
+}
+
+#[test]
+fn a_touched_shell_answers_a_native_program_without_faults() {
+    let programs = Programs::new();
+    let mut guest = Guest::new().with_file("/bin/handler", &programs.compile("handler", &["-static"]));
+    guest.contract = Contract::Handler;
+    costs(&guest.parent(&["/bin/handler"]));
 }

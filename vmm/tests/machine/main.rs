@@ -7,5 +7,6 @@ mod guest;
 mod hostile;
 mod kick;
 mod open;
+mod prefault;
 mod property;
 mod recycle;
