@@ -30,7 +30,14 @@ pub struct KernelHeader {
     pub exception_stubs: u64,
     /// Distance of two exception stubs in bytes.
     pub exception_stub_bytes: u64,
+    /// Code that touches pages and rings the doorbell: `rdi` is the address of a list of `u64`, `rsi` how many there are.
+    /// Each entry is the address of a page, plus [`PREFAULT_WRITE`] if the page is to be written to (unchanged). It uses
+    /// no stack. The host enters it in a fork whose registers are otherwise the parent's, and restores the fork after.
+    pub prefault: u64,
 }
+
+/// In an entry of a list for [`KernelHeader::prefault`]: the page is written to.
+pub const PREFAULT_WRITE: u64 = 1;
 
 /// `BootInfo::magic`.
 pub const BOOT_MAGIC: u64 = u64::from_le_bytes(*b"sporebt1");
@@ -88,7 +95,7 @@ pub struct BootInfo {
     pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<KernelHeader>() == 64);
+const _: () = assert!(size_of::<KernelHeader>() == 72);
 const _: () = assert!(size_of::<BootInfo>() == 64);
 
 /// Most bytes of arguments and environment together.

@@ -5,7 +5,9 @@
 //!                    ▼                      ▼                   │
 //!  fork ─► Pristine ─enter─► Ready ─run─► Doorbell ─run─────────┘
 //!             ▲                │             │
-//!             └────restore─────┼─────────────┤      run: kicked ─► Kicked ─run─► ...
+//!             ├────restore─────┼─────────────┤      run: kicked ─► Kicked ─run─► ...
+//!             ├─────remap──────┼─────────────┤
+//!             └─remap─ Spoiled ◄─ restore: too many pages
 //!                              └─────────────┴───── anything else ─► Over (drop it)
 //! ```
 
@@ -13,13 +15,14 @@ use crate::boot_tables::{self, Piece, StringsError};
 use crate::entry::{self, EntryState};
 use crate::error::MachineError;
 use crate::exit::{self, Exit};
+use crate::fork::Watch;
 use crate::kernel_image::KernelImage;
 use crate::kick::{Kicker, Registration};
 use crate::kvm::Kvm;
 use crate::mailbox::Mailbox;
-use crate::memory::Advice;
 use crate::pagemap::Pagemap;
-use crate::parent::{Parent, ParentMemory};
+use crate::parent::Parent;
+use crate::parent_memory::ParentMemory;
 use crate::restore::Baseline;
 use crate::size::size;
 use crate::space::{Images, Space};
@@ -56,15 +59,17 @@ pub(crate) enum Stage {
     Ready,
     Doorbell,
     Kicked,
+    /// Its memory cannot be restored in place, but everything else can.
+    Spoiled,
     Over,
 }
 
 /// What a machine was made as.
 pub(crate) enum Origin {
     /// It writes to the parent's memory. Holds what must still be in place when it is captured.
-    Boot { sregs: Box<kvm_sregs>, tables: Vec<Piece>, guarded: Vec<(u64, u64)> },
+    Boot { sregs: Box<kvm_sregs>, tables: Vec<Piece>, guarded: Vec<(u64, u64)>, prefault: u64 },
     /// It has a copy-on-write view of the parent's memory.
-    Fork { parent: Arc<Parent> },
+    Fork { parent: Arc<Parent>, watch: Option<Watch> },
     /// It has a copy-on-write view of a runtime parent's memory and becomes a function's parent. Holds the page
     /// tables it was given.
     Specialize { runtime: Arc<Parent>, tables: Piece },
@@ -75,7 +80,7 @@ impl Origin {
     fn parent(&self) -> Option<&Arc<Parent>> {
         match self {
             Origin::Boot { .. } => None,
-            Origin::Fork { parent } | Origin::Specialize { runtime: parent, .. } => Some(parent),
+            Origin::Fork { parent, .. } | Origin::Specialize { runtime: parent, .. } => Some(parent),
         }
     }
 }
@@ -123,24 +128,9 @@ impl Machine {
         }
         let origin = |vcpu: &VcpuFd| {
             let sregs = Box::new(entry::start(vcpu, kvm.model(), header)?);
-            Ok(Origin::Boot { sregs, tables, guarded })
+            Ok(Origin::Boot { sregs, tables, guarded, prefault: header.prefault })
         };
         Machine::assemble(kvm, space, origin, Stage::Ready)
-    }
-
-    /// Makes a shell for forks of `parent`: everything except the entry state, which [`Machine::enter`] sets.
-    pub fn fork(kvm: &Kvm, parent: &Arc<Parent>, images: &Images) -> Result<Machine, MachineError> {
-        let mut ram = parent.memory.map_private().map_err(MachineError::memory("mapping a fork's RAM"))?;
-        for range in parent.write_set().iter().flat_map(|set| set.iter()) {
-            // Only saves faults later, so a refusal changes nothing.
-            let _ = ram.advise(range.start, range.len(), Advice::PopulateWrite);
-        }
-        let space = Space::new(ram, images)?;
-        let origin = |vcpu: &VcpuFd| {
-            parent.prepared.set_slow_state(&parent.entry, vcpu, true)?;
-            Ok(Origin::Fork { parent: Arc::clone(parent) })
-        };
-        Machine::assemble(kvm, space, origin, Stage::Pristine)
     }
 
     pub(crate) fn assemble(
@@ -188,7 +178,7 @@ impl Machine {
     pub fn run(&mut self) -> Result<Exit, MachineError> {
         match self.stage {
             Stage::Pristine => return Err(MachineError::Order("it has not been entered")),
-            Stage::Over => return Err(MachineError::Order("its guest is over")),
+            Stage::Spoiled | Stage::Over => return Err(MachineError::Order("its guest is over")),
             Stage::Ready | Stage::Doorbell | Stage::Kicked => {}
         }
         self.baseline.check_thread();
@@ -247,7 +237,7 @@ impl Machine {
         if self.stage != Stage::Doorbell {
             return Err(MachineError::Order("only a machine at the doorbell is captured"));
         }
-        let Origin::Boot { sregs, tables, guarded } = &self.origin else {
+        let Origin::Boot { sregs, tables, guarded, prefault } = &self.origin else {
             return Err(MachineError::Order("a fork is not captured"));
         };
         for (gpa, bytes) in tables {
@@ -260,7 +250,7 @@ impl Machine {
         let ram_bytes = self.space.ram.len() as u64;
         let (vcpu, registration) = (&mut self.vcpu, &self.registration);
         finish_exit(vcpu, registration).map_err(|source| MachineError::Kvm { what: "KVM_RUN", source })?;
-        let mut entry = EntryState::capture(vcpu, &self.msrs, ram_bytes, guarded.clone())?;
+        let mut entry = EntryState::capture(vcpu, &self.msrs, ram_bytes, guarded.clone(), *prefault)?;
         entry.check_untouched(sregs)?;
         Ok(entry)
     }
@@ -289,7 +279,7 @@ impl Machine {
         let mut usage = usage.map_err(&failed)?;
         let opened;
         let pagemap = match &self.origin {
-            Origin::Fork { parent } | Origin::Specialize { runtime: parent, .. } => &parent.pagemap,
+            Origin::Fork { parent, .. } | Origin::Specialize { runtime: parent, .. } => &parent.pagemap,
             Origin::Boot { .. } => {
                 opened = Pagemap::open().map_err(&failed)?;
                 &opened
