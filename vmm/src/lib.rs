@@ -8,7 +8,7 @@
 //!
 //! | module | what it knows |
 //! |---|---|
-//! | `kvm`, `cpu` | the KVM device and what it must be able to do; the CPU model of guests |
+//! | `kvm`, `cpu`, `fingerprint` | the KVM device and what it must be able to do; the CPU model of guests |
 //! | `kernel_image`, `image` | files a guest is made of |
 //! | `boot_tables` | GDT, TSS, IDT, page tables, boot information, as bytes |
 //! | `memory`, `space` | mappings, and the memory slots of a VM |
@@ -31,6 +31,7 @@ mod cpu;
 mod entry;
 mod error;
 mod exit;
+mod fingerprint;
 mod fork;
 mod image;
 mod kernel_image;
@@ -53,6 +54,7 @@ pub use counters::Counters;
 pub use entry::EntryState;
 pub use error::{Discard, MachineError};
 pub use exit::Exit;
+pub use fingerprint::{CpuFingerprint, CpuLeaf};
 pub use image::{Image, MapError};
 pub use kernel_image::{ImageError, KernelImage};
 pub use kick::Kicker;
