@@ -39,8 +39,17 @@ pub struct FunctionSpec {
     pub timeout: Duration,
     /// Most live VMs at once.
     pub max_concurrency: usize,
-    /// EROFS image of the package; a runtime has none.
-    pub package: Option<PathBuf>,
+    /// Its package; a runtime has none.
+    pub package: Option<Package>,
+}
+
+/// A package as the gateway keeps it.
+#[derive(Clone, Debug)]
+pub struct Package {
+    /// EROFS image.
+    pub path: PathBuf,
+    /// SHA-256 of the image, in hexadecimal.
+    pub sha256: String,
 }
 
 /// One request for a function.
@@ -211,6 +220,10 @@ pub struct FunctionStats {
     pub parent_boots: u64,
     /// Cells started that came to their parent, built or held.
     pub cell_starts: u64,
+    /// Parents taken up from their snapshots.
+    pub parent_loads: u64,
+    /// Parents that left memory because nobody called the function.
+    pub parent_evictions: u64,
     /// Forks by kind of start.
     pub forks_recycled: u64,
     /// Forks into new shells.

@@ -3,10 +3,14 @@
 use crate::api::{
     FunctionSpec, FunctionStats, Invocation, InvokeError, LogLine, PrepareError, Reply, VmInfo,
 };
+use crate::host::archive::{Archive, Label};
 use crate::host::cell::CellConfig;
+use crate::host::home::{Home, Workshop, blocking};
 use crate::host::parents::Runtimes;
 use crate::host::totals::Totals;
 use dashmap::DashMap;
+use runtimes::image::RootImage;
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -29,8 +33,12 @@ pub struct WorkerConfig {
     pub kvm: PathBuf,
     /// Where runtime images are kept between runs.
     pub cache: PathBuf,
+    /// Where snapshots of parents are kept.
+    pub snapshots: PathBuf,
     /// How long a program may take until it waits for its first request.
     pub boot_timeout: Duration,
+    /// How long a function is idle before its parent leaves memory.
+    pub evict_after: Duration,
 }
 
 /// One worker: all cells of this machine. Cheap to clone.
@@ -41,6 +49,7 @@ struct Inner {
     config: WorkerConfig,
     totals: DashMap<String, Arc<Totals>>,
     runtimes: Arc<Runtimes>,
+    archive: Arc<Archive>,
     functions: Mutex<Vec<Weak<Function>>>,
     stopping: AtomicBool,
 }
@@ -48,11 +57,15 @@ struct Inner {
 impl Worker {
     /// Checks the machine (`/dev/kvm` and what it can do) and starts an empty worker.
     pub async fn start(config: WorkerConfig) -> Result<Worker, PrepareError> {
-        vmm::Kvm::open(&config.kvm).map_err(|error| PrepareError::Platform(crate::chain(&error)))?;
+        let kvm = vmm::Kvm::open(&config.kvm);
+        let kvm = kvm.map_err(|error| PrepareError::Platform(crate::chain(&error)))?;
+        let snapshots = config.snapshots.clone();
+        let archive = blocking(move || Archive::open(&snapshots, &kvm)).await??;
         let inner = Arc::new(Inner {
             config,
             totals: DashMap::new(),
             runtimes: Arc::default(),
+            archive: Arc::new(archive),
             functions: Mutex::default(),
             stopping: AtomicBool::new(false),
         });
@@ -63,28 +76,58 @@ impl Worker {
     /// Starts a cell, builds the function's parent and returns when it can be invoked. Nothing is visible to
     /// others before: a failed build leaves nothing behind.
     pub async fn prepare(&self, spec: FunctionSpec) -> Result<Arc<Function>, PrepareError> {
-        let root_image = self.root_image(spec.runtime.clone()).await?;
-        let config = CellConfig {
-            command: self.0.config.cell_command.clone(),
-            kvm: self.0.config.kvm.clone(),
-            root_image,
-            boot_timeout: self.0.config.boot_timeout,
-        };
-        let totals = self.totals(&spec.name);
-        let function = Arc::new(Function::build(spec, config, totals, self.0.runtimes.clone()).await?);
+        let (workshop, totals) = (self.workshop(&spec).await?, self.totals(&spec.name));
+        let home = Home::build(spec.clone(), workshop, totals.clone()).await?;
+        Ok(self.add(Function::new(spec, home, totals)))
+    }
+
+    /// Takes up a function that was prepared before, perhaps by a worker that is no more. If there is a snapshot of
+    /// its parent that can be used, nothing is started until it is called; else it is prepared.
+    pub async fn resume(&self, spec: FunctionSpec) -> Result<Arc<Function>, PrepareError> {
+        let (workshop, totals) = (self.workshop(&spec).await?, self.totals(&spec.name));
+        let home = Home::resume(spec.clone(), workshop, totals.clone()).await?;
+        Ok(self.add(Function::new(spec, home, totals)))
+    }
+
+    /// Removes the snapshots of all functions but `deployed` and those this worker holds.
+    pub async fn collect(&self, deployed: Vec<FunctionSpec>) -> Result<(), PrepareError> {
+        let mut keep: HashSet<_> = self.functions().iter().map(|f| f.home().label().key()).collect();
+        keep.extend(self.0.runtimes.keys().await);
+        for spec in &deployed {
+            let root = self.root_image(spec.runtime.clone()).await?;
+            keep.insert(Label::function(spec, &root.sha256).key());
+        }
+        let archive = self.0.archive.clone();
+        blocking(move || archive.collect(&keep)).await
+    }
+
+    fn add(&self, function: Function) -> Arc<Function> {
+        let function = Arc::new(function);
         let mut functions = self.lock_functions();
         functions.retain(|function| function.strong_count() > 0);
         functions.push(Arc::downgrade(&function));
-        Ok(function)
+        function
     }
 
-    async fn root_image(&self, runtime: String) -> Result<PathBuf, PrepareError> {
+    async fn workshop(&self, spec: &FunctionSpec) -> Result<Workshop, PrepareError> {
+        let root = self.root_image(spec.runtime.clone()).await?;
+        let config = CellConfig {
+            command: self.0.config.cell_command.clone(),
+            kvm: self.0.config.kvm.clone(),
+            root_image: root.path,
+            root_sha256: root.sha256,
+            boot_timeout: self.0.config.boot_timeout,
+        };
+        Ok(Workshop { config, runtimes: self.0.runtimes.clone(), archive: self.0.archive.clone() })
+    }
+
+    async fn root_image(&self, runtime: String) -> Result<RootImage, PrepareError> {
         let cache = self.0.config.cache.clone();
         let prepared = tokio::task::spawn_blocking(move || {
             runtimes::image::prepare(&runtime, &cache, &|line| tracing::info!("{line}"))
         });
         match prepared.await {
-            Ok(Ok(image)) => Ok(image.path),
+            Ok(Ok(image)) => Ok(image),
             Ok(Err(error)) => Err(PrepareError::Platform(crate::chain(&error))),
             Err(panic) => Err(PrepareError::Platform(format!("preparing a runtime image failed: {panic}"))),
         }
@@ -106,7 +149,7 @@ impl Worker {
     pub async fn vms(&self) -> Vec<VmInfo> {
         let mut all = Vec::new();
         for function in self.functions() {
-            let cell = function.cell();
+            let Some(cell) = function.cell() else { continue };
             let states = cell.shells.states();
             for usage in cell.usage().await {
                 let Some((_, state)) = states.iter().find(|(id, _)| *id == usage.id) else { continue };
@@ -154,8 +197,8 @@ impl Worker {
         if tokio::time::timeout(DRAIN_MAX, drained).await.is_err() {
             tracing::warn!("some invocations did not finish in {DRAIN_MAX:?}; their VMs are destroyed");
         }
-        for function in &functions {
-            function.cell().close();
+        for cell in functions.iter().filter_map(|function| function.cell()) {
+            cell.close();
         }
     }
 
@@ -178,8 +221,12 @@ async fn trim(inner: Weak<Inner>) {
     loop {
         ticks.tick().await;
         let Some(inner) = inner.upgrade() else { return };
-        for function in Worker(inner).functions() {
-            function.cell().shells.trim();
+        let worker = Worker(inner);
+        for function in worker.functions() {
+            if let Some(cell) = function.cell() {
+                cell.shells.trim();
+            }
+            function.evict(worker.0.config.evict_after);
         }
     }
 }

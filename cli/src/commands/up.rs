@@ -34,6 +34,9 @@ pub(crate) struct UpArgs {
     /// The KVM device
     #[arg(long, hide = true, default_value = "/dev/kvm", value_name = "PATH")]
     kvm: PathBuf,
+    /// How long a function is idle before it leaves memory, in seconds
+    #[arg(long, default_value_t = 600, value_name = "SECONDS")]
+    evict_after: u64,
     /// Longest start of a function, in seconds
     #[arg(long, hide = true, default_value_t = 30, value_name = "SECONDS")]
     boot_timeout: u64,
@@ -56,7 +59,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<(), Failure> {
         },
         () = stop.wait() => force(Exit::Interrupted),
     }
-    let worker = start_worker(&args).await?;
+    let worker = start_worker(&args, &data).await?;
     let config = GatewayConfig::new(args.listen, data);
     let gateway = Gateway::bind(config, Arc::new(WorkerBackend::new(worker))).await;
     let gateway = gateway.map_err(|error| Failure::new(error.to_string()))?;
@@ -112,13 +115,15 @@ fn raise_file_limit() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
-async fn start_worker(args: &UpArgs) -> Result<Worker, Failure> {
+async fn start_worker(args: &UpArgs, data: &Path) -> Result<Worker, Failure> {
     let config = WorkerConfig {
         // The program that runs now, even if its file is replaced meanwhile.
         cell_command: vec!["/proc/self/exe".into(), "cell".into()],
         kvm: args.kvm.clone(),
         cache: runtimes::cache_dir(),
+        snapshots: data.join("snapshots"),
         boot_timeout: Duration::from_secs(args.boot_timeout),
+        evict_after: Duration::from_secs(args.evict_after),
     };
     Worker::start(config).await.map_err(|error| Failure::new(print::chain(&error)))
 }

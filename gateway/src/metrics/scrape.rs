@@ -37,6 +37,8 @@ fn functions(registry: &Registry, backend: &dyn Backend, names: &[String]) -> pr
     let by_function = &["function"];
     let boots = counter("spore_parent_boots_total", "Parents built.", by_function)?;
     let cells = counter("spore_cell_starts_total", "Cells started that came to their parent.", by_function)?;
+    let loads = counter("spore_parent_loads_total", "Parents taken up from their snapshots.", by_function)?;
+    let evictions = counter("spore_parent_evictions_total", "Parents that left memory.", by_function)?;
     let forks = counter("spore_forks_total", "Forks by kind of start.", &["function", "start"])?;
     let discarded = counter("spore_shells_discarded_total", "Shells destroyed.", by_function)?;
     let dropped = counter("spore_log_dropped_bytes_total", "Log bytes dropped at a limit.", by_function)?;
@@ -53,6 +55,8 @@ fn functions(registry: &Registry, backend: &dyn Backend, names: &[String]) -> pr
         let stats = backend.stats(name);
         boots.with_label_values(&[name]).inc_by(stats.parent_boots);
         cells.with_label_values(&[name]).inc_by(stats.cell_starts);
+        loads.with_label_values(&[name]).inc_by(stats.parent_loads);
+        evictions.with_label_values(&[name]).inc_by(stats.parent_evictions);
         forks.with_label_values(&[name.as_str(), "recycled"]).inc_by(stats.forks_recycled);
         forks.with_label_values(&[name.as_str(), "new"]).inc_by(stats.forks_new);
         discarded.with_label_values(&[name]).inc_by(stats.shells_discarded);

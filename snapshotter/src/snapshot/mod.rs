@@ -23,8 +23,6 @@ mod prefix;
 mod store;
 mod structure;
 mod sweep;
-#[cfg(test)]
-mod tests;
 
 pub use digest::Digest;
 pub use error::{LoadError, Refused, StoreError};

@@ -61,8 +61,7 @@ impl Store {
             std::fs::create_dir_all(path).map_err(|e| StoreError::io(path, "making the directory", e))?;
         }
         let lock = lock(&directory.join("lock"))?;
-        let store =
-            Store { manifests, packs, disk: Disk::new(gate), writing: Mutex::new(()), _lock: lock };
+        let store = Store { manifests, packs, disk: Disk::new(gate), writing: Mutex::new(()), _lock: lock };
         store.sweep()?;
         Ok(store)
     }
@@ -197,8 +196,7 @@ enum ReadError {
 /// Reads a manifest's file. Its prefix decides how much memory is taken.
 fn read_bounded(path: &Path) -> Result<Vec<u8>, ReadError> {
     let flags = OFlags::NOFOLLOW.bits().cast_signed();
-    let mut file =
-        OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(ReadError::Io)?;
+    let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(ReadError::Io)?;
     let length = file.metadata().map_err(ReadError::Io)?.len();
     let mut bytes = Vec::with_capacity(PREFIX_BYTES);
     (&mut file).take(PREFIX_BYTES as u64).read_to_end(&mut bytes).map_err(ReadError::Io)?;

@@ -1,5 +1,6 @@
 //! One cell process, seen from the worker: started, built, watched, ended.
 
+use super::archive::Label;
 use super::control::Control;
 use super::parents::{HeldParent, Origin};
 use super::shells::Shells;
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 use tokio::process::Child;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
+use vmm::ParentMemory;
 
 /// How long a cell has to exit after its control socket closed.
 const EXIT_GRACE: Duration = Duration::from_secs(5);
@@ -32,10 +34,13 @@ const USAGES_MAX: usize = 16 << 10;
 const ABORT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a cell is started with, besides the function.
+#[derive(Clone)]
 pub(crate) struct CellConfig {
     pub(crate) command: Vec<PathBuf>,
     pub(crate) kvm: PathBuf,
     pub(crate) root_image: PathBuf,
+    /// SHA-256 of the root image, in hexadecimal.
+    pub(crate) root_sha256: String,
     pub(crate) boot_timeout: Duration,
 }
 
@@ -67,6 +72,7 @@ impl Cell {
     pub(crate) async fn start(
         config: &CellConfig,
         spec: &FunctionSpec,
+        label: &Label,
         origin: &Origin,
         totals: &Arc<Totals>,
     ) -> Result<(Self, Arc<HeldParent>), PrepareError> {
@@ -101,9 +107,10 @@ impl Cell {
                 let (memory, entry, info) = parent.ok_or_else(|| {
                     PrepareError::Platform("the cell process kept the parent to itself".to_owned())
                 })?;
-                totals.built(ParentInfo { build: begun.elapsed(), ..info });
                 let runtime = origin.runtime().cloned();
-                Ok((cell, Arc::new(HeldParent { memory, entry, runtime })))
+                let memory = sealed(memory, runtime.as_deref())?;
+                totals.built(ParentInfo { build: begun.elapsed(), ..info });
+                Ok((cell, Arc::new(HeldParent::new(memory, entry, runtime, label.clone()))))
             }
             Build::Failed { program: false, reason } => Err(PrepareError::Platform(reason)),
             Build::Failed { program: true, reason } => {
@@ -178,6 +185,17 @@ impl Drop for Cell {
     }
 }
 
+/// Memory a cell has sent: nothing can change it any more.
+fn sealed(memory: OwnedFd, runtime: Option<&HeldParent>) -> Result<ParentMemory, PrepareError> {
+    let memory = ParentMemory::from_fd(memory, runtime.map(|runtime| &runtime.memory));
+    let memory = memory.map_err(|error| platform("take over a parent's memory", &error))?;
+    if memory.is_sealed() {
+        Ok(memory)
+    } else {
+        Err(platform("take over a parent's memory", &"it is not sealed"))
+    }
+}
+
 fn platform(what: &str, error: &dyn std::fmt::Display) -> PrepareError {
     PrepareError::Platform(format!("could not {what}: {error}"))
 }
@@ -215,7 +233,7 @@ fn open_all(config: &CellConfig, spec: &FunctionSpec) -> Result<Vec<OwnedFd>, Pr
     };
     let mut descriptors = vec![kvm, open("root image", &config.root_image)?];
     if let Some(package) = &spec.package {
-        descriptors.push(open("package", package)?);
+        descriptors.push(open("package", &package.path)?);
     }
     Ok(descriptors)
 }

@@ -1,11 +1,11 @@
 //! A function as the worker holds it: its cell, its places, and what happens when the cell dies.
 
-use super::cell::{Cell, CellConfig};
-use super::parents::{HeldParent, Origin, Runtimes};
+use super::cell::Cell;
+use super::home::Home;
 use super::run::{Ran, Run};
 use super::shells::Shell;
 use super::totals::Totals;
-use crate::api::{FunctionSpec, Invocation, InvokeError, PrepareError, Reply, Timing};
+use crate::api::{FunctionSpec, Invocation, InvokeError, Reply, Timing};
 use crate::logs::LogWriter;
 use crate::protocol::{Done, Outcome};
 use bytes::Bytes;
@@ -18,51 +18,49 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const QUEUE_MAX: usize = 1024;
 /// How many shells are tried for a request that none of them began.
 const TRIES: usize = 4;
-/// After a failed rebuild, how long requests are refused before the next attempt.
-const REBUILD_PAUSE: Duration = Duration::from_secs(2);
 
 /// A function whose parent is built. Dropping the last handle retires its cell.
 pub struct Function {
     /// What it was built from.
     pub spec: FunctionSpec,
-    config: CellConfig,
     totals: Arc<Totals>,
-    runtimes: Arc<Runtimes>,
-    cell: Mutex<Arc<Cell>>,
-    /// What its cells are given, so that a cell that dies costs no build.
-    parent: Mutex<Arc<HeldParent>>,
+    home: Arc<Home>,
+    last_used: Mutex<Instant>,
     places: Arc<Semaphore>,
     waiting: AtomicUsize,
-    rebuilding: tokio::sync::Mutex<Option<(Instant, String)>>,
 }
 
 impl Function {
-    pub(crate) async fn build(
-        spec: FunctionSpec,
-        config: CellConfig,
-        totals: Arc<Totals>,
-        runtimes: Arc<Runtimes>,
-    ) -> Result<Self, PrepareError> {
-        let (cell, parent) = build_parent(&spec, &config, &totals, &runtimes).await?;
-        Ok(Self {
+    /// A function whose parent is at `home`.
+    pub(crate) fn new(spec: FunctionSpec, home: Arc<Home>, totals: Arc<Totals>) -> Self {
+        Self {
             places: Arc::new(Semaphore::new(spec.max_concurrency.max(1))),
             spec,
-            config,
             totals,
-            runtimes,
-            cell: Mutex::new(Arc::new(cell)),
-            parent: Mutex::new(parent),
+            home,
+            last_used: Mutex::new(Instant::now()),
             waiting: AtomicUsize::new(0),
-            rebuilding: tokio::sync::Mutex::new(None),
-        })
+        }
+    }
+
+    /// Lets go of the memory of a function that nobody has called for `idle`, if it is on disk.
+    pub(crate) fn evict(&self, idle: Duration) {
+        let all = u32::try_from(self.spec.max_concurrency.max(1)).unwrap_or(u32::MAX);
+        // Holding every place means that nobody else has one.
+        let Ok(_places) = self.places.try_acquire_many(all) else { return };
+        let unused = self.last_used.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+        if unused >= idle && self.home.evict() {
+            tracing::info!(function = self.spec.name, "nobody calls it; its parent is on disk only now");
+        }
     }
 
     pub(crate) async fn invoke(self: &Arc<Self>, invocation: Invocation) -> Result<Reply, InvokeError> {
         let begun = Instant::now();
         let mut permit = Some(self.place().await?);
+        *self.last_used.lock().unwrap_or_else(PoisonError::into_inner) = begun;
         let mut last = String::new();
         for attempt in 0..TRIES {
-            let cell = self.live_cell().await?;
+            let cell = self.home.cell().await?;
             // An idle shell may be found unfit any moment, a new one is not.
             let idle = if attempt == 0 { cell.shells.take_idle() } else { None };
             let shell = idle.map_or_else(|| new_shell(&cell), Ok)?;
@@ -106,60 +104,14 @@ impl Function {
         }
     }
 
-    /// The cell, built anew if the last one died.
-    async fn live_cell(self: &Arc<Self>) -> Result<Arc<Cell>, InvokeError> {
-        let cell = self.cell();
-        if !cell.is_gone() {
-            return Ok(cell);
-        }
-        // A task of its own, so that it comes to its end however impatient the clients are.
-        let function = Arc::clone(self);
-        let rebuilt = tokio::spawn(async move { function.rebuild().await });
-        rebuilt.await.map_err(|error| InvokeError::Platform(format!("a rebuild was broken off: {error}")))?
+    /// The cell, if there is one.
+    pub(crate) fn cell(&self) -> Option<Arc<Cell>> {
+        self.home.current()
     }
 
-    async fn rebuild(&self) -> Result<Arc<Cell>, InvokeError> {
-        let mut failed = self.rebuilding.lock().await;
-        let cell = self.cell();
-        if !cell.is_gone() {
-            return Ok(cell);
-        }
-        if let Some((when, why)) = &*failed
-            && when.elapsed() < REBUILD_PAUSE
-        {
-            return Err(InvokeError::NotReady(why.clone()));
-        }
-        tracing::warn!(function = self.spec.name, pid = cell.pid, "the cell is gone; starting another");
-        match self.start_cell().await {
-            Ok((cell, parent)) => {
-                let cell = Arc::new(cell);
-                *self.parent.lock().unwrap_or_else(PoisonError::into_inner) = parent;
-                *self.cell.lock().unwrap_or_else(PoisonError::into_inner) = cell.clone();
-                *failed = None;
-                Ok(cell)
-            }
-            Err(error) => {
-                let why = error.to_string();
-                *failed = Some((Instant::now(), why.clone()));
-                Err(InvokeError::NotReady(why))
-            }
-        }
-    }
-
-    /// A cell with the parent there is; if that cannot be, with a new one.
-    async fn start_cell(&self) -> Result<(Cell, Arc<HeldParent>), PrepareError> {
-        let held = Origin::Held(self.parent.lock().unwrap_or_else(PoisonError::into_inner).clone());
-        match Cell::start(&self.config, &self.spec, &held, &self.totals).await {
-            Ok(started) => Ok(started),
-            Err(error) => {
-                tracing::warn!(function = self.spec.name, %error, "its parent cannot be used; building it again");
-                build_parent(&self.spec, &self.config, &self.totals, &self.runtimes).await
-            }
-        }
-    }
-
-    pub(crate) fn cell(&self) -> Arc<Cell> {
-        self.cell.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Where its parent is.
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
     }
 
     /// No new requests, and waits for the running ones.
@@ -208,24 +160,6 @@ impl Function {
             Outcome::Platform(what) => Err(InvokeError::Platform(what)),
         }
     }
-}
-
-/// Starts a cell that builds the parent: of the runtime's parent if the function allows, else by booting.
-async fn build_parent(
-    spec: &FunctionSpec,
-    config: &CellConfig,
-    totals: &Arc<Totals>,
-    runtimes: &Runtimes,
-) -> Result<(Cell, Arc<HeldParent>), PrepareError> {
-    let shared = runtimes::launch::share(&spec.runtime, &spec.command, &spec.env, spec.memory_bytes);
-    let origin = match shared {
-        None => Origin::Boot { awaits_function: false },
-        Some(shared) => {
-            let runtime = runtimes.parent(&spec.runtime, &shared, config).await?;
-            Origin::Specialize { runtime, document: shared.document }
-        }
-    };
-    Cell::start(config, spec, &origin, totals).await
 }
 
 fn new_shell(cell: &Cell) -> Result<Shell, InvokeError> {

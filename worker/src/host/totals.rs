@@ -12,6 +12,8 @@ use std::sync::{Mutex, PoisonError};
 pub(crate) struct Totals {
     pub(crate) parent_boots: AtomicU64,
     pub(crate) cell_starts: AtomicU64,
+    pub(crate) parent_loads: AtomicU64,
+    pub(crate) parent_evictions: AtomicU64,
     pub(crate) forks_recycled: AtomicU64,
     pub(crate) forks_new: AtomicU64,
     pub(crate) shells_discarded: AtomicU64,
@@ -61,6 +63,8 @@ impl Totals {
         FunctionStats {
             parent_boots: get(&self.parent_boots),
             cell_starts: get(&self.cell_starts),
+            parent_loads: get(&self.parent_loads),
+            parent_evictions: get(&self.parent_evictions),
             forks_recycled: get(&self.forks_recycled),
             forks_new: get(&self.forks_new),
             shells_discarded: get(&self.shells_discarded),
