@@ -4,11 +4,14 @@ use crate::api::{
     FunctionSpec, FunctionStats, Invocation, InvokeError, LogLine, PrepareError, Reply, VmInfo,
 };
 use crate::host::cell::CellConfig;
+use crate::host::fleet::{self, Fleet};
+use crate::host::pressure::{self, Source};
+use crate::host::spares;
 use crate::host::totals::Totals;
 use dashmap::DashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::broadcast;
 
@@ -16,6 +19,8 @@ pub use crate::host::function::Function;
 
 /// How long running invocations may take to finish when the worker stops.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// How often the machine's memory is looked at.
+const PRESSURE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often idle shells are looked at.
 const TRIM_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -30,6 +35,9 @@ pub struct WorkerConfig {
     pub cache: PathBuf,
     /// How long a program may take until it waits for its first request.
     pub boot_timeout: Duration,
+    /// Most VMs at once, of all functions; `None`: as many as this process's descriptors and the machine's memory
+    /// allow.
+    pub max_vms: Option<usize>,
 }
 
 /// One worker: all cells of this machine. Cheap to clone.
@@ -39,7 +47,7 @@ pub struct Worker(Arc<Inner>);
 struct Inner {
     config: WorkerConfig,
     totals: DashMap<String, Arc<Totals>>,
-    functions: Mutex<Vec<Weak<Function>>>,
+    fleet: Arc<Fleet>,
     stopping: AtomicBool,
 }
 
@@ -48,12 +56,13 @@ impl Worker {
     pub async fn start(config: WorkerConfig) -> Result<Worker, PrepareError> {
         vmm::Kvm::open(&config.kvm).map_err(|error| PrepareError::Platform(crate::chain(&error)))?;
         let inner = Arc::new(Inner {
+            fleet: Arc::new(Fleet::new(config.max_vms.unwrap_or_else(derived_max_vms))),
             config,
             totals: DashMap::new(),
-            functions: Mutex::default(),
             stopping: AtomicBool::new(false),
         });
         tokio::spawn(trim(Arc::downgrade(&inner)));
+        tokio::spawn(relieve(Arc::downgrade(&inner.fleet), pressure::Machine));
         Ok(Worker(inner))
     }
 
@@ -68,10 +77,10 @@ impl Worker {
             boot_timeout: self.0.config.boot_timeout,
         };
         let totals = self.totals(&spec.name);
-        let function = Arc::new(Function::build(spec, config, totals).await?);
-        let mut functions = self.lock_functions();
-        functions.retain(|function| function.strong_count() > 0);
-        functions.push(Arc::downgrade(&function));
+        let fleet = self.0.fleet.clone();
+        let function = Arc::new(Function::build(spec, config, totals, fleet).await?);
+        self.0.fleet.add(&function);
+        spares::replenish(&function);
         Ok(function)
     }
 
@@ -102,7 +111,7 @@ impl Worker {
     /// All live VMs.
     pub async fn vms(&self) -> Vec<VmInfo> {
         let mut all = Vec::new();
-        for function in self.functions() {
+        for function in self.0.fleet.functions() {
             let cell = function.cell();
             let states = cell.shells.states();
             for usage in cell.usage().await {
@@ -142,7 +151,7 @@ impl Worker {
     /// Lets running invocations finish (10 s at most), then ends all cells.
     pub async fn shutdown(&self) {
         self.0.stopping.store(true, Ordering::Relaxed);
-        let functions = self.functions();
+        let functions = self.0.fleet.functions();
         let drained = async {
             for function in &functions {
                 function.drain().await;
@@ -159,24 +168,34 @@ impl Worker {
     fn totals(&self, name: &str) -> Arc<Totals> {
         self.0.totals.entry(name.to_owned()).or_default().clone()
     }
-
-    fn functions(&self) -> Vec<Arc<Function>> {
-        self.lock_functions().iter().filter_map(Weak::upgrade).collect()
-    }
-
-    fn lock_functions(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Function>>> {
-        self.0.functions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-/// Ends shells that have been idle for long, while the worker exists.
+/// Most VMs this process and this machine can have.
+fn derived_max_vms() -> usize {
+    let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let memory = pressure::Machine.memory().map_or(u64::MAX, |memory| memory.total);
+    fleet::max_vms(descriptors.unwrap_or(u64::MAX), memory)
+}
+
+/// Ends shells that have been idle for long and makes spares that are missing, while the worker exists.
 async fn trim(inner: Weak<Inner>) {
     let mut ticks = tokio::time::interval(TRIM_INTERVAL);
     loop {
         ticks.tick().await;
         let Some(inner) = inner.upgrade() else { return };
-        for function in Worker(inner).functions() {
+        for function in inner.fleet.functions() {
             function.cell().shells.trim();
+            spares::replenish(&function);
         }
+    }
+}
+
+/// Gives memory back while the machine is short of it and the worker exists.
+async fn relieve(fleet: Weak<Fleet>, mut source: impl Source) {
+    let mut ticks = tokio::time::interval(PRESSURE_INTERVAL);
+    loop {
+        ticks.tick().await;
+        let Some(fleet) = fleet.upgrade() else { return };
+        fleet.relieve(&mut source);
     }
 }

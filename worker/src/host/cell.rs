@@ -1,6 +1,7 @@
 //! One cell process, seen from the worker: started, built, watched, ended.
 
 use super::control::Control;
+use super::fleet::Fleet;
 use super::shells::Shells;
 use super::totals::Totals;
 use crate::api::{Contract, FunctionSpec, ParentInfo, PrepareError};
@@ -40,7 +41,7 @@ pub(crate) struct CellConfig {
 /// A running cell whose parent is built.
 pub(crate) struct Cell {
     pub(crate) pid: u32,
-    pub(crate) shells: Shells,
+    pub(crate) shells: Arc<Shells>,
     commands: mpsc::UnboundedSender<(Command, Vec<OwnedFd>)>,
     control: Arc<Control>,
     usage_waiters: Arc<Mutex<Vec<oneshot::Sender<Vec<ShellUsage>>>>>,
@@ -59,6 +60,7 @@ impl Cell {
         config: &CellConfig,
         spec: &FunctionSpec,
         totals: &Arc<Totals>,
+        fleet: &Arc<Fleet>,
     ) -> Result<Self, PrepareError> {
         let begun = Instant::now();
         let setup = setup(spec)?;
@@ -76,8 +78,8 @@ impl Cell {
         tokio::spawn(write_commands(control.clone(), queue));
         tokio::spawn(read_events(control.clone(), Arc::clone(&usage_waiters), log, built_tx, gone_tx));
         tokio::spawn(reap(child, gone.clone(), killed));
-        let cell =
-            Self { pid, shells: Shells::new(totals.clone()), commands, control, usage_waiters, gone, kill };
+        let shells = Arc::new(Shells::new(totals.clone(), fleet.clone()));
+        let cell = Self { pid, shells, commands, control, usage_waiters, gone, kill };
         cell.command(Command::Setup(setup), descriptors);
         match cell.wait_for_build(built_rx, config.boot_timeout).await? {
             Build::Built { resident_bytes, unsupported } => {

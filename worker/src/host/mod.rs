@@ -1,8 +1,15 @@
 //! The worker's side of cells: starting them, taking shells, admitting requests.
 
+mod admission;
 pub(crate) mod cell;
 mod control;
+mod demand;
+pub(crate) mod fleet;
 pub(crate) mod function;
+mod make;
+mod places;
+pub(crate) mod pressure;
 mod run;
 mod shells;
+pub(crate) mod spares;
 pub(crate) mod totals;
