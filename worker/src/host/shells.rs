@@ -141,8 +141,8 @@ impl Shells {
         let mut pool = self.lock();
         while let Some(shell) = pool.idle.pop() {
             if shell.is_silent() {
-                drop(pool);
-                return Take::Shell(self.serving(shell));
+                self.note_serving(shell.id);
+                return Take::Shell(shell);
             }
         }
         let (sender, receiver) = oneshot::channel();
@@ -193,12 +193,12 @@ impl Shells {
     }
 
     /// Gives a shell to who waits longest, or keeps it.
-    pub(super) fn offer(&self, shell: Shell) {
-        let mut shell = self.serving(shell);
+    pub(super) fn offer(&self, mut shell: Shell) {
+        let id = shell.id;
         let mut pool = self.lock();
         while let Some(waiter) = pool.waiting.pop_front() {
             match waiter.send(Ok(shell)) {
-                Ok(()) => return,
+                Ok(()) => return self.note_serving(id),
                 Err(Ok(back)) => shell = back,
                 Err(Err(_)) => return,
             }
@@ -209,9 +209,9 @@ impl Shells {
         pool.idle.push(shell);
     }
 
-    fn serving(&self, shell: Shell) -> Shell {
-        self.list.alter(&shell.id, |_, state| ShellState { serving: true, ..state });
-        shell
+    /// Called under the lock, so that who gets the shell cannot have put it back yet.
+    fn note_serving(&self, id: u32) {
+        self.list.alter(&id, |_, state| ShellState { serving: true, ..state });
     }
 
     /// Ends shells that have been idle for long, and forgets those that are gone.
