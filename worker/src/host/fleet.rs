@@ -89,13 +89,14 @@ impl Fleet {
         self.admission.quiet(self.processors).await;
     }
 
-    /// Ends an idle VM if there are as many as there may be, for one that a request waits for. A request that waits
-    /// has a place, so if all VMs are at the limit one of them is idle or about to be.
+    /// Ends idle VMs if there are as many as there may be, for one that a request waits for. A request that waits has a
+    /// place, so if all VMs are at the limit one of them is idle or about to be.
     pub(super) fn make_room(&self) {
-        if self.vms.load(Ordering::Relaxed) >= self.max_vms {
+        let too_many = (self.vms.load(Ordering::Relaxed) + 1).saturating_sub(self.max_vms);
+        if too_many > 0 {
             let cells: Vec<_> = self.functions().iter().map(|function| function.cell()).collect();
             let pools: Vec<_> = cells.iter().map(|cell| &*cell.shells).collect();
-            trim_oldest(&pools, 1, Trim::Room);
+            trim_oldest(&pools, too_many, Trim::Room);
         }
     }
 
