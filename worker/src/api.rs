@@ -67,16 +67,18 @@ pub struct Invocation {
 pub enum StartKind {
     /// A shell restored in place to the parent's state after its previous request.
     Recycled,
-    /// A shell made for this fork.
+    /// A shell whose memory was mapped anew from the parent, because it could not be restored in place.
+    Remapped,
+    /// A shell that had not run before, made for this fork or ahead of it.
     New,
 }
 
 /// Where the time of one invocation went.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Timing {
-    /// Waiting for a shell or for the parent.
+    /// Waiting for a place, for a shell (being made, if none is idle) or for the parent.
     pub queue: Duration,
-    /// From having a shell to entering the VM.
+    /// From the request's arrival in the shell to entering the VM.
     pub fork: Duration,
     /// In the VM, until the response was in the mailbox.
     pub run: Duration,
@@ -136,6 +138,14 @@ pub enum InvokeError {
     #[error("the function is at its concurrency limit of {limit}; try again in {retry_after:?}")]
     Overloaded {
         /// Concurrency limit.
+        limit: usize,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// All places of the worker are taken, by whatever function, and the queue is full or took too long.
+    #[error("the platform is at its limit of {limit} VMs; try again in {retry_after:?}")]
+    WorkerOverloaded {
+        /// Most VMs that run at once.
         limit: usize,
         /// When to try again.
         retry_after: Duration,
@@ -226,8 +236,23 @@ pub struct FunctionStats {
     pub parent_evictions: u64,
     /// Forks by kind of start.
     pub forks_recycled: u64,
+    /// Forks into shells mapped anew.
+    #[serde(default)]
+    pub forks_remapped: u64,
     /// Forks into new shells.
     pub forks_new: u64,
+    /// Shells made ahead of demand.
+    #[serde(default)]
+    pub spares_prepared: u64,
+    /// Idle shells ended because they were idle for long.
+    #[serde(default)]
+    pub trimmed_idle: u64,
+    /// Idle shells ended because the machine was short of memory.
+    #[serde(default)]
+    pub trimmed_pressure: u64,
+    /// Idle shells ended to make room for another function's.
+    #[serde(default)]
+    pub trimmed_room: u64,
     /// Shells destroyed, whatever the reason.
     pub shells_discarded: u64,
     /// Live shells.

@@ -10,6 +10,7 @@
 //!
 //! Numbers are little-endian; heads are postcard. Worker and cell are the same binary, so there is no version.
 
+use crate::api::StartKind;
 use serde::{Deserialize, Serialize};
 use std::io::{self, IoSlice, Read, Write};
 
@@ -57,8 +58,8 @@ pub(crate) enum Command {
     Setup(Setup),
     /// Stop building the parent; it took too long.
     AbortBuild,
-    /// Make a shell that serves the socket that comes with this.
-    AddShell { id: u32 },
+    /// Make a shell that serves the socket that comes with this. `touched`: with its page faults behind it.
+    AddShell { id: u32, touched: bool },
     /// End what this shell runs, and the shell.
     Kill { id: u32 },
     /// Report the memory of all shells.
@@ -93,9 +94,12 @@ pub(crate) struct ShellUsage {
 /// Head of what a shell says.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Frame {
+    /// The shell can take a request: it has been made, or its VM has been mapped anew after `Done::again`.
+    Ready,
     /// More log; the request still runs.
     Log,
-    /// The request is over. After anything but `Outcome::Response` the shell is gone.
+    /// The request is over. After `Outcome::Response` the shell takes the next one; after anything else it is gone,
+    /// unless the answer says that it comes again.
     Done(Done),
     /// The shell is gone; the request that was sent to it, if any, was not begun.
     Gone(String),
@@ -105,6 +109,10 @@ pub(crate) enum Frame {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Done {
     pub outcome: Outcome,
+    /// How the VM that ran it came to be.
+    pub start: StartKind,
+    /// The shell says `Frame::Ready` when it has been mapped anew.
+    pub again: bool,
     pub fork_ns: u64,
     pub run_ns: u64,
     pub instance: [u8; 16],

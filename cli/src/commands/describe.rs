@@ -69,8 +69,9 @@ fn stats(text: &mut String, stats: &FunctionStats) {
         );
     }
     field(text, "Parents built", &stats.parent_boots.to_string());
-    let forks = stats.forks_recycled.saturating_add(stats.forks_new);
-    let kinds = format!("{forks} ({} recycled, {} new)", stats.forks_recycled, stats.forks_new);
+    let (recycled, remapped, new) = (stats.forks_recycled, stats.forks_remapped, stats.forks_new);
+    let forks = recycled.saturating_add(remapped).saturating_add(new);
+    let kinds = format!("{forks} ({recycled} recycled, {remapped} remapped, {new} new)");
     field(text, "Forks", &kinds);
     field(text, "VMs", &format!("{} live, {} discarded", stats.shells, stats.shells_discarded));
     field(text, "Log dropped", &bytes(stats.log_dropped_bytes));

@@ -40,6 +40,14 @@ pub(crate) struct UpArgs {
     /// Longest start of a function, in seconds
     #[arg(long, hide = true, default_value_t = 30, value_name = "SECONDS")]
     boot_timeout: u64,
+    /// Most VMs at once; derived from the limit of open files and the memory if not given
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    max_vms: Option<usize>,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    let number: usize = text.parse().map_err(|error| format!("{error}"))?;
+    if number > 0 { Ok(number) } else { Err("at least one is needed".to_owned()) }
 }
 
 /// Runs the platform until Ctrl-C or SIGTERM.
@@ -124,6 +132,7 @@ async fn start_worker(args: &UpArgs, data: &Path) -> Result<Worker, Failure> {
         snapshots: data.join("snapshots"),
         boot_timeout: Duration::from_secs(args.boot_timeout),
         evict_after: Duration::from_secs(args.evict_after),
+        max_vms: args.max_vms,
     };
     Worker::start(config).await.map_err(|error| Failure::new(print::chain(&error)))
 }

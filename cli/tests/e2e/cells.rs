@@ -31,7 +31,7 @@ fn a_cell_that_dies_takes_only_its_own_requests_with_it() {
         platform.vms().iter().any(|vm| vm["function"] == "probe" && vm["state"] == "serving")
     };
     while !serving(&platform) {}
-    let cell = platform.cell();
+    let cell = platform.cell_of("probe");
     other.send("GET", "/function/other?do=sleep&seconds=1", &[], b"");
     signal(cell, Signal::KILL);
     let response = doomed.receive();

@@ -40,6 +40,9 @@ fn functions(registry: &Registry, backend: &dyn Backend, names: &[String]) -> pr
     let loads = counter("spore_parent_loads_total", "Parents taken up from their snapshots.", by_function)?;
     let evictions = counter("spore_parent_evictions_total", "Parents that left memory.", by_function)?;
     let forks = counter("spore_forks_total", "Forks by kind of start.", &["function", "start"])?;
+    let spares = counter("spore_spares_prepared_total", "Shells made ahead of demand.", by_function)?;
+    let trimmed =
+        counter("spore_shells_trimmed_total", "Idle shells ended, by reason.", &["function", "reason"])?;
     let discarded = counter("spore_shells_discarded_total", "Shells destroyed.", by_function)?;
     let dropped = counter("spore_log_dropped_bytes_total", "Log bytes dropped at a limit.", by_function)?;
     let refused =
@@ -58,7 +61,17 @@ fn functions(registry: &Registry, backend: &dyn Backend, names: &[String]) -> pr
         loads.with_label_values(&[name]).inc_by(stats.parent_loads);
         evictions.with_label_values(&[name]).inc_by(stats.parent_evictions);
         forks.with_label_values(&[name.as_str(), "recycled"]).inc_by(stats.forks_recycled);
+        forks.with_label_values(&[name.as_str(), "remapped"]).inc_by(stats.forks_remapped);
         forks.with_label_values(&[name.as_str(), "new"]).inc_by(stats.forks_new);
+        spares.with_label_values(&[name]).inc_by(stats.spares_prepared);
+        let reasons = [
+            ("idle", stats.trimmed_idle),
+            ("pressure", stats.trimmed_pressure),
+            ("room", stats.trimmed_room),
+        ];
+        for (reason, count) in reasons {
+            trimmed.with_label_values(&[name.as_str(), reason]).inc_by(count);
+        }
         discarded.with_label_values(&[name]).inc_by(stats.shells_discarded);
         dropped.with_label_values(&[name]).inc_by(stats.log_dropped_bytes);
         shells.with_label_values(&[name]).set(signed(stats.shells));

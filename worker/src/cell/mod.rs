@@ -59,7 +59,7 @@ fn run(control: &Arc<Control>) -> io::Result<()> {
         match command {
             Command::Setup(_) => return Err(io::Error::other("a second Setup")),
             Command::AbortBuild => cell.building.fire(),
-            Command::AddShell { id } => cell.add_shell(id, descriptors),
+            Command::AddShell { id, touched } => cell.add_shell(id, touched, descriptors),
             Command::Kill { id } => cell.kill(id),
             Command::Usage => cell.report_usage()?,
         }
@@ -115,7 +115,7 @@ impl Cell {
     }
 
     /// Starts a shell. What cannot be started costs one request, not the cell.
-    fn add_shell(self: &Arc<Self>, id: u32, descriptors: Vec<OwnedFd>) {
+    fn add_shell(self: &Arc<Self>, id: u32, touched: bool, descriptors: Vec<OwnedFd>) {
         let Some(socket) = descriptors.into_iter().next() else {
             eprintln!("cell: a VM could not be made: this process has too many open files (`ulimit -n`)");
             return;
@@ -126,7 +126,7 @@ impl Cell {
         let (cell, served) = (self.clone(), socket.clone());
         let thread = thread::Builder::new().name(format!("shell-{id}")).stack_size(SHELL_STACK_BYTES);
         let spawned = thread.spawn(move || {
-            shell::serve(&cell, &served, &handle);
+            shell::serve(&cell, &served, &handle, touched);
             cell.lock_shells().remove(&id);
         });
         if let Err(error) = spawned {

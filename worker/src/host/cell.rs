@@ -2,6 +2,7 @@
 
 use super::archive::Label;
 use super::control::Control;
+use super::fleet::Fleet;
 use super::parents::{HeldParent, Origin};
 use super::shells::Shells;
 use super::totals::Totals;
@@ -47,7 +48,7 @@ pub(crate) struct CellConfig {
 /// A running cell whose parent is built.
 pub(crate) struct Cell {
     pub(crate) pid: u32,
-    pub(crate) shells: Shells,
+    pub(crate) shells: Arc<Shells>,
     commands: mpsc::UnboundedSender<(Command, Vec<OwnedFd>)>,
     control: Arc<Control>,
     usage_waiters: Arc<Mutex<Vec<oneshot::Sender<Vec<ShellUsage>>>>>,
@@ -75,6 +76,7 @@ impl Cell {
         label: &Label,
         origin: &Origin,
         totals: &Arc<Totals>,
+        fleet: &Arc<Fleet>,
     ) -> Result<(Self, Arc<HeldParent>), PrepareError> {
         let begun = Instant::now();
         let (start, memories) = origin.start().map_err(|error| platform("pass on a parent", &error))?;
@@ -94,8 +96,8 @@ impl Cell {
         tokio::spawn(write_commands(control.clone(), queue));
         tokio::spawn(read_events(control.clone(), Arc::clone(&usage_waiters), log, built_tx, gone_tx));
         tokio::spawn(reap(child, gone.clone(), killed));
-        let cell =
-            Self { pid, shells: Shells::new(totals.clone()), commands, control, usage_waiters, gone, kill };
+        let shells = Arc::new(Shells::new(totals.clone(), fleet.clone()));
+        let cell = Self { pid, shells, commands, control, usage_waiters, gone, kill };
         cell.command(Command::Setup(setup), descriptors);
         match cell.wait_for_build(built_rx, config.boot_timeout).await? {
             Build::Built { parent, unsupported } => {

@@ -1,21 +1,23 @@
 //! A function as the worker holds it: its cell, its places, and what happens when the cell dies.
 
 use super::cell::Cell;
+use super::demand::Demand;
+use super::fleet::Fleet;
 use super::home::Home;
+use super::make;
+use super::places::Places;
 use super::run::{Ran, Run};
-use super::shells::Shell;
+use super::shells::{Offer, Take};
+use super::spares::{self, Making};
 use super::totals::Totals;
 use crate::api::{FunctionSpec, Invocation, InvokeError, Reply, Timing};
 use crate::logs::LogWriter;
 use crate::protocol::{Done, Outcome};
 use bytes::Bytes;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Most requests of one function that wait for a place.
-const QUEUE_MAX: usize = 1024;
 /// How many shells are tried for a request that none of them began.
 const TRIES: usize = 4;
 
@@ -25,57 +27,57 @@ pub struct Function {
     pub spec: FunctionSpec,
     totals: Arc<Totals>,
     home: Arc<Home>,
-    last_used: Mutex<Instant>,
-    places: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    places: Places,
+    demand: Mutex<Demand>,
+    pub(super) fleet: Arc<Fleet>,
+    pub(super) making_spares: Making,
 }
 
 impl Function {
     /// A function whose parent is at `home`.
-    pub(crate) fn new(spec: FunctionSpec, home: Arc<Home>, totals: Arc<Totals>) -> Self {
+    pub(crate) fn new(spec: FunctionSpec, home: Arc<Home>, totals: Arc<Totals>, fleet: Arc<Fleet>) -> Self {
         Self {
-            places: Arc::new(Semaphore::new(spec.max_concurrency.max(1))),
+            places: Places::new(spec.max_concurrency, fleet.clone()),
+            demand: Mutex::new(Demand::new(Instant::now())),
             spec,
             totals,
             home,
-            last_used: Mutex::new(Instant::now()),
-            waiting: AtomicUsize::new(0),
+            fleet,
+            making_spares: Making::default(),
         }
     }
 
-    /// Lets go of the memory of a function that nobody has called for `idle`, if it is on disk.
+    /// Lets go of the memory of a function that nobody has called for `idle`, if it is on disk. A request that comes
+    /// meanwhile is served by the cell it has found, or by a new one.
     pub(crate) fn evict(&self, idle: Duration) {
-        let all = u32::try_from(self.spec.max_concurrency.max(1)).unwrap_or(u32::MAX);
-        // Holding every place means that nobody else has one.
-        let Ok(_places) = self.places.try_acquire_many(all) else { return };
-        let unused = self.last_used.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
-        if unused >= idle && self.home.evict() {
+        let unused = self.lock_demand().unused(Instant::now());
+        if unused.is_some_and(|unused| unused >= idle) && self.home.evict() {
             tracing::info!(function = self.spec.name, "nobody calls it; its parent is on disk only now");
         }
     }
 
     pub(crate) async fn invoke(self: &Arc<Self>, invocation: Invocation) -> Result<Reply, InvokeError> {
         let begun = Instant::now();
-        let mut permit = Some(self.place().await?);
-        *self.last_used.lock().unwrap_or_else(PoisonError::into_inner) = begun;
+        let mut place = Some(self.places.place(self.spec.timeout).await?);
+        let _busy = Busy::new(self);
         let mut last = String::new();
-        for attempt in 0..TRIES {
+        for _ in 0..TRIES {
             let cell = self.home.cell().await?;
-            // An idle shell may be found unfit any moment, a new one is not.
-            let idle = if attempt == 0 { cell.shells.take_idle() } else { None };
-            let shell = idle.map_or_else(|| new_shell(&cell), Ok)?;
-            let Some(held) = permit.take() else { break };
+            let shell = match self.shell(&cell).await {
+                Ok(shell) => shell,
+                Err(reason) => {
+                    last = reason;
+                    continue;
+                }
+            };
+            let Some(held) = place.take() else { break };
             let queue = begun.elapsed();
             let log = LogWriter::new(self.totals.clone(), invocation.request_id.clone());
             let run = Run::new(cell.clone(), self.totals.clone(), shell, log, held);
-            let start = run.start_kind();
             let (ran, back) = run.complete(&invocation.payload, self.spec.timeout).await;
-            permit = back;
-            if !matches!(ran, Ran::NotBegun(_) | Ran::NotTaken(_)) {
-                self.totals.forked(start);
-            }
+            place = back;
             match ran {
-                Ran::Done(done, payload) => return self.reply(done, payload, queue, start),
+                Ran::Done(done, payload) => return self.reply(done, payload, queue),
                 Ran::TimedOut => return Err(InvokeError::Timeout(self.spec.timeout)),
                 Ran::NotBegun(reason) => last = reason,
                 Ran::NotTaken(reason) => {
@@ -88,20 +90,35 @@ impl Function {
         Err(InvokeError::Platform(format!("no VM could be made for the request: {last}")))
     }
 
-    /// A place for one live VM; waits in a bounded queue.
-    async fn place(&self) -> Result<OwnedSemaphorePermit, InvokeError> {
-        if let Ok(permit) = self.places.clone().try_acquire_owned() {
-            return Ok(permit);
+    /// An idle shell, or the next that is idle or made.
+    async fn shell(&self, cell: &Arc<Cell>) -> Offer {
+        match cell.shells.take() {
+            Take::Shell(shell) => Ok(shell),
+            Take::Wait { line, make } => {
+                if make {
+                    self.fleet.make_room();
+                    tokio::spawn(make::for_waiting(cell.clone()));
+                }
+                line.shell().await
+            }
         }
-        let overloaded = || InvokeError::Overloaded {
-            limit: self.spec.max_concurrency,
-            retry_after: Duration::from_secs(1),
+    }
+
+    /// How many shells are to be made ahead of demand.
+    pub(super) fn missing_spares(&self) -> usize {
+        let Some(cell) = self.cell().filter(|cell| !cell.is_gone() && self.fleet.has_room()) else {
+            return 0;
         };
-        let _waiting = Waiting::enter(&self.waiting).ok_or_else(overloaded)?;
-        match tokio::time::timeout(self.spec.timeout, self.places.clone().acquire_owned()).await {
-            Ok(permit) => permit.map_err(|_| InvokeError::ShuttingDown),
-            Err(_) => Err(overloaded()),
-        }
+        let wanted = self.lock_demand().peak(Instant::now()).min(self.spec.max_concurrency.max(1));
+        wanted.saturating_sub(cell.shells.count())
+    }
+
+    pub(super) fn count_spare(&self) {
+        self.totals.spares_prepared.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn lock_demand(&self) -> MutexGuard<'_, Demand> {
+        self.demand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The cell, if there is one.
@@ -116,20 +133,10 @@ impl Function {
 
     /// No new requests, and waits for the running ones.
     pub(crate) async fn drain(&self) {
-        let all = u32::try_from(self.spec.max_concurrency.max(1)).unwrap_or(u32::MAX);
-        // Holding every place means that nobody else has one.
-        let all_places = self.places.acquire_many(all).await;
-        self.places.close();
-        drop(all_places);
+        self.places.drain().await;
     }
 
-    fn reply(
-        &self,
-        done: Done,
-        payload: Bytes,
-        queue: Duration,
-        start: crate::api::StartKind,
-    ) -> Result<Reply, InvokeError> {
+    fn reply(&self, done: Done, payload: Bytes, queue: Duration) -> Result<Reply, InvokeError> {
         let limit_bytes = self.spec.memory_bytes;
         match done.outcome {
             Outcome::Response => Ok(Reply {
@@ -139,7 +146,7 @@ impl Function {
                     fork: Duration::from_nanos(done.fork_ns),
                     run: Duration::from_nanos(done.run_ns),
                 },
-                start,
+                start: done.start,
                 instance: hex(&done.instance),
             }),
             Outcome::Exit(_) | Outcome::Signal { .. } if done.memory_refused => {
@@ -162,31 +169,25 @@ impl Function {
     }
 }
 
-fn new_shell(cell: &Cell) -> Result<Shell, InvokeError> {
-    let (shell, command, socket) = cell
-        .shells
-        .add()
-        .map_err(|error| InvokeError::Platform(format!("could not make a socket for a VM: {error}")))?;
-    cell.command(command, vec![socket]);
-    Ok(shell)
+/// A request that has a place. When it ends, spares are made for what it has shown to be needed.
+struct Busy {
+    function: Arc<Function>,
+    begun: Instant,
 }
 
-/// One request in the queue.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn enter(count: &'a AtomicUsize) -> Option<Self> {
-        if count.fetch_add(1, Ordering::Relaxed) >= QUEUE_MAX {
-            count.fetch_sub(1, Ordering::Relaxed);
-            return None;
-        }
-        Some(Self(count))
+impl Busy {
+    fn new(function: &Arc<Function>) -> Self {
+        let begun = Instant::now();
+        function.lock_demand().enter(begun);
+        Self { function: function.clone(), begun }
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.function.lock_demand().leave(Instant::now());
+        self.function.places.took(self.begun.elapsed());
+        spares::replenish(&self.function);
     }
 }
 
@@ -197,20 +198,4 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_queue_is_bounded_and_places_come_back() {
-        let count = AtomicUsize::new(0);
-        let queue: Vec<_> = (0..QUEUE_MAX).map_while(|_| Waiting::enter(&count)).collect();
-        assert_eq!(queue.len(), QUEUE_MAX);
-        assert!(Waiting::enter(&count).is_none());
-        drop(queue);
-        assert!(Waiting::enter(&count).is_some());
-        assert_eq!(count.load(Ordering::Relaxed), 0);
-    }
 }

@@ -11,6 +11,7 @@
 
 use super::archive::{Archive, Label};
 use super::cell::{Cell, CellConfig};
+use super::fleet::Fleet;
 use super::parents::{HeldParent, Origin, Runtimes};
 use super::totals::Totals;
 use crate::api::{FunctionSpec, InvokeError, PrepareError};
@@ -28,6 +29,7 @@ pub(crate) struct Workshop {
     pub(crate) config: CellConfig,
     pub(crate) runtimes: Arc<Runtimes>,
     pub(crate) archive: Arc<Archive>,
+    pub(crate) fleet: Arc<Fleet>,
 }
 
 /// The parent of one function, wherever it is.
@@ -150,7 +152,15 @@ impl Home {
         let started = match taken {
             Ok(parent) => {
                 let origin = Origin::Held(parent);
-                Cell::start(&self.workshop.config, &self.spec, &self.label, &origin, &self.totals).await
+                Cell::start(
+                    &self.workshop.config,
+                    &self.spec,
+                    &self.label,
+                    &origin,
+                    &self.totals,
+                    &self.workshop.fleet,
+                )
+                .await
             }
             Err(error) => Err(error),
         };
@@ -199,7 +209,7 @@ impl Home {
                 Origin::Specialize { runtime, document: shared.document }
             }
         };
-        Cell::start(&workshop.config, spec, &self.label, &origin, &self.totals).await
+        Cell::start(&workshop.config, spec, &self.label, &origin, &self.totals, &self.workshop.fleet).await
     }
 
     /// Takes a started cell and its parent, and sees to it that the parent is saved.

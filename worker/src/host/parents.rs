@@ -4,7 +4,6 @@
 use super::archive::{Archive, ArchiveError, Label};
 use super::cell::Cell;
 use super::home::{Workshop, blocking};
-use super::totals::Totals;
 use crate::api::{Contract, FunctionSpec, PrepareError};
 use crate::chain;
 use crate::protocol::Start;
@@ -173,7 +172,7 @@ async fn take_up(
         Err(error) => tracing::info!(runtime, why = chain(&error), "building the runtime's parent"),
     }
     let (spec, origin) = (runtime_spec(runtime, shared), Origin::Boot { awaits_function: true });
-    let built = Cell::start(&workshop.config, &spec, &label, &origin, &Arc::<Totals>::default()).await;
+    let built = Cell::start(&workshop.config, &spec, &label, &origin, &Arc::default(), &workshop.fleet).await;
     let (cell, parent) = built.map_err(|error| {
         PrepareError::Platform(format!("the parent of runtime {runtime} could not be built: {error}"))
     })?;
