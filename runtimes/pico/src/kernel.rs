@@ -10,6 +10,7 @@ use crate::net::Net;
 use crate::platform::Platform;
 use crate::process::{Process, Registers};
 use crate::random;
+use crate::rewrite::Rewriter;
 use crate::syscall;
 use abi::boot::Contract;
 use abi::mailbox::Doorbell;
@@ -29,6 +30,8 @@ pub struct Config {
     pub hwcap: u64,
     /// What `AT_SYSINFO_EHDR` tells the program: where its vDSO lies; 0 if there is none.
     pub vdso: u64,
+    /// Where a rewritten system call enters pico, with the return address in `rcx`; 0: nothing is rewritten.
+    pub fast_entry: u64,
     /// The root image.
     pub root: &'static [u8],
     /// The package image; empty if there is none.
@@ -57,6 +60,8 @@ pub struct Kernel {
     pub inbound: inbound::Shared,
     /// Sockets and pipes.
     pub net: Net,
+    /// Which system-call sites were rewritten.
+    pub rewriter: Rewriter,
     /// Whether a request was delivered to this VM: it is a fork, no longer the parent.
     pub request_taken: bool,
 }
@@ -80,6 +85,7 @@ impl Kernel {
             vfs,
             net: Net::new(config.contract, config.port, inbound.clone()),
             inbound,
+            rewriter: Rewriter::default(),
             request_taken: false,
             platform,
         }
@@ -96,6 +102,7 @@ impl Kernel {
     /// it rings `Ready` once more, which tells the host.
     pub fn wait(&mut self, until: Option<u64>, takes_request: bool) {
         if takes_request && !self.request_taken {
+            self.rewrite_all();
             self.ring(Doorbell::Ready, [0; 4]);
             self.become_fork();
         } else if takes_request && until.is_none() {
@@ -125,6 +132,7 @@ impl Kernel {
     /// Serves the system call in `registers`. Returns whether registers changed that a system call preserves.
     pub fn system_call(&mut self, registers: &mut Registers) -> bool {
         let number = registers.rax;
+        self.rewrite_around(registers.rip, number);
         registers.rax = syscall::dispatch(self, number, &registers.args());
         self.expire_alarm();
         let ended_by_signal = registers.rax == Errno::EINTR.as_return_value();
@@ -167,8 +175,15 @@ impl Kernel {
     /// A kernel on a fake machine with 4 MiB of program memory; the second value is the machine.
     pub fn for_tests() -> (Self, Rc<crate::platform::fake::Fake>) {
         let fake = Rc::new(crate::platform::fake::Fake::default());
-        let config =
-            Config { contract: Contract::Http, port: 8080, hwcap: 0, vdso: 0, root: &[], package: &[] };
+        let config = Config {
+            contract: Contract::Http,
+            port: 8080,
+            hwcap: 0,
+            vdso: 0,
+            fast_entry: 0,
+            root: &[],
+            package: &[],
+        };
         let kernel = Self::new(Rc::new(fake.clone()), 1, config, Mm::for_tests(4 << 20));
         (kernel, fake)
     }

@@ -127,6 +127,15 @@ impl Mm {
         Ok(self.raw(start, len))
     }
 
+    /// A zeroed page for code of pico's own inside `low..high`, charged to the program, which cannot name it.
+    pub fn code_page(&mut self, low: u64, high: u64) -> Option<u64> {
+        let (low, high) = (low.max(self.base), high.min(self.end()));
+        let start = self.areas.gap_below(PAGE, low, high)?;
+        let (prot, kind) = (READ | WRITE | EXEC, Kind::Kernel);
+        self.place(Area { start, end: start + PAGE, prot, kind, reserved: false, file: None }).ok()?;
+        Some(start)
+    }
+
     /// Gives back pages from [`Mm::alloc_pages`], all or part of them.
     pub fn free_pages(&mut self, pages: &'static mut [u8]) {
         let start = pages.as_ptr().expose_provenance() as u64;
