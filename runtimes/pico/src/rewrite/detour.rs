@@ -24,7 +24,7 @@ pub(super) const SHORT: usize = 2;
 /// Most bytes of instructions that move into a trampoline.
 pub(super) const MOVED_MAX: usize = 19;
 /// Most bytes of a function that are decoded to find its instructions.
-const FUNCTION_MAX: u64 = 256 << 10;
+const FUNCTION_MAX: u64 = 64 << 10;
 /// Most bytes of padding that are looked at.
 const PADDING_MAX: u64 = 64;
 
@@ -48,18 +48,37 @@ pub(super) enum Refusal {
     NoRoom,
 }
 
-/// Plans for the `syscall` at `syscall` in `function`, whose instructions are decoded from its first one.
-pub(super) fn in_function(mm: &Mm, function: &Function, syscall: u64) -> Result<Detour, Refusal> {
-    let starts = instructions(mm, &function.body, syscall).ok_or(Refusal::NoInstruction)?;
-    let movable = movable_before(mm, &starts, syscall);
-    let near = movable.iter().find(|range| range.end - range.start >= NEAR as u64);
-    if let Some(replaced) = near {
-        return Ok(Detour { replaced: replaced.clone(), syscall, padding: None });
+/// A function whose instructions are known.
+pub(super) struct Decoded {
+    function: Function,
+    /// Where its instructions begin, up to the first that is not understood.
+    starts: Vec<u64>,
+}
+
+impl Decoded {
+    /// Decodes `function` from its first instruction.
+    pub(super) fn new(mm: &Mm, function: Function) -> Self {
+        Self { starts: instructions(mm, &function.body).0, function }
     }
-    let replaced = movable.first().filter(|range| range.end - range.start >= SHORT as u64);
-    let replaced = replaced.ok_or(Refusal::NoRoom)?;
-    let padding = padding_near(mm, function, replaced.start).ok_or(Refusal::NoRoom)?;
-    Ok(Detour { replaced: replaced.clone(), syscall, padding: Some(padding) })
+
+    /// Whether `address` is inside.
+    pub(super) fn holds(&self, address: u64) -> bool {
+        self.function.body.contains(&address)
+    }
+
+    /// Plans for the `syscall` at `syscall`.
+    pub(super) fn detour(&self, mm: &Mm, syscall: u64) -> Result<Detour, Refusal> {
+        let number = self.starts.binary_search(&syscall).map_err(|_| Refusal::NoInstruction)?;
+        let movable = movable_before(mm, &self.starts[..number], syscall);
+        let near = movable.iter().find(|range| range.end - range.start >= NEAR as u64);
+        if let Some(replaced) = near {
+            return Ok(Detour { replaced: replaced.clone(), syscall, padding: None });
+        }
+        let replaced = movable.first().filter(|range| range.end - range.start >= SHORT as u64);
+        let replaced = replaced.ok_or(Refusal::NoRoom)?;
+        let padding = padding_near(mm, &self.function, replaced.start).ok_or(Refusal::NoRoom)?;
+        Ok(Detour { replaced: replaced.clone(), syscall, padding: Some(padding) })
+    }
 }
 
 /// Plans for a `syscall` that was just executed, in code without a list of functions: only for `mov $number,%eax`
@@ -77,16 +96,16 @@ pub(super) fn executed(mm: &Mm, syscall: u64, number: u64) -> Option<Detour> {
     (!ambiguous).then_some(Detour { replaced: start..syscall, syscall, padding: None })
 }
 
-/// Where the instructions of `body` begin up to `end`, if one begins exactly there.
-fn instructions(mm: &Mm, body: &Range<u64>, end: u64) -> Option<Vec<u64>> {
-    let len = usize::try_from(end.checked_sub(body.start).filter(|&len| len <= FUNCTION_MAX)?).ok()?;
-    let code = mm.slice(body.start, len).ok()?;
+/// Where the instructions of `body` begin, up to the first that is not understood; and where that is, or the end.
+fn instructions(mm: &Mm, body: &Range<u64>) -> (Vec<u64>, u64) {
+    let len = usize::try_from((body.end - body.start).min(FUNCTION_MAX)).unwrap_or(0);
+    let code = mm.slice(body.start, len).unwrap_or_default();
     let (mut at, mut starts) = (0, Vec::new());
-    while at < len {
+    while let Some(found) = Instruction::decode(&code[at..]) {
         starts.push(body.start + at as u64);
-        at += Instruction::decode(&code[at..])?.len;
+        at += found.len;
     }
-    (at == len).then_some(starts)
+    (starts, body.start + at as u64)
 }
 
 /// The movable instructions directly before `syscall`, the nearest first.
@@ -105,11 +124,12 @@ fn movable_before(mm: &Mm, starts: &[u64], syscall: u64) -> Vec<Range<u64>> {
 
 /// Room for a jump in the padding before or behind `function`, in reach of a short jump at `site`.
 fn padding_near(mm: &Mm, function: &Function, site: u64) -> Option<u64> {
-    let before = function.previous.as_ref().and_then(|previous| padding(mm, previous, function.body.start));
-    let behind = function.next.and_then(|next| padding(mm, &function.body, next));
+    let before = function.previous.as_ref().map(|previous| (previous, function.body.start));
+    let behind = function.next.map(|next| (&function.body, next));
     let behind_jump = site + SHORT as u64;
     let reaches = |at: u64| i8::try_from(at.wrapping_sub(behind_jump).cast_signed()).is_ok();
-    [before, behind].into_iter().flatten().find(|&at| reaches(at))
+    let in_reach = [before, behind].into_iter().flatten().filter(|(function, _)| reaches(function.end));
+    in_reach.filter_map(|(function, next)| padding(mm, function, next)).next()
 }
 
 /// Where there is padding between `function` and `next` into which control never falls.
@@ -120,7 +140,8 @@ fn padding(mm: &Mm, function: &Range<u64>, next: u64) -> Option<u64> {
         let padding = Instruction::decode(rest).filter(Instruction::is_padding)?;
         rest = &rest[padding.len..];
     }
-    let last = *instructions(mm, function, function.end)?.last()?;
+    let (starts, end) = instructions(mm, function);
+    let last = *starts.last().filter(|_| end == function.end)?;
     let code = mm.slice(last, usize::try_from(function.end - last).ok()?).ok()?;
     Instruction::decode(code)?.ends_function().then_some(function.end)
 }

@@ -52,7 +52,7 @@ pub(super) struct Function {
 impl Functions {
     /// The functions of the file that `text` is a part of.
     pub(super) fn of(mm: &Mm, text: &Area) -> Option<Self> {
-        let (path, _) = text.file.as_ref()?;
+        let (path, text_offset) = text.file.as_ref()?;
         let is_first = |area: &&Area| area.file.as_ref().is_some_and(|(other, at)| other == path && *at == 0);
         let first = mm.areas().take_while(|area| area.start <= text.start).filter(is_first).last()?.start;
         if mm.read::<[u8; 4]>(first).ok()? != ELF_MAGIC {
@@ -60,17 +60,22 @@ impl Functions {
         }
         let headers = first.checked_add(mm.read::<u64>(first + 32).ok()?)?;
         let count = u64::from(mm.read::<u16>(first + 56).ok()?).min(PROGRAM_HEADERS_MAX);
-        let (mut bias, mut frames) = (None, None);
+        let (mut bias, mut frames, mut is_there) = (None, None, false);
         for number in 0..count {
             let at = headers.checked_add(number * size_of::<ProgramHeader>() as u64)?;
             let header: ProgramHeader = mm.read(at).ok()?;
             if header.kind == PT_LOAD && bias.is_none() {
                 bias = Some(first.wrapping_sub(header.address.wrapping_sub(header.offset)));
+            }
+            let moved = text.start.wrapping_sub(*text_offset);
+            if header.kind == PT_LOAD {
+                is_there |= moved == bias?.wrapping_add(header.address.wrapping_sub(header.offset));
             } else if header.kind == PT_GNU_EH_FRAME {
                 frames = Some(header.address);
             }
         }
-        let header = frames?.wrapping_add(bias?);
+        // Text mapped elsewhere than its file says is not described by this table.
+        let header = frames.filter(|_| is_there)?.wrapping_add(bias?);
         if mm.read::<[u8; 4]>(header).ok()? != HEADER {
             return None;
         }

@@ -29,7 +29,7 @@ use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::ops::Range;
-use detour::{Detour, MOVED_MAX, NEAR, Refusal, SHORT, SYSCALL};
+use detour::{Decoded, Detour, MOVED_MAX, NEAR, Refusal, SHORT, SYSCALL};
 use functions::Functions;
 
 /// Most pages of trampolines; 127 fit into one.
@@ -122,12 +122,16 @@ impl Rewriter {
             self.texts.push((text.start..text.end, path.clone()));
         }
         let functions = Functions::of(mm, text);
+        let mut decoded: Option<Decoded> = None;
         for syscall in candidates(mm, text) {
             if self.is_rewritten(mm, syscall) {
                 continue;
             }
-            let function = functions.and_then(|functions| functions.find(mm, syscall));
-            match function.map(|function| detour::in_function(mm, &function, syscall)) {
+            if !decoded.as_ref().is_some_and(|decoded| decoded.holds(syscall)) {
+                let function = functions.and_then(|functions| functions.find(mm, syscall));
+                decoded = function.map(|function| Decoded::new(mm, function));
+            }
+            match decoded.as_ref().map(|decoded| decoded.detour(mm, syscall)) {
                 Some(Ok(detour)) => self.install(mm, entry, &detour),
                 Some(Err(Refusal::NoInstruction)) => {}
                 Some(Err(Refusal::NoRoom)) | None => self.counts.refused += 1,
@@ -180,7 +184,7 @@ impl Rewriter {
     }
 
     /// Puts back what was rewritten in `start..end`, because the program is about to move it or to write there.
-    pub fn restore(&mut self, mm: &Mm, start: u64, end: u64) {
+    pub fn restore(&self, mm: &Mm, start: u64, end: u64) {
         for site in self.sites.range(start..end.saturating_add(MOVED_MAX as u64)).map(|(_, site)| site) {
             if site.at < end && site.is_in_place(mm) {
                 mm.raw(site.at, site.original.len() as u64).copy_from_slice(&site.original);
