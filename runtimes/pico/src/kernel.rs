@@ -132,7 +132,7 @@ impl Kernel {
     /// Serves the system call in `registers`. Returns whether registers changed that a system call preserves.
     pub fn system_call(&mut self, registers: &mut Registers) -> bool {
         let number = registers.rax;
-        self.rewrite_around(registers.rip, number);
+        self.rewrite_around(registers.rip);
         registers.rax = syscall::dispatch(self, number, &registers.args());
         self.expire_alarm();
         let ended_by_signal = registers.rax == Errno::EINTR.as_return_value();

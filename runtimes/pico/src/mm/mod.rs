@@ -93,6 +93,11 @@ impl Mm {
         self.areas.iter()
     }
 
+    /// The mapping that holds `addr`.
+    pub fn area_at(&self, addr: u64) -> Option<&Area> {
+        self.areas.find(addr)
+    }
+
     /// Whether memory was refused since the last call. The system-call layer tells the host.
     pub fn take_refused(&mut self) -> bool {
         core::mem::take(&mut self.refused)

@@ -81,21 +81,6 @@ impl Decoded {
     }
 }
 
-/// Plans for a `syscall` that was just executed, in code without a list of functions: only for `mov $number,%eax`
-/// directly before it, and only if no other instruction could end where that one does.
-pub(super) fn executed(mm: &Mm, syscall: u64, number: u64) -> Option<Detour> {
-    let start = syscall.checked_sub(NEAR as u64)?;
-    let [opcode, immediate @ ..] = mm.read::<[u8; NEAR]>(start).ok()?;
-    if opcode != 0xb8 || u64::from(u32::from_le_bytes(immediate)) != number {
-        return None;
-    }
-    let ambiguous = (1..=10).any(|before| {
-        let code = start.checked_sub(before).and_then(|at| mm.slice(at, before as usize + NEAR).ok());
-        code.is_none_or(|code| Instruction::decode(code).is_some_and(|found| found.len == code.len()))
-    });
-    (!ambiguous).then_some(Detour { replaced: start..syscall, syscall, padding: None })
-}
-
 /// Where the instructions of `body` begin, up to the first that is not understood; and where that is, or the end.
 fn instructions(mm: &Mm, body: &Range<u64>) -> (Vec<u64>, u64) {
     let len = usize::try_from((body.end - body.start).min(FUNCTION_MAX)).unwrap_or(0);

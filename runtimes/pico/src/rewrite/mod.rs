@@ -38,7 +38,7 @@ pub const PAGES_MAX: usize = 32;
 const SLOT: u64 = 32;
 /// How far a trampoline may be from its site: what a 32-bit distance can say, with room to spare.
 const REACH: u64 = (1 << 31) - (1 << 20);
-/// Most texts that are remembered as looked through.
+/// Most texts that are looked through when a call comes from them; the rest have to wait for the capture.
 const TEXTS_MAX: usize = 256;
 
 const _: () = assert!(MOVED_MAX as u64 + 7 + 6 <= SLOT);
@@ -51,11 +51,11 @@ pub struct Rewriter {
     pages: Vec<Page>,
     /// Texts looked through, and what was mapped there.
     texts: Vec<(Range<u64>, Rc<str>)>,
-    /// Figures.
-    counts: Counts,
+    refused: u64,
+    crowded: u64,
 }
 
-/// Figures about one program's sites.
+/// Figures about one program's sites, as of the last look at each text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Rewritten.
@@ -84,43 +84,31 @@ struct Page {
 impl Rewriter {
     /// Figures so far.
     pub fn counts(&self) -> Counts {
-        self.counts
+        Counts { rewritten: self.sites.len() as u64, refused: self.refused, crowded: self.crowded }
     }
 
     /// Rewrites what can be in all texts of the program.
     fn rewrite_all(&mut self, mm: &mut Mm, entry: u64) {
+        (self.refused, self.crowded) = (0, 0);
         let texts: Vec<Area> = mm.areas().filter(|area| is_text(area)).cloned().collect();
         for text in texts {
             self.rewrite_text(mm, entry, &text);
         }
     }
 
-    /// Rewrites the text that holds `syscall`, which was just executed with `number`.
-    fn rewrite_around(&mut self, mm: &mut Mm, entry: u64, syscall: u64, number: u64) {
-        let Some(text) = mm.areas().find(|area| area.start <= syscall && syscall < area.end) else { return };
-        if !is_text(text) || self.is_rewritten(mm, syscall) {
-            return;
-        }
-        let text = text.clone();
-        let seen = self.texts.iter().any(|(range, path)| {
-            range.contains(&syscall) && text.file.as_ref().is_some_and(|(file, _)| file == path)
-        });
-        if !seen {
+    /// Rewrites the text that holds `syscall`, unless that was done before.
+    fn rewrite_around(&mut self, mm: &mut Mm, entry: u64, syscall: u64) {
+        let Some(text) = mm.area_at(syscall).filter(|area| is_text(area)).cloned() else { return };
+        let Some((file, _)) = &text.file else { return };
+        let is_known = self.texts.iter().any(|(range, path)| range.contains(&syscall) && file == path);
+        if !is_known && self.texts.len() < TEXTS_MAX {
+            self.texts.push((text.start..text.end, file.clone()));
             self.rewrite_text(mm, entry, &text);
-        }
-        if !self.is_rewritten(mm, syscall)
-            && let Some(detour) = detour::executed(mm, syscall, number)
-        {
-            self.install(mm, entry, &detour);
         }
     }
 
     /// Rewrites what can be in one text.
     fn rewrite_text(&mut self, mm: &mut Mm, entry: u64, text: &Area) {
-        let Some((path, _)) = &text.file else { return };
-        if self.texts.len() < TEXTS_MAX {
-            self.texts.push((text.start..text.end, path.clone()));
-        }
         let functions = Functions::of(mm, text);
         let mut decoded: Option<Decoded> = None;
         for syscall in candidates(mm, text) {
@@ -134,7 +122,7 @@ impl Rewriter {
             match decoded.as_ref().map(|decoded| decoded.detour(mm, syscall)) {
                 Some(Ok(detour)) => self.install(mm, entry, &detour),
                 Some(Err(Refusal::NoInstruction)) => {}
-                Some(Err(Refusal::NoRoom)) | None => self.counts.refused += 1,
+                Some(Err(Refusal::NoRoom)) | None => self.refused += 1,
             }
         }
     }
@@ -147,7 +135,7 @@ impl Rewriter {
     fn install(&mut self, mm: &mut Mm, entry: u64, detour: &Detour) {
         let known = self.sites.get(&detour.syscall).map(|site| site.trampoline);
         let Some(trampoline) = known.or_else(|| self.claim(mm, entry, detour.syscall)) else {
-            self.counts.crowded += 1;
+            self.crowded += 1;
             return;
         };
         write_trampoline(mm, trampoline, detour);
@@ -164,7 +152,6 @@ impl Rewriter {
         let patched = padded(jump, original.len());
         mm.raw(at, len).copy_from_slice(&patched);
         self.sites.insert(detour.syscall, Site { trampoline, at, original, patched });
-        self.counts.rewritten += 1;
     }
 
     /// A free place for a trampoline in reach of `site`.
@@ -239,17 +226,18 @@ fn write_trampoline(mm: &Mm, at: u64, detour: &Detour) {
     code.extend(distance(at + code.len() as u64 + 4, behind));
     code.extend([0xff, 0x25]);
     code.extend(distance(at + code.len() as u64 + 4, at / PAGE * PAGE));
-    mm.raw(at, SLOT).copy_from_slice(&padded(code, SLOT as usize));
+    let place = mm.raw(at, SLOT);
+    place.copy_from_slice(&padded(code, place.len()));
 }
 
 impl Kernel {
-    /// After a trap at the `syscall` before `rip`: rewrites the text there. Not in a fork, which would pay for it in
+    /// After the `syscall` before `rip`: rewrites the text there. Not in a fork, which would pay for it in
     /// every request.
-    pub(crate) fn rewrite_around(&mut self, rip: u64, number: u64) {
+    pub(crate) fn rewrite_around(&mut self, rip: u64) {
         let entry = self.config.fast_entry;
         if entry != 0 && !self.request_taken {
             let syscall = rip.wrapping_sub(SYSCALL.len() as u64);
-            self.rewriter.rewrite_around(&mut self.mm, entry, syscall, number);
+            self.rewriter.rewrite_around(&mut self.mm, entry, syscall);
         }
     }
 
