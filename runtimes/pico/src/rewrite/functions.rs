@@ -111,9 +111,17 @@ impl Functions {
     /// The addresses of a function. Its description must repeat where it begins, in the usual encoding.
     fn range(self, mm: &Mm, number: u64) -> Option<Range<u64>> {
         let (start, description) = self.entry(mm, number)?;
-        let at = description.checked_add(8)?;
-        let [begin, len] = mm.read::<[u32; 2]>(at).ok()?;
-        let begin = at.wrapping_add_signed(begin.cast_signed().into());
-        (begin == start).then_some(start..start.checked_add(len.into())?)
+        let [_, common, begin, len] = mm.read::<[u32; 4]>(description).ok()?;
+        let begin = description.wrapping_add(8).wrapping_add_signed(begin.cast_signed().into());
+        let is_plain = is_plain(mm, description.wrapping_add(4).wrapping_sub(common.into()));
+        (begin == start && is_plain).then_some(start..start.checked_add(len.into())?)
     }
+}
+
+/// Whether the common part of a description says nothing unusual. What is called by the kernel alone (`S`, the return
+/// from a signal) is described from the byte before its first instruction on.
+fn is_plain(mm: &Mm, common: u64) -> bool {
+    let Ok(augmentation) = mm.read::<[u8; 8]>(common.wrapping_add(9)) else { return false };
+    let end = augmentation.iter().position(|&byte| byte == 0);
+    end.is_some_and(|end| matches!(&augmentation[..end], b"zR" | b"zPR" | b"zLR" | b"zPLR"))
 }

@@ -31,7 +31,6 @@ fn nearly_every_site_of_the_c_library_is_rewritten_once() {
     let (mut mm, _) = mapped(&libc(), READ | EXEC, Kind::File);
     let mut rewriter = rewritten(&mut mm);
     let counts = rewriter.counts();
-    std::eprintln!("{counts:?}");
     assert!(
         counts.rewritten > 450 && counts.refused < counts.rewritten / 8 && counts.crowded == 0,
         "{counts:?}"
@@ -60,6 +59,16 @@ fn only_the_replaced_instructions_and_padding_change() {
         }
     }
     assert!(mm.raw(at, bytes.len() as u64) == expected, "some other byte changed");
+}
+
+#[test]
+fn the_return_from_a_signal_is_left_alone() {
+    let bytes = libc();
+    let (mut mm, at) = mapped(&bytes, READ | EXEC, Kind::File);
+    rewritten(&mut mm);
+    let site = [0x48, 0xc7, 0xc0, 15, 0, 0, 0, 0x0f, 5];
+    let offset = bytes.windows(site.len()).position(|code| code == site).expect("`rt_sigreturn`");
+    assert_eq!(mm.raw(at + offset as u64, site.len() as u64), site, "its description begins a byte early");
 }
 
 #[test]
