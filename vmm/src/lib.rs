@@ -14,7 +14,7 @@
 //! | `parent`, `entry` | sealed memory, register state |
 //! | `machine`, `exit`, `kick` | one VM: its life, why it stopped, stopping it from outside |
 //! | `mailbox` | what host and guest tell each other |
-//! | `restore`, `pagemap`, `usage` | recycling; which pages are whose; figures |
+//! | `restore`, `pagemap`, `usage`, `stats` | recycling; which pages are whose; figures |
 //! | `sys`, `size` | system calls without a safe wrapper; sizes |
 //!
 //! Nothing a guest writes is trusted: whatever it does is an [`Exit`], never a hang (see [`Kicker`]) or a panic.
@@ -38,6 +38,7 @@ mod parent;
 mod restore;
 mod size;
 mod space;
+mod stats;
 mod sys;
 mod usage;
 

@@ -259,6 +259,12 @@ impl Machine {
         self.tsc_khz
     }
 
+    /// How often the vCPU left the guest, by KVM's count; `None` if this KVM does not say. Opens a file: not for the
+    /// path of a request.
+    pub fn exits(&self) -> std::io::Result<Option<u64>> {
+        crate::stats::counter(&crate::sys::stats_file(&self.vcpu)?, "exits")
+    }
+
     /// Where the machine's RAM begins in this process; [`crate::usage_of`] finds it by that.
     pub fn memory_address(&self) -> u64 {
         self.space.ram.address()

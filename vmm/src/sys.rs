@@ -1,8 +1,10 @@
-//! Small system calls that no crate offers safely: thread fault counters, thread signals, `PAGEMAP_SCAN`, `rdtsc`.
+//! Small system calls that no crate offers safely: thread fault counters, thread signals, `PAGEMAP_SCAN`, KVM's
+//! counters, `rdtsc`.
 #![expect(unsafe_code, reason = "the floor for system calls without a safe wrapper")]
 
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
 use std::sync::Once;
 
 /// Page faults the calling thread has taken since it started.
@@ -134,6 +136,19 @@ pub(crate) fn pagemap_scan(
         Ok(found) => Ok((found.min(regions.len()), argument.walk_end)),
         Err(_) => Err(io::Error::last_os_error()),
     }
+}
+
+vmm_sys_util::ioctl_io_nr!(GET_STATS_FD, kvm_bindings::KVMIO, 0xce);
+
+/// The file with KVM's counters of a vCPU (`KVM_GET_STATS_FD`).
+pub(crate) fn stats_file(vcpu: &kvm_ioctls::VcpuFd) -> io::Result<File> {
+    // SAFETY: the request takes no argument and touches no memory.
+    let file = unsafe { libc::ioctl(vcpu.as_raw_fd(), GET_STATS_FD(), 0) };
+    if file < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel just made this descriptor for us.
+    Ok(unsafe { File::from_raw_fd(file) })
 }
 
 /// Seconds the calibration of [`crate::Kvm`] measures for, in nanoseconds.

@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::{Guest, Programs, agrees_with_linux};
+use abi::boot::Contract;
+use abi::mailbox::Doorbell;
+use common::{End, Guest, Programs, agrees_with_linux};
 
 /// First byte of a near and of a short jump.
 const NEAR: &str = "e9";
@@ -38,6 +40,37 @@ fn rewritten_sites_behave_as_on_linux() {
             assert_eq!(told(&told_by_guest, name), byte, "{name}, linked with {flag}: {told_by_guest}");
         }
         assert_eq!(told(&told_by_guest, "crowded"), "0");
+    }
+}
+
+/// The least exits of a request to recycled forks. The host's own interrupts add to some of them.
+#[track_caller]
+fn least_exits(guest: &Guest, args: &[&str], request: &[u8]) -> u64 {
+    let parent = guest.parent(args);
+    let mut shell = parent.shell();
+    let exits = (1..=100).map(|generation| {
+        let before = shell.exits().expect("KVM tells").expect("every KVM counts exits");
+        let outcome = parent.fork_in(&mut shell, generation, request);
+        assert!(matches!(outcome.end, End::Doorbell(Doorbell::Response, ..)), "{outcome:#?}");
+        let after = shell.exits().expect("KVM tells").expect("every KVM counts exits");
+        shell.restore().expect("nothing but memory and registers changed");
+        after - before
+    });
+    exits.min().expect("a hundred requests")
+}
+
+#[test]
+fn a_request_leaves_the_vm_once() {
+    let programs = Programs::new();
+    for flags in [&["-static-pie"][..], &["-lm"]] {
+        let server = programs.compile("server", flags);
+        let mut guest = Guest::new().with_file("/bin/server", &server);
+        if flags == ["-lm"] {
+            guest = guest.with_libraries_of(&server);
+        }
+        guest.contract = Contract::Http;
+        let exits = least_exits(&guest, &["/bin/server"], b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_eq!(exits, 1, "a server linked with {flags:?}: accept, read, write");
     }
 }
 
