@@ -1,4 +1,5 @@
-//! Small system calls that no crate offers safely: thread fault counters, thread signals, `PAGEMAP_SCAN`, `rdtsc`.
+//! Small system calls that no crate offers safely: thread fault counters, thread signals, `PAGEMAP_SCAN`, KVM's
+//! counters, `rdtsc`.
 #![expect(unsafe_code, reason = "the floor for system calls without a safe wrapper")]
 
 use kvm_ioctls::VcpuFd;

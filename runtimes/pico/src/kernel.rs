@@ -10,6 +10,7 @@ use crate::net::Net;
 use crate::platform::Platform;
 use crate::process::{Process, Registers};
 use crate::random;
+use crate::rewrite::Rewriter;
 use crate::syscall;
 use abi::boot::{Contract, PACKAGE_DIR};
 use abi::mailbox::Doorbell;
@@ -31,6 +32,8 @@ pub struct Config {
     pub hwcap: u64,
     /// What `AT_SYSINFO_EHDR` tells the program: where its vDSO lies; 0 if there is none.
     pub vdso: u64,
+    /// Where a rewritten system call enters pico, with the return address in `rcx`; 0: nothing is rewritten.
+    pub fast_entry: u64,
     /// The root image.
     pub root: &'static [u8],
     /// The package image; empty if there is none.
@@ -59,6 +62,8 @@ pub struct Kernel {
     pub inbound: inbound::Shared,
     /// Sockets and pipes.
     pub net: Net,
+    /// Which system-call sites were rewritten.
+    pub rewriter: Rewriter,
     /// Whether a request was delivered to this VM: it is a fork, no longer the parent.
     pub request_taken: bool,
 }
@@ -82,6 +87,7 @@ impl Kernel {
             vfs,
             net: Net::new(config.contract, config.port, inbound.clone()),
             inbound,
+            rewriter: Rewriter::default(),
             request_taken: false,
             platform,
         }
@@ -98,6 +104,7 @@ impl Kernel {
     /// it rings `Ready` once more, which tells the host.
     pub fn wait(&mut self, until: Option<u64>, takes_request: bool) {
         if takes_request && !self.request_taken {
+            self.rewrite_all();
             self.ring(Doorbell::Ready, [0; 4]);
             self.become_fork();
         } else if takes_request && until.is_none() {
@@ -127,6 +134,7 @@ impl Kernel {
     /// Serves the system call in `registers`. Returns whether registers changed that a system call preserves.
     pub fn system_call(&mut self, registers: &mut Registers) -> bool {
         let number = registers.rax;
+        self.rewrite_around(registers.rip);
         registers.rax = syscall::dispatch(self, number, &registers.args());
         self.expire_alarm();
         let ended_by_signal = registers.rax == Errno::EINTR.as_return_value();
@@ -195,6 +203,7 @@ impl Kernel {
             port: 8080,
             hwcap: 0,
             vdso: 0,
+            fast_entry: 0,
             root: &[],
             package: &[],
         };

@@ -104,6 +104,7 @@ fn new_kernel(tsc: u64, info: &BootInfo) -> Kernel {
         port,
         hwcap: u64::from(cpuid.edx),
         vdso: super::vdso::start(),
+        fast_entry: super::entry::fast_entry(),
         root: image(ROOT_VA, info.root_bytes),
         package: image(PACKAGE_VA, info.package_bytes),
     };

@@ -118,6 +118,16 @@ global_asm!(
     ".endm",
     ".text",
     ".balign 64",
+    // Where a rewritten system call arrives: as behind the stub, with the flags as the stub's `iretq` sets them.
+    // Only rcx and r11 may change, as by `syscall`.
+    ".globl pico_fast_entry",
+    "pico_fast_entry:",
+    "mov [rip + pico_program_rsp], rsp",
+    "lea rsp, [rip + pico_stack_top]",
+    "pushfq",
+    "pop r11",
+    "push 2",
+    "popfq",
     "pico_syscall_entry:",
     "sub rsp, 416",
     "mov [rsp], rax",
@@ -167,6 +177,13 @@ unsafe extern "C" {
     pub(super) static pico_image_start: u8;
     /// First byte behind the image: the heap starts here.
     pub(super) static pico_image_end: u8;
+    /// Where a rewritten system call arrives.
+    static pico_fast_entry: u8;
     /// Goes to the program with `registers`, which lie on a stack of pico's with 64 free bytes below.
     pub(super) fn pico_resume(registers: *const crate::process::Registers) -> !;
+}
+
+/// The address of the entry for rewritten system calls.
+pub(super) fn fast_entry() -> u64 {
+    (&raw const pico_fast_entry).addr() as u64
 }

@@ -45,6 +45,7 @@ impl Rig {
             port: 8080,
             hwcap: 0,
             vdso: 0,
+            fast_entry: 0,
             root,
             package,
         };
