@@ -15,6 +15,7 @@
 //! | `machine`, `exit`, `kick` | one VM: its life, why it stopped, stopping it from outside |
 //! | `mailbox` | what host and guest tell each other |
 //! | `restore`, `pagemap`, `usage` | recycling; which pages are whose; figures |
+//! | `stats` | what KVM counts: exits, faults |
 //! | `sys`, `size` | system calls without a safe wrapper; sizes |
 //!
 //! Nothing a guest writes is trusted: whatever it does is an [`Exit`], never a hang (see [`Kicker`]) or a panic.
@@ -38,6 +39,7 @@ mod parent;
 mod restore;
 mod size;
 mod space;
+mod stats;
 mod sys;
 mod usage;
 
@@ -53,6 +55,8 @@ pub use mailbox::{Mailbox, MailboxError};
 pub use parent::{Parent, ParentError, ParentMemory};
 pub use restore::RestoreStats;
 pub use space::Images;
+pub use stats::{ForkStep, Stats};
+pub use sys::{Faults, thread_faults};
 pub use usage::{MemoryUsage, usage_of};
 
 /// Machines move between threads; what they share is shared by threads.

@@ -23,6 +23,7 @@ use crate::parent::{Parent, ParentMemory};
 use crate::restore::Baseline;
 use crate::size::size;
 use crate::space::{Images, Space};
+use crate::stats::ForkStep;
 use crate::usage::MemoryUsage;
 use abi::boot::{BootInfo, Contract, EXCEPTIONS, KernelHeader, STRINGS_MAX};
 use abi::layout::{KERNEL_VA, PAGE};
@@ -69,7 +70,7 @@ pub struct Machine {
     // Dropped in this order: no kick may reach a closed vCPU, no VM may outlive its memory.
     pub(crate) registration: Registration,
     pub(crate) vcpu: VcpuFd,
-    _vm: VmFd,
+    pub(crate) vm: VmFd,
     pub(crate) space: Space,
     pub(crate) origin: Origin,
     pub(crate) stage: Stage,
@@ -114,17 +115,31 @@ impl Machine {
 
     /// Makes a shell for forks of `parent`: everything except the entry state, which [`Machine::enter`] sets.
     pub fn fork(kvm: &Kvm, parent: &Arc<Parent>, images: &Images) -> Result<Machine, MachineError> {
+        Machine::fork_observed(kvm, parent, images, &mut |_| ())
+    }
+
+    /// The same; `done` is told when a step is over, for measurements.
+    pub fn fork_observed(
+        kvm: &Kvm,
+        parent: &Arc<Parent>,
+        images: &Images,
+        done: &mut dyn FnMut(ForkStep),
+    ) -> Result<Machine, MachineError> {
         let mut ram = parent.memory.map_private().map_err(MachineError::memory("mapping a fork's RAM"))?;
+        done(ForkStep::Map);
         for range in parent.write_set().iter().flat_map(|set| set.iter()) {
             // Only saves faults later, so a refusal changes nothing.
             let _ = ram.advise(range.start, range.len(), Advice::PopulateWrite);
         }
+        done(ForkStep::Populate);
         let space = Space::new(ram, images)?;
         let origin = |vcpu: &VcpuFd| {
             parent.prepared.set_slow_state(&parent.entry, vcpu, true)?;
             Ok(Origin::Fork { parent: Arc::clone(parent) })
         };
-        Machine::assemble(kvm, space, origin, Stage::Pristine)
+        let machine = Machine::assemble(kvm, space, origin, Stage::Pristine);
+        done(ForkStep::Create);
+        machine
     }
 
     fn assemble(
@@ -143,7 +158,7 @@ impl Machine {
         Ok(Machine {
             registration: Registration::new(&mut vcpu),
             vcpu,
-            _vm: vm,
+            vm,
             space,
             origin,
             stage,

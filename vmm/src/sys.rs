@@ -7,13 +7,15 @@ use std::sync::Once;
 
 /// Page faults the calling thread has taken since it started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Faults {
-    minor: i64,
-    major: i64,
+pub struct Faults {
+    /// Resolved without reading from a disk.
+    pub minor: i64,
+    /// Resolved by reading from a disk.
+    pub major: i64,
 }
 
 /// Reads the fault counters of the calling thread.
-pub(crate) fn thread_faults() -> io::Result<Faults> {
+pub fn thread_faults() -> io::Result<Faults> {
     // SAFETY: all-zero is a valid value of this structure of integers.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     // SAFETY: the kernel fills the structure it is given.
