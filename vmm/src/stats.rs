@@ -176,7 +176,7 @@ kvm-1/vcpu-0\0\0\0\0\
             (name_bytes, NAME_BYTES_MAX + 1),
             (name_bytes, u32::MAX),
             (name_bytes, NAME_BYTES_MAX),
-            (count, 4),
+            (count, 5),
             (count, COUNT_MAX),
             (count, u32::MAX),
             (descriptors, 0x1000),
