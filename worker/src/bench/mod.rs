@@ -12,24 +12,24 @@
 //! | `figures`, `clock` | percentiles; the time of steps |
 //! | `host` | this machine, and what the kernel says about memory |
 
-//mod baseline;
+mod baseline;
 mod clock;
-//mod density;
+mod density;
 mod figures;
 mod fork;
 mod function;
 mod host;
 mod kinds;
-//mod soak;
+mod soak;
 
-//pub use baseline::{BaselineReport, Contender, baseline};
-//pub use density::{ChildMemory, DensityOptions, DensityReport, KernelMemory, children_main, density};
+pub use baseline::{BaselineReport, Contender, baseline};
+pub use density::{ChildMemory, DensityOptions, DensityReport, KernelMemory, children_main, density};
 pub use figures::{Counts, Figures};
 pub use fork::{FunctionReport, KindReport, StepReport, fork};
 pub use function::{Function, Subject};
 pub use host::{HostMemory, MachineDescription};
 pub use kinds::Kind;
-//pub use soak::{ProcessSample, SoakOptions, SoakReport, soak};
+pub use soak::{ProcessSample, SoakOptions, SoakReport, soak};
 
 /// Why a measurement has no result.
 #[derive(Debug, thiserror::Error)]
