@@ -41,6 +41,11 @@ impl MachineDescription {
     }
 }
 
+/// The date and time, RFC 3339.
+pub fn now() -> String {
+    jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string()
+}
+
 /// Memory of the whole machine, other programs included. What a kernel does not tell is 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct HostMemory {

@@ -27,7 +27,7 @@ pub use density::{ChildMemory, DensityOptions, DensityReport, KernelMemory, chil
 pub use figures::{Counts, Figures};
 pub use fork::{FunctionReport, KindReport, StepReport, fork};
 pub use function::{Function, Subject};
-pub use host::{HostMemory, MachineDescription};
+pub use host::{HostMemory, MachineDescription, now};
 pub use kinds::Kind;
 pub use soak::{ProcessSample, SoakOptions, SoakReport, soak};
 
