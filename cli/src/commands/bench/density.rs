@@ -84,8 +84,8 @@ fn render(report: &DensityReport) -> String {
         rows.push((format!("p50 us, tenth {}", tenth + 1), micros(*p50)));
     }
     rows.push(("last 100 against first 100".to_owned(), format!("{:.2}", report.last_against_first)));
-    let columns = [left("WHAT"), right(""), right("")];
-    let rows = rows.into_iter().map(|(what, value)| vec![what, value, String::new()]);
+    let columns = [left("WHAT"), right("")];
+    let rows = rows.into_iter().map(|(what, value)| vec![what, value]);
     let stopped = report.stopped.as_ref().map(|why| format!("\nstopped: {why}")).unwrap_or_default();
-    format!("{}\n{}{stopped}", report.function, table(&columns[..], rows))
+    format!("{}\n{}{stopped}", report.function, table(&columns, rows))
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
 use worker::bench::{ProcessSample, SoakOptions, SoakReport};
 
 /// Options of `spore bench soak`.
@@ -33,6 +34,7 @@ pub(super) fn run(args: &SoakArgs, kvm: &Path, sink: Sink) -> Result<(), Failure
     let functions = prepare(args.function, kvm)?;
     let options = SoakOptions { forks: args.forks, vms: args.vms as usize };
     let stop = stop_on_interrupt()?;
+    print::note("forking; Ctrl-C gives the report so far");
     let progress = |forks: u64| print::note(&format!("{forks} of {} forks", args.forks));
     let report = worker::bench::soak(&functions, options, &stop, &progress).map_err(failed)?;
     sink.put("soak", &report, || render(&report))?;
@@ -53,15 +55,18 @@ fn verdict(report: &SoakReport) -> Result<(), Failure> {
 fn stop_on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     let (flag, runtime) = (Arc::clone(&stop), crate::runtime(Builder::new_current_thread())?);
+    let handled = {
+        let _inside = runtime.enter();
+        signal(SignalKind::interrupt())
+    };
+    let mut interrupts = handled.map_err(|error| Failure::new(format!("cannot handle signals: {error}")))?;
     let wait = move || {
         runtime.block_on(async {
-            if tokio::signal::ctrl_c().await.is_ok() {
-                flag.store(true, Ordering::Relaxed);
-                print::note("stopping; interrupt again to stop at once");
-            }
-            if tokio::signal::ctrl_c().await.is_ok() {
-                std::process::exit(i32::from(Exit::Interrupted as u8));
-            }
+            interrupts.recv().await;
+            flag.store(true, Ordering::Relaxed);
+            print::note("stopping; interrupt again to stop at once");
+            interrupts.recv().await;
+            std::process::exit(i32::from(Exit::Interrupted as u8));
         });
     };
     let thread = thread::Builder::new().name("interrupt".to_owned()).spawn(wait);
