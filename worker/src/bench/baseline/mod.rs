@@ -64,7 +64,7 @@ pub fn baseline(
         Some(interpreter) => of_python(interpreter, source, request, answer)?,
         None => Vec::new(),
     };
-    runs.push(Run::new("thread, started and joined", QUICK, || threads()));
+    runs.push(Run::new("thread, started and joined", QUICK, threads));
     let reference = runs.len();
     for kind in Kind::ALL {
         for function in [python_function, native] {

@@ -63,15 +63,15 @@ impl Process {
     }
 
     fn send(&mut self, message: &impl serde::Serialize) -> Result<(), BenchError> {
-        let orders = self.orders.as_mut().ok_or(io::ErrorKind::BrokenPipe.into());
+        let orders = self.orders.as_mut().ok_or_else(|| io::ErrorKind::BrokenPipe.into());
         orders
             .and_then(|orders| write(orders, message))
             .map_err(BenchError::host("talking to a helper process"))
     }
 
     fn receive(&mut self) -> Result<Answer, BenchError> {
-        let answer =
-            read(&mut self.answers).and_then(|answer| answer.ok_or(io::ErrorKind::UnexpectedEof.into()));
+        let answer = read(&mut self.answers)
+            .and_then(|answer| answer.ok_or_else(|| io::ErrorKind::UnexpectedEof.into()));
         answer.map_err(BenchError::host("listening to a helper process"))
     }
 }

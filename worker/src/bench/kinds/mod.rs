@@ -43,7 +43,7 @@ impl Kind {
     pub(super) fn starter<'a>(self, function: &'a Function) -> Box<dyn Starter + 'a> {
         match self {
             Kind::Recycled => Box::new(recycled::Recycled::new(function)),
-            Kind::New => Box::new(new::New::new(function)),
+            Kind::New => Box::new(new::New(function)),
         }
     }
 }

@@ -4,13 +4,7 @@ use super::{BenchError, Clock, Function, Shell, Starter};
 use crate::bench::clock::Step;
 use vmm::{ForkStep, Machine};
 
-pub(super) struct New<'a>(&'a Function);
-
-impl<'a> New<'a> {
-    pub(super) fn new(function: &'a Function) -> Self {
-        Self(function)
-    }
-}
+pub(super) struct New<'a>(pub(super) &'a Function);
 
 impl Starter for New<'_> {
     fn acquire(&mut self, clock: &mut Clock) -> Result<Shell, BenchError> {
