@@ -9,3 +9,4 @@ mod kick;
 mod open;
 mod property;
 mod recycle;
+mod stats;

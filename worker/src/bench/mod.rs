@@ -29,7 +29,7 @@ pub use fork::{FunctionReport, KindReport, StepReport, fork};
 pub use function::{Function, Subject};
 pub use host::{HostMemory, MachineDescription, now};
 pub use kinds::Kind;
-pub use soak::{ProcessSample, SoakOptions, SoakReport, soak};
+pub use soak::{KvmSample, ProcessSample, SoakOptions, SoakReport, soak};
 
 /// Why a measurement has no result.
 #[derive(Debug, thiserror::Error)]

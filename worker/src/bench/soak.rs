@@ -17,6 +17,8 @@ const WARM_UP: u64 = 200;
 const MEMORY_SLACK: u64 = 1 << 20;
 /// The same for its page tables.
 const PAGE_TABLE_SLACK: u64 = 256 << 10;
+/// The same for KVM's, in pages: a guest may meet a place it had not touched before.
+const KVM_TABLE_SLACK: u64 = 64;
 /// How often progress is told.
 const PROGRESS: Duration = Duration::from_secs(10);
 
@@ -73,12 +75,42 @@ pub struct ProcessSample {
     pub anonymous_bytes: u64,
     /// Page tables.
     pub page_table_bytes: u64,
+    /// What KVM keeps for the VMs.
+    #[serde(flatten)]
+    pub kvm: KvmSample,
     /// The whole machine, other programs included; for comparison, not judged.
     pub host: HostMemory,
 }
 
+/// What KVM says it keeps for all VMs together; `None` where it does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct KvmSample {
+    /// Shadow page tables, in pages: made, less given back.
+    pub kvm_table_pages: Option<u64>,
+    /// Pages of 4 KiB the guests have mapped.
+    pub kvm_mapped_pages: Option<u64>,
+}
+
+impl KvmSample {
+    fn of(machine: &Machine) -> Self {
+        let stats = machine.vm_stats().ok();
+        let read = |name| stats.as_ref()?.read(name).ok().flatten();
+        let tables = || Some(read("mmu_cache_miss")?.saturating_sub(read("mmu_shadow_zapped")?));
+        Self { kvm_table_pages: tables(), kvm_mapped_pages: read("pages_4k") }
+    }
+
+    fn sum(samples: impl IntoIterator<Item = Self>) -> Self {
+        let add = |a: Option<u64>, b: Option<u64>| Some(a?.saturating_add(b?));
+        let sum = samples.into_iter().reduce(|a, b| Self {
+            kvm_table_pages: add(a.kvm_table_pages, b.kvm_table_pages),
+            kvm_mapped_pages: add(a.kvm_mapped_pages, b.kvm_mapped_pages),
+        });
+        sum.unwrap_or_default()
+    }
+}
+
 impl ProcessSample {
-    fn now() -> Self {
+    fn now(kvm: KvmSample) -> Self {
         let status = read("/proc/self/status");
         let field = |name| kilobytes(&status, name).unwrap_or(0);
         Self {
@@ -87,6 +119,7 @@ impl ProcessSample {
             resident_bytes: field("VmRSS"),
             anonymous_bytes: field("RssAnon"),
             page_table_bytes: field("VmPTE"),
+            kvm,
             host: HostMemory::now(),
         }
     }
@@ -98,6 +131,12 @@ impl ProcessSample {
             ("threads", self.threads, later.threads, 0),
             ("bytes of memory of its own", self.anonymous_bytes, later.anonymous_bytes, MEMORY_SLACK),
             ("bytes of page tables", self.page_table_bytes, later.page_table_bytes, PAGE_TABLE_SLACK),
+            (
+                "pages of KVM's page tables",
+                self.kvm.kvm_table_pages.unwrap_or(0),
+                later.kvm.kvm_table_pages.unwrap_or(0),
+                KVM_TABLE_SLACK,
+            ),
         ]
         .into_iter()
         .filter(|(_, before, after, slack)| *after > before + slack)
@@ -128,12 +167,13 @@ pub fn soak(
             threads.push(go);
         }
         drop((ready, told));
-        let warm: Vec<Result<(), BenchError>> = all_ready.iter().take(threads.len()).collect();
-        warm.into_iter().collect::<Result<(), _>>()?;
-        let (start, begun) = (ProcessSample::now(), Instant::now());
+        let warm: Vec<Result<KvmSample, BenchError>> = all_ready.iter().take(threads.len()).collect();
+        let warm = warm.into_iter().collect::<Result<Vec<KvmSample>, _>>()?;
+        let (start, begun) = (ProcessSample::now(KvmSample::sum(warm)), Instant::now());
         open(&threads);
         let tallies = gather(&all_done, threads.len(), &shares, progress);
-        let (elapsed, end) = (begun.elapsed(), ProcessSample::now());
+        let elapsed = begun.elapsed();
+        let end = ProcessSample::now(KvmSample::sum(tallies.iter().map(|tally| tally.kvm)));
         open(&threads);
         Ok(report(options, &shares, &tallies, vms * functions.len(), elapsed, (start, end)))
     })
@@ -231,13 +271,14 @@ fn report(
 struct Tally {
     discarded: u64,
     failure: Option<String>,
+    kvm: KvmSample,
 }
 
 /// A thread with one VM.
 struct Thread<'a> {
     share: &'a Share<'a>,
     stop: &'a AtomicBool,
-    ready: Sender<Result<(), BenchError>>,
+    ready: Sender<Result<KvmSample, BenchError>>,
     done: Sender<Tally>,
     gate: Receiver<()>,
 }
@@ -248,7 +289,10 @@ impl Thread<'_> {
         let mut tally = Tally::default();
         let warm = self.warm_up(&mut tally);
         let (machine, told) = match warm {
-            Ok(machine) => (Some(machine), Ok(())),
+            Ok(machine) => {
+                let kvm = KvmSample::of(&machine);
+                (Some(machine), Ok(kvm))
+            }
             Err(error) => (None, Err(error)),
         };
         // Nobody listens any more if another thread could not be made.
@@ -258,6 +302,7 @@ impl Thread<'_> {
             tally.failure = Some(crate::chain(&error));
             self.stop.store(true, Ordering::Relaxed);
         }
+        tally.kvm = KvmSample::of(&machine);
         let _ = self.done.send(tally);
         let _ = self.gate.recv();
         drop(machine);

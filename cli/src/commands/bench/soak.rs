@@ -106,7 +106,13 @@ fn process_rows(start: &ProcessSample, end: &ProcessSample) -> Vec<Vec<String>> 
         row("memory of its own", &|sample| bytes(sample.anonymous_bytes)),
         row("resident memory", &|sample| bytes(sample.resident_bytes)),
         row("page tables", &|sample| bytes(sample.page_table_bytes)),
+        row("KVM's page tables, pages", &|sample| known(sample.kvm.kvm_table_pages)),
+        row("pages mapped by guests", &|sample| known(sample.kvm.kvm_mapped_pages)),
     ]
+}
+
+fn known(count: Option<u64>) -> String {
+    count.map_or_else(|| "unknown".to_owned(), |count| count.to_string())
 }
 
 fn host_rows(start: &ProcessSample, end: &ProcessSample) -> Vec<Vec<String>> {

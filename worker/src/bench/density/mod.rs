@@ -220,7 +220,11 @@ fn per_process() -> usize {
 /// Why no more children may be made, if memory is short.
 fn memory_is_short() -> Option<String> {
     let total = super::host::kilobytes(&super::host::read("/proc/meminfo"), "MemTotal").unwrap_or(0);
-    let (left, reserve) = (HostMemory::now().available_bytes, RESERVE_LEAST.max(total / 20));
+    shortage(total, HostMemory::now().available_bytes)
+}
+
+fn shortage(total: u64, left: u64) -> Option<String> {
+    let reserve = RESERVE_LEAST.max(total / 20);
     let mib = |bytes: u64| bytes >> 20;
     (left < reserve).then(|| {
         format!(
@@ -243,6 +247,14 @@ mod tests {
         assert!(lengths.len() == 10 && lengths.iter().all(|len| (2..=3).contains(len)), "{lengths:?}");
         assert_eq!(deciles(&[1, 2, 3]).count(), 3);
         assert_eq!(deciles(&[]).count(), 0);
+    }
+
+    #[test]
+    fn it_stops_before_memory_runs_out() {
+        assert_eq!(shortage(8 << 30, 600 << 20), None);
+        let why = shortage(8 << 30, 500 << 20).unwrap();
+        assert!(why.contains("500 MiB are available and 512 MiB are left"), "{why}");
+        assert!(shortage(64 << 30, 3 << 30).unwrap().contains("3276 MiB are left"));
     }
 
     #[test]
