@@ -10,6 +10,7 @@ use crate::parent::Parent;
 use crate::restore::Ran;
 use crate::size::PAGE_BYTES;
 use crate::space::{Images, Space};
+use crate::stats::ForkStep;
 use crate::sys::map_singly;
 use abi::boot::PREFAULT_WRITE;
 use abi::layout::MAILBOX_VA;
@@ -26,14 +27,28 @@ const TOUCHED_MAX: usize = 8192;
 impl Machine {
     /// Makes a shell for forks of `parent`: everything except the entry state, which [`Machine::enter`] sets.
     pub fn fork(kvm: &Kvm, parent: &Arc<Parent>, images: &Images) -> Result<Machine, MachineError> {
+        Machine::fork_observed(kvm, parent, images, &mut |_| ())
+    }
+
+    /// The same; `done` is told when a step is over, for measurements.
+    pub fn fork_observed(
+        kvm: &Kvm,
+        parent: &Arc<Parent>,
+        images: &Images,
+        done: &mut dyn FnMut(ForkStep),
+    ) -> Result<Machine, MachineError> {
         let mut ram = parent.memory.map_private().map_err(MachineError::memory("mapping a fork's RAM"))?;
+        done(ForkStep::Map);
         let watch = prepare(&mut ram, parent);
+        done(ForkStep::Populate);
         let space = Space::new(ram, images)?;
         let origin = |vcpu: &VcpuFd| {
             parent.prepared.set_slow_state(&parent.entry, vcpu, true)?;
             Ok(Origin::Fork { parent: Arc::clone(parent), watch })
         };
-        Machine::assemble(kvm, space, origin, Stage::Pristine)
+        let machine = Machine::assemble(kvm, space, origin, Stage::Pristine);
+        done(ForkStep::Create);
+        machine
     }
 
     /// Lets the guest kernel of a pristine fork touch the pages a request is expected to touch, so that the request

@@ -18,7 +18,7 @@
 //! | `fork` | new shells for forks, and touching their pages ahead |
 //! | `mailbox` | what host and guest tell each other |
 //! | `restore`, `pagemap` | recycling, in place or by mapping anew; which pages are whose |
-//! | `usage`, `counters` | figures: memory, exits and faults |
+//! | `usage`, `stats` | figures: memory; what KVM counts |
 //! | `sys`, `size` | system calls without a safe wrapper; sizes |
 //!
 //! Nothing a guest writes is trusted: whatever it does is an [`Exit`], never a hang (see [`Kicker`]) or a panic.
@@ -26,7 +26,6 @@
 #![deny(unsafe_code)]
 
 mod boot_tables;
-mod counters;
 mod cpu;
 mod entry;
 mod error;
@@ -47,10 +46,10 @@ mod restore;
 mod size;
 mod space;
 mod specialize;
+mod stats;
 mod sys;
 mod usage;
 
-pub use counters::Counters;
 pub use entry::EntryState;
 pub use error::{Discard, MachineError};
 pub use exit::Exit;
@@ -65,6 +64,8 @@ pub use parent::{Parent, WorkingSet};
 pub use parent_memory::{ParentError, ParentMemory};
 pub use restore::RestoreStats;
 pub use space::Images;
+pub use stats::{ForkStep, Stats};
+pub use sys::{Faults, thread_faults};
 pub use usage::{MemoryUsage, usage_of};
 
 /// Machines move between threads; what they share is shared by threads.

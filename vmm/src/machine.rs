@@ -90,7 +90,7 @@ pub struct Machine {
     // Dropped in this order: no kick may reach a closed vCPU, no VM may outlive its memory.
     pub(crate) registration: Registration,
     pub(crate) vcpu: VcpuFd,
-    _vm: VmFd,
+    pub(crate) vm: VmFd,
     pub(crate) space: Space,
     pub(crate) origin: Origin,
     pub(crate) stage: Stage,
@@ -149,7 +149,7 @@ impl Machine {
         Ok(Machine {
             registration: Registration::new(&mut vcpu),
             vcpu,
-            _vm: vm,
+            vm,
             space,
             origin,
             stage,

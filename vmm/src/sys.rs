@@ -2,20 +2,21 @@
 //! counters, `rdtsc`.
 #![expect(unsafe_code, reason = "the floor for system calls without a safe wrapper")]
 
-use kvm_ioctls::VcpuFd;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::Once;
 
 /// Page faults the calling thread has taken since it started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Faults {
-    minor: i64,
-    major: i64,
+pub struct Faults {
+    /// Resolved without reading from a disk.
+    pub minor: i64,
+    /// Resolved by reading from a disk.
+    pub major: i64,
 }
 
 /// Reads the fault counters of the calling thread.
-pub(crate) fn thread_faults() -> io::Result<Faults> {
+pub fn thread_faults() -> io::Result<Faults> {
     // SAFETY: all-zero is a valid value of this structure of integers.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     // SAFETY: the kernel fills the structure it is given.
@@ -73,19 +74,6 @@ pub(crate) fn kick_thread(thread: i32) {
 pub(crate) fn rdtsc() -> u64 {
     // SAFETY: rdtsc exists on every x86-64 processor and has no effect on memory.
     unsafe { std::arch::x86_64::_rdtsc() }
-}
-
-vmm_sys_util::ioctl_io_nr!(KVM_GET_STATS_FD, 0xae, 0xce);
-
-/// Opens the statistics of a vCPU.
-pub(crate) fn vcpu_stats(vcpu: &VcpuFd) -> io::Result<OwnedFd> {
-    // SAFETY: the request takes no argument and returns a new descriptor.
-    let fd = unsafe { libc::ioctl(vcpu.as_raw_fd(), KVM_GET_STATS_FD()) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the descriptor is new, so it has no other owner.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// One run of pages found by [`pagemap_scan`]: addresses in this process.

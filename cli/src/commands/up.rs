@@ -99,7 +99,7 @@ async fn accompany(demo: bool, url: &str) {
 }
 
 /// Nothing runs without KVM: better to say so before anything else is done.
-fn check_kvm(device: &Path) -> Result<(), Failure> {
+pub(crate) fn check_kvm(device: &Path) -> Result<(), Failure> {
     let check = doctor::kvm(device);
     if check.status == Status::Fail {
         return Err(Failure::new(format!("the platform cannot run here: {}", check.found)).hint(check.remedy));
@@ -117,7 +117,7 @@ fn check_address(address: SocketAddr) -> Result<(), Failure> {
 
 /// Every connection and every VM takes descriptors; the usual soft limit of 1024 is for programs that use select(2).
 /// Cells inherit the limit.
-fn raise_file_limit() {
+pub(crate) fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     // Without it the platform still works, with fewer connections and VMs at once.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });

@@ -11,3 +11,4 @@ mod prefault;
 mod property;
 mod recycle;
 mod specialize;
+mod stats;

@@ -25,7 +25,7 @@ use std::thread;
 use vmm::{Image, Images, KernelImage, Kvm, Parent};
 
 /// Stack of a shell's thread. It runs shallow code; this leaves room for debug builds.
-const SHELL_STACK_BYTES: usize = 512 << 10;
+pub(crate) const SHELL_STACK_BYTES: usize = 512 << 10;
 
 /// Runs a cell until its worker is gone. The binary calls this for its hidden subcommand `cell`.
 pub fn main() -> ExitCode {
@@ -179,7 +179,7 @@ impl Cell {
 }
 
 /// An identity nobody had before. The VM fills in its own counter frequency.
-fn fresh_identity(generation: u64) -> Identity {
+pub(crate) fn fresh_identity(generation: u64) -> Identity {
     let mut random = [0; 48];
     fill_random(&mut random);
     let (seed, instance) = random.split_at(32);
