@@ -1,6 +1,7 @@
 //! Python on the host: started anew, and forked from a process that has everything imported.
 
 use crate::bench::BenchError;
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -9,10 +10,12 @@ const SCRIPT: &str = include_str!("zygote.py");
 
 /// The host's interpreter, if there is one. The system's first: a version manager's wrapper would measure the wrapper.
 pub(super) fn python() -> Option<PathBuf> {
-    let system = PathBuf::from("/usr/bin/python3");
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let others = std::env::split_paths(&path).map(|directory| directory.join("python3"));
-    std::iter::once(system).chain(others).find(|file| file.is_file())
+    find(Path::new("/usr/bin/python3"), &std::env::var_os("PATH").unwrap_or_default())
+}
+
+fn find(system: &Path, path: &OsStr) -> Option<PathBuf> {
+    let others = std::env::split_paths(path).map(|directory| directory.join("python3"));
+    std::iter::once(system.to_owned()).chain(others).find(|file| file.is_file())
 }
 
 /// Starts the interpreter for `code` and waits until it has printed `expected`.
@@ -73,6 +76,20 @@ fn refused(what: &'static str, said: &[u8]) -> BenchError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_systems_python_comes_first_and_there_may_be_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let (other, none) = (directory.path().join("python3"), directory.path().join("none"));
+        std::fs::write(&other, "").unwrap();
+        let path = directory.path().as_os_str();
+        assert_eq!(find(&none, OsStr::new("/nonexistent")), None);
+        assert_eq!(find(&none, path).as_ref(), Some(&other));
+        assert_eq!(
+            find(Path::new("/proc/self/status"), path).as_deref(),
+            Some(Path::new("/proc/self/status"))
+        );
+    }
 
     #[test]
     fn a_zygote_answers_each_request_from_a_fresh_child() {

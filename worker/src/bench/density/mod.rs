@@ -110,37 +110,55 @@ pub fn density(
     progress: &dyn Fn(usize),
 ) -> Result<DensityReport, BenchError> {
     let before = HostMemory::now();
-    let per_process = options.per_process.unwrap_or_else(per_process).max(1);
-    let mut processes: Vec<Process> = Vec::new();
-    let mut times: Vec<u64> = Vec::with_capacity(options.count);
-    let mut stopped = None;
-    while times.len() < options.count && stopped.is_none() {
-        stopped = memory_is_short();
-        if stopped.is_some() {
-            break;
-        }
-        if processes.last().is_none_or(|process| process.children >= per_process) {
-            match Process::start(function, options) {
-                Ok(process) => processes.push(process),
-                // The first one says whether it works at all; later ones can meet a limit.
-                Err(error) if processes.is_empty() => return Err(error),
-                Err(error) => {
-                    stopped = Some(error.to_string());
-                    break;
-                }
-            }
-        }
-        let Some(process) = processes.last_mut() else { break };
-        let batch = BATCH.min(options.count - times.len()).min(per_process - process.children);
-        let forked = process.fork(u32::try_from(batch).unwrap_or(u32::MAX))?;
-        times.extend(forked.0);
-        stopped = forked.1;
-        progress(times.len());
+    let mut population =
+        Population { function, options, processes: Vec::new(), times: Vec::new(), stopped: None };
+    while population.times.len() < options.count && population.stopped.is_none() {
+        population.grow()?;
+        progress(population.times.len());
     }
     let after = HostMemory::now();
-    let used = processes.iter_mut().map(|process| Ok((process.before, process.measure()?)));
+    let used = population.processes.iter_mut().map(|process| Ok((process.before, process.measure()?)));
     let used = used.collect::<Result<Vec<_>, BenchError>>()?;
+    let Population { times, stopped, .. } = population;
     Ok(report(function, options.count, &times, stopped, &used, (before, after)))
+}
+
+/// The children made so far.
+struct Population<'a> {
+    function: &'a Function,
+    options: &'a DensityOptions,
+    processes: Vec<Process>,
+    /// How long each child took, in nanoseconds.
+    times: Vec<u64>,
+    /// Why there will not be more.
+    stopped: Option<String>,
+}
+
+impl Population<'_> {
+    /// Makes one batch more, unless something runs out.
+    fn grow(&mut self) -> Result<(), BenchError> {
+        self.stopped = memory_is_short();
+        if self.stopped.is_some() {
+            return Ok(());
+        }
+        let most = self.options.per_process.unwrap_or_else(per_process).max(1);
+        if self.processes.last().is_none_or(|process| process.children >= most) {
+            match Process::start(self.function, self.options) {
+                Ok(process) => self.processes.push(process),
+                // The first one says whether it works at all; later ones can meet a limit.
+                Err(error) if self.processes.is_empty() => return Err(error),
+                Err(error) => self.stopped = Some(error.to_string()),
+            }
+        }
+        let Some(process) = self.processes.last_mut().filter(|process| process.children < most) else {
+            return Ok(());
+        };
+        let batch = BATCH.min(self.options.count - self.times.len()).min(most - process.children);
+        let (times, stopped) = process.fork(u32::try_from(batch).unwrap_or(u32::MAX))?;
+        self.times.extend(times);
+        self.stopped = stopped;
+        Ok(())
+    }
 }
 
 fn report(
