@@ -1,6 +1,7 @@
 //! VMs made ahead of demand, mapped anew instead of made again, and given up for others.
 
 use crate::platform::{Platform, function};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 const FINE: &str = r#"{"count":1}"#;
@@ -45,6 +46,33 @@ fn there_is_a_vm_before_the_first_request_and_after_a_lost_one() {
 
 fn forks_new(platform: &Platform) -> f64 {
     platform.metric("spore_forks_total", "function=\"probe\",start=\"new\"")
+}
+
+/// Sends `count` requests at once; all must have this status.
+fn at_once(platform: &Platform, count: usize, path: &str, status: u16) {
+    std::thread::scope(|scope| {
+        for _ in 0..count {
+            scope.spawn(|| assert_eq!(platform.get(path).status, status, "{path}"));
+        }
+    });
+}
+
+#[test]
+fn a_burst_that_was_seen_before_finds_its_vms() {
+    const BURST: usize = 5;
+    let platform = Platform::start().with_python_probe(&["--timeout", "2s"]);
+    // All run at the same time, and all lose their VMs.
+    at_once(&platform, BURST, "/function/probe?do=loop", 504);
+    wait_until("spares for all", || {
+        platform.get("/function/probe?do=count").status == 200
+            && platform.vms().iter().filter(|vm| vm["state"] == "idle").count() >= BURST
+    });
+    let vms = || -> BTreeSet<String> { platform.vms().iter().map(|vm| vm["id"].to_string()).collect() };
+    let before = vms();
+    at_once(&platform, BURST, "/function/probe?do=sleep&seconds=0.5", 200);
+    assert_eq!(vms(), before, "nothing was made for the burst");
+    // The first, and what the sequential requests above did not make themselves.
+    assert!(platform.metric("spore_spares_prepared_total", "probe") >= 3.0);
 }
 
 #[test]

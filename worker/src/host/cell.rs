@@ -96,7 +96,7 @@ impl Cell {
         tokio::spawn(write_commands(control.clone(), queue));
         tokio::spawn(read_events(control.clone(), Arc::clone(&usage_waiters), log, built_tx, gone_tx));
         tokio::spawn(reap(child, gone.clone(), killed));
-        let shells = Arc::new(Shells::new(totals.clone(), fleet.clone()));
+        let shells = Shells::new(totals.clone(), fleet.clone());
         let cell = Self { pid, shells, commands, control, usage_waiters, gone, kill };
         cell.command(Command::Setup(setup), descriptors);
         match cell.wait_for_build(built_rx, config.boot_timeout).await? {

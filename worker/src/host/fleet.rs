@@ -31,6 +31,8 @@ pub(crate) struct Fleet {
     short: AtomicBool,
     processors: usize,
     functions: Mutex<Vec<Weak<Function>>>,
+    /// Pools of all cells.
+    pools: Mutex<Vec<Weak<Shells>>>,
     next_owner: AtomicU64,
 }
 
@@ -52,6 +54,7 @@ impl Fleet {
             short: AtomicBool::new(false),
             processors: std::thread::available_parallelism().map_or(1, usize::from),
             functions: Mutex::default(),
+            pools: Mutex::default(),
             next_owner: AtomicU64::new(0),
         }
     }
@@ -61,16 +64,23 @@ impl Fleet {
         self.next_owner.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Adds a function, so that it takes part in trimming.
+    /// Adds a function to those that are looked after.
     pub(crate) fn add(&self, function: &Arc<Function>) {
-        let mut functions = self.lock();
-        functions.retain(|function| function.strong_count() > 0);
-        functions.push(Arc::downgrade(function));
+        add(&self.functions, function);
     }
 
     /// All functions.
     pub(crate) fn functions(&self) -> Vec<Arc<Function>> {
-        self.lock().iter().filter_map(Weak::upgrade).collect()
+        lock(&self.functions).iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Adds a pool, so that its idle VMs can be ended for want of room or memory.
+    pub(super) fn add_pool(&self, pool: &Arc<Shells>) {
+        add(&self.pools, pool);
+    }
+
+    fn pools(&self) -> Vec<Arc<Shells>> {
+        lock(&self.pools).iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Counts one VM for as long as it lives.
@@ -94,9 +104,7 @@ impl Fleet {
     pub(super) fn make_room(&self) {
         let too_many = (self.vms.load(Ordering::Relaxed) + 1).saturating_sub(self.max_vms);
         if too_many > 0 {
-            let cells: Vec<_> = self.functions().iter().filter_map(|function| function.cell()).collect();
-            let pools: Vec<_> = cells.iter().map(|cell| &*cell.shells).collect();
-            trim_oldest(&pools, too_many, Trim::Room);
+            trim_oldest(&self.pools(), too_many, Trim::Room);
         }
     }
 
@@ -105,32 +113,35 @@ impl Fleet {
         let short = source.memory().is_ok_and(|memory| memory.is_short());
         self.short.store(short, Ordering::Relaxed);
         if short {
-            let cells: Vec<_> = self.functions().iter().filter_map(|function| function.cell()).collect();
-            let pools: Vec<_> = cells.iter().map(|cell| &*cell.shells).collect();
-            let ended = trim_half(&pools);
+            let ended = trim_half(&self.pools());
             if ended > 0 {
                 tracing::warn!(ended, "the machine is short of memory; idle VMs were ended");
             }
         }
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Weak<Function>>> {
-        self.functions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(list: &Mutex<T>) -> MutexGuard<'_, T> {
+    list.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Adds to a list of what lives elsewhere, and forgets what is gone.
+fn add<T>(list: &Mutex<Vec<Weak<T>>>, one: &Arc<T>) {
+    let mut list = lock(list);
+    list.retain(|other| other.strong_count() > 0);
+    list.push(Arc::downgrade(one));
 }
 
 /// Ends half of all idle VMs, the longest idle first, whosever they are. Returns how many.
-fn trim_half(pools: &[&Shells]) -> usize {
+fn trim_half(pools: &[Arc<Shells>]) -> usize {
     let idle: usize = pools.iter().map(|pool| pool.idle_since().len()).sum();
     trim_oldest(pools, idle.div_ceil(2), Trim::Pressure)
 }
 
 /// Ends the `count` VMs that have been idle for longest.
-fn trim_oldest(pools: &[&Shells], count: usize, why: Trim) -> usize {
-    let mut idle: Vec<_> = pools
-        .iter()
-        .flat_map(|pool| pool.idle_since().into_iter().map(move |since| (since, *pool)))
-        .collect();
+fn trim_oldest(pools: &[Arc<Shells>], count: usize, why: Trim) -> usize {
+    let mut idle: Vec<_> =
+        pools.iter().flat_map(|pool| pool.idle_since().into_iter().map(move |since| (since, pool))).collect();
     idle.sort_by_key(|(since, _)| *since);
     // One that has been taken meanwhile is not idle any more, and the next of that pool is ended in its place.
     idle.into_iter().take(count).filter(|(_, pool)| pool.trim_oldest(why)).count()

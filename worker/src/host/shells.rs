@@ -131,8 +131,11 @@ pub(crate) struct Shells {
 }
 
 impl Shells {
-    pub(super) fn new(totals: Arc<Totals>, fleet: Arc<Fleet>) -> Self {
-        Self { pool: Mutex::default(), list: Arc::default(), next_id: AtomicU32::new(1), totals, fleet }
+    pub(super) fn new(totals: Arc<Totals>, fleet: Arc<Fleet>) -> Arc<Self> {
+        let (pool, next_id) = (Mutex::default(), AtomicU32::new(1));
+        let shells = Arc::new(Self { pool, list: Arc::default(), next_id, totals, fleet });
+        shells.fleet.add_pool(&shells);
+        shells
     }
 
     /// The shell that was used last, if one is idle: its memory is most likely still in the caches. Otherwise a place

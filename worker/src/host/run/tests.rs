@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream as StdStream;
 const LARGE: usize = 4 << 20;
 
 fn shells(totals: Arc<Totals>) -> Arc<Shells> {
-    Arc::new(Shells::new(totals, Arc::new(Fleet::new(100))))
+    Shells::new(totals, Arc::new(Fleet::new(100)))
 }
 
 fn pair() -> (UnixStream, StdStream) {

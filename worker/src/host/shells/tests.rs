@@ -2,7 +2,7 @@ use super::*;
 
 fn pool() -> (Arc<Shells>, Arc<Totals>) {
     let totals = Arc::new(Totals::default());
-    (Arc::new(Shells::new(totals.clone(), Arc::new(Fleet::new(100)))), totals)
+    (Shells::new(totals.clone(), Arc::new(Fleet::new(100))), totals)
 }
 
 /// A shell that serves, and the other end of its socket.
