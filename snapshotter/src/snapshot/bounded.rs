@@ -20,7 +20,11 @@ where
 /// Reads a short name.
 pub(crate) fn name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     let text = <&str>::deserialize(from)?;
-    if text.len() > NAME_BYTES_MAX { Err(D::Error::custom("a name is too long")) } else { Ok(text.to_owned()) }
+    if text.len() > NAME_BYTES_MAX {
+        Err(D::Error::custom("a name is too long"))
+    } else {
+        Ok(text.to_owned())
+    }
 }
 
 struct List<T, const MAX: usize>(PhantomData<T>);

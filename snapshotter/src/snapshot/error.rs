@@ -150,7 +150,9 @@ pub enum Refused {
         what: String,
     },
     /// Captured by another kind of KVM.
-    #[error("the snapshot was made by {found}, this host has {host}: their register states are not exchanged")]
+    #[error(
+        "the snapshot was made by {found}, this host has {host}: their register states are not exchanged"
+    )]
     KvmKind {
         /// Kind of KVM here.
         host: String,

@@ -3,9 +3,7 @@
 use super::bounded;
 use super::digest::Digest;
 use super::error::Refused;
-use super::limits::{
-    BODY_BYTES_MAX, CHUNKS_MAX, ENTRY_BYTES_MAX, LEAVES_MAX, PAGE_BYTES, RANGES_MAX,
-};
+use super::limits::{BODY_BYTES_MAX, CHUNKS_MAX, ENTRY_BYTES_MAX, LEAVES_MAX, PAGE_BYTES, RANGES_MAX};
 use super::prefix::{PREFIX_BYTES, Prefix};
 use super::structure;
 use crate::source::{Chunk, ChunkTable};

@@ -27,8 +27,7 @@ pub(super) fn write(
     let mut offset = 0;
     let mut buffer = vec![0; CHUNK_BYTES_MAX];
     for (page, pages) in early.into_iter().chain(late) {
-        let mut chunk =
-            StoredChunk { first_page: first_own + page, pages, offset, digest: manifest.pack };
+        let mut chunk = StoredChunk { first_page: first_own + page, pages, offset, digest: manifest.pack };
         let bytes = &mut buffer[..chunk.bytes()];
         memory.read(page, bytes).map_err(StoreError::Memory)?;
         chunk.digest = Digest::of(bytes);

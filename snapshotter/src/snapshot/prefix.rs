@@ -25,9 +25,12 @@ pub(crate) struct Prefix {
 const _: () = assert!(size_of::<Prefix>() == PREFIX_BYTES, "a new layout is a new FORMAT_VERSION");
 const _: () = assert!(core::mem::offset_of!(Prefix, version) == 8, "a new layout is a new FORMAT_VERSION");
 const _: () = assert!(core::mem::offset_of!(Prefix, flags) == 12, "a new layout is a new FORMAT_VERSION");
-const _: () = assert!(core::mem::offset_of!(Prefix, total_bytes) == 16, "a new layout is a new FORMAT_VERSION");
-const _: () = assert!(core::mem::offset_of!(Prefix, body_bytes) == 24, "a new layout is a new FORMAT_VERSION");
-const _: () = assert!(core::mem::offset_of!(Prefix, body_digest) == 32, "a new layout is a new FORMAT_VERSION");
+const _: () =
+    assert!(core::mem::offset_of!(Prefix, total_bytes) == 16, "a new layout is a new FORMAT_VERSION");
+const _: () =
+    assert!(core::mem::offset_of!(Prefix, body_bytes) == 24, "a new layout is a new FORMAT_VERSION");
+const _: () =
+    assert!(core::mem::offset_of!(Prefix, body_digest) == 32, "a new layout is a new FORMAT_VERSION");
 
 impl Prefix {
     pub(crate) fn new(kind: Kind, body: &[u8]) -> Prefix {

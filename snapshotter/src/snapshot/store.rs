@@ -61,8 +61,7 @@ impl Store {
             std::fs::create_dir_all(path).map_err(|e| StoreError::io(path, "making the directory", e))?;
         }
         let lock = lock(&directory.join("lock"))?;
-        let store =
-            Store { manifests, packs, disk: Disk::new(gate), writing: Mutex::new(()), _lock: lock };
+        let store = Store { manifests, packs, disk: Disk::new(gate), writing: Mutex::new(()), _lock: lock };
         store.sweep()?;
         Ok(store)
     }
@@ -83,14 +82,13 @@ impl Store {
         let encoded = manifest.encode().map_err(StoreError::Draft)?;
         let snapshot = Snapshot::decode(&encoded).map_err(StoreError::Draft)?;
         let before = self.read(manifest.key).ok().map(|before| before.manifest.pack);
-        file.finish(&self.pack_path(manifest.pack))?;
-        let written = self.write_manifest(manifest.key, &encoded);
+        let finished = file.finish(&self.pack_path(manifest.pack));
+        let written = finished.and_then(|()| self.write_manifest(manifest.key, &encoded));
         if written.is_err() || before.is_some_and(|before| before != manifest.pack) {
-            // The pack without a manifest, or the one that was replaced.
-            let swept = self.sweep_packs();
-            written?;
-            swept?;
+            // The pack without a manifest, or the one that was replaced. If that fails too, the next sweep does it.
+            let _ = self.sweep_packs();
         }
+        written?;
         Ok(snapshot)
     }
 
@@ -197,8 +195,7 @@ enum ReadError {
 /// Reads a manifest's file. Its prefix decides how much memory is taken.
 fn read_bounded(path: &Path) -> Result<Vec<u8>, ReadError> {
     let flags = OFlags::NOFOLLOW.bits().cast_signed();
-    let mut file =
-        OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(ReadError::Io)?;
+    let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(ReadError::Io)?;
     let length = file.metadata().map_err(ReadError::Io)?.len();
     let mut bytes = Vec::with_capacity(PREFIX_BYTES);
     (&mut file).take(PREFIX_BYTES as u64).read_to_end(&mut bytes).map_err(ReadError::Io)?;

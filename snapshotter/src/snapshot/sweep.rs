@@ -75,7 +75,8 @@ impl Store {
     pub(super) fn sweep_packs(&self) -> Result<Swept, StoreError> {
         let manifests = entries(&self.manifests)?;
         let keys = manifests.iter().filter_map(|entry| digest_of(entry, ".manifest"));
-        let named: HashSet<Digest> = keys.filter_map(|key| Some(self.read(key).ok()?.manifest.pack)).collect();
+        let named: HashSet<Digest> =
+            keys.filter_map(|key| Some(self.read(key).ok()?.manifest.pack)).collect();
         self.remove_from(&self.packs, ".pack", &|pack| named.contains(&pack))
     }
 

@@ -59,7 +59,9 @@ pub enum SourceError {
         source: io::Error,
     },
     /// The bucket is not there.
-    #[error("{place}: the bucket does not exist; create it, or correct the bucket's name in the configuration")]
+    #[error(
+        "{place}: the bucket does not exist; create it, or correct the bucket's name in the configuration"
+    )]
     NoBucket {
         /// The address.
         place: String,

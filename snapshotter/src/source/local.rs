@@ -73,11 +73,7 @@ impl PageSource for LocalSource {
         plan::verify(&self.manifest, index, bytes)
     }
 
-    fn read_chunks(
-        &self,
-        indices: &[usize],
-        each: &mut dyn FnMut(usize, &[u8]),
-    ) -> Result<(), SourceError> {
+    fn read_chunks(&self, indices: &[usize], each: &mut dyn FnMut(usize, &[u8])) -> Result<(), SourceError> {
         let reads = plan::reads(&self.manifest, indices, GAP_BYTES, READ_BYTES_MAX)?;
         self.announce(&reads);
         let mut buffer = vec![0; reads.iter().map(|read| read.bytes).max().unwrap_or(0)];

@@ -11,7 +11,7 @@ mod s3;
 
 pub use error::SourceError;
 pub use local::LocalSource;
-pub use remote::{ObjectSource, ObjectTier, Uploaded};
+pub use remote::{ObjectSource, ObjectTier, TierError, Uploaded};
 pub use s3::{Credentials, S3Config, S3ConfigError, Timing};
 
 /// Gives the page data of one snapshot.
@@ -21,11 +21,7 @@ pub trait PageSource: Send + Sync {
 
     /// Reads several chunks in as few reads as possible (a working set), and calls `each` with every verified one.
     /// Chunks come in the order of the pack. After an error some may have been given to `each`; those are good.
-    fn read_chunks(
-        &self,
-        indices: &[usize],
-        each: &mut dyn FnMut(usize, &[u8]),
-    ) -> Result<(), SourceError>;
+    fn read_chunks(&self, indices: &[usize], each: &mut dyn FnMut(usize, &[u8])) -> Result<(), SourceError>;
 }
 
 /// Pages in a row that are read together.
