@@ -13,12 +13,12 @@ pub(super) const UNFINISHED: &str = ".new-";
 /// One step of writing, announced before it is taken.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step<'a> {
-    Create(&'a Path),
+    Create,
     Write(&'a Path),
     Sync(&'a Path),
     Rename { from: &'a Path, to: &'a Path },
     SyncDirectory(&'a Path),
-    Remove(&'a Path),
+    Remove,
 }
 
 /// Is asked before every step. Tests let it fail, or end the process there.
@@ -49,7 +49,7 @@ impl Disk {
     pub(super) fn create(&self, directory: &Path) -> Result<Unfinished<'_>, StoreError> {
         let number = self.counter.fetch_add(1, Ordering::Relaxed);
         let path = directory.join(format!("{UNFINISHED}{}-{number}", std::process::id()));
-        let file = self.step(Step::Create(&path), &path, "creating it", || {
+        let file = self.step(Step::Create, &path, "creating it", || {
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)
         })?;
         Ok(Unfinished { disk: self, file, path, renamed: false })
@@ -64,7 +64,7 @@ impl Disk {
 
     /// Removes a file; one that is not there is removed already.
     pub(super) fn remove(&self, path: &Path) -> Result<(), StoreError> {
-        self.step(Step::Remove(path), path, "removing it", || match std::fs::remove_file(path) {
+        self.step(Step::Remove, path, "removing it", || match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         })

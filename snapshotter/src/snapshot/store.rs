@@ -10,7 +10,7 @@ use super::memory::Memory;
 use super::pack;
 use super::prefix::{PREFIX_BYTES, Prefix};
 use crate::source::{LocalSource, PageSource, SourceError};
-use rustix::fs::{FlockOperation, OFlags};
+use rustix::fs::{FlockOperation, Mode, OFlags};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
@@ -206,11 +206,13 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, ReadError> {
     Ok(bytes)
 }
 
+/// The lock is opened for reading only, so that a store on read-only storage can still be read.
 fn lock(path: &Path) -> Result<File, StoreError> {
-    let open = OpenOptions::new().create(true).truncate(false).write(true).open(path);
-    let file = open.map_err(|error| StoreError::io(path, "opening the lock", error))?;
+    let flags = OFlags::CREATE | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let file = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)
+        .map_err(|error| StoreError::io(path, "opening the lock", error.into()))?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(file.into()),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::InUse { path: path.to_owned() }),
         Err(error) => Err(StoreError::io(path, "locking it", error.into())),
     }

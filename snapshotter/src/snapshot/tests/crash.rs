@@ -39,7 +39,7 @@ impl PowerCut {
             Step::SyncDirectory(directory) => {
                 self.renames.retain(|(_, to, _)| to.parent() != Some(directory));
             }
-            Step::Create(_) | Step::Remove(_) => {}
+            Step::Create | Step::Remove => {}
         }
     }
 

@@ -55,13 +55,16 @@ fn a_read_only_directory_is_said_to_be_one() {
     let real = tempfile::tempdir().unwrap();
     let old = Store::open(real.path()).unwrap().put(&draft(), &memory()).unwrap();
     let Some(mount) = Mount::new(&["--bind", real.path().to_str().unwrap()]) else { return };
-    let store = Store::open(mount.dir.path()).unwrap();
     run("mount", &["-o", "remount,ro,bind"], mount.dir.path());
+    // What is there can still be read.
+    let store = Store::open(mount.dir.path()).unwrap();
+    assert_eq!(store.load(&host(), &wanted()).unwrap(), old);
+    store.verify(&old).unwrap();
     let error = store.put(&draft(), &memory_with(RAM, [1], 1)).unwrap_err();
     assert!(matches!(error, StoreError::ReadOnly { .. }), "{error:?}");
-    // What is there can still be read.
-    assert_eq!(store.load(&host(), &wanted()).unwrap(), old);
-    drop(store);
-    let error = Store::open(mount.dir.path()).err().unwrap();
+    assert!(error.to_string().contains("read-only"), "{error}");
+    let error = store.remove(digest("key")).unwrap_err();
+    assert!(matches!(error, StoreError::ReadOnly { .. }), "{error:?}");
+    let error = Store::open(&mount.dir.path().join("new")).err().unwrap();
     assert!(matches!(error, StoreError::ReadOnly { .. }), "{error:?}");
 }

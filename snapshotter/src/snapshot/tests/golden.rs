@@ -38,8 +38,7 @@ fn the_golden_files_are_read() {
     let bytes = std::fs::read(golden("manifest")).unwrap();
     let snapshot = Snapshot::decode(&bytes).unwrap();
     snapshot.manifest.check(&host(), &wanted()).unwrap();
-    let pages: Vec<_> =
-        snapshot.manifest.chunks.iter().map(|c| (c.first_page, c.pages, c.offset)).collect();
+    let pages: Vec<_> = snapshot.manifest.chunks.iter().map(|c| (c.first_page, c.pages, c.offset)).collect();
     // Page 100 is in the working set, so it is the first in the pack.
     assert_eq!(pages, [(3, 2, 4096), (100, 1, 0), (PAGES - 1, 1, 3 * 4096)]);
     let pack = std::fs::read(golden("pack")).unwrap();

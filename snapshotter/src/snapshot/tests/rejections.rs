@@ -116,7 +116,7 @@ fn processor() {
     let redigested = |change: fn(&mut Manifest)| {
         changed(|m| {
             change(m);
-            m.cpu_digest = super::super::manifest::cpu_digest(m.xcr0, &m.cpuid);
+            m.cpu_digest = manifest::cpu_digest(m.xcr0, &m.cpuid);
         })
     };
     let missing = redigested(|m| m.cpuid[2].registers[1] |= 1 << 30 | 1 << 6);
