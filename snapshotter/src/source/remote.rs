@@ -13,7 +13,7 @@ use futures_util::future::try_join_all;
 use object_store::aws::AmazonS3;
 use object_store::client::{HttpError, HttpErrorKind};
 use object_store::path::Path;
-use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
+use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload};
 use std::error::Error;
 use std::future::Future;
 use std::sync::{Arc, mpsc};
@@ -80,6 +80,15 @@ impl ObjectTier {
             timing: config.timing,
         };
         Ok(ObjectTier { shared: Arc::new(shared) })
+    }
+
+    /// Asks the object store for one name: whether it is there, has the bucket, and lets us in. For the start, where
+    /// a wrong setting should be said at once; a missing snapshot says nothing about the settings.
+    pub fn check(&self) -> Result<(), SourceError> {
+        let shared = Arc::clone(&self.shared);
+        self.shared.run(&self.shared.prefix, async move {
+            shared.client.list(Some(&shared.prefix)).try_next().await.map(|_| ())
+        })
     }
 
     /// Stores the snapshot of `key` out of `store`: its pack, then its manifest, so that a visible snapshot is whole.

@@ -1,6 +1,6 @@
 //! Servers that are slow, hang up, lie, or are not there: an error in bounded time, never a wrong byte, never a hang.
 
-use crate::fixture::{PAGE, config, host, impatient, page, store_with, wanted};
+use crate::fixture::{PAGE_BYTES, config, host, impatient, page, store_with, wanted};
 use snapshotter::source::{ObjectTier, PageSource, S3Config, SourceError, TierError};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -65,10 +65,10 @@ fn read_from(
     let result = source.read_chunk(index, &mut bytes);
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     if result.is_ok() {
-        assert_eq!(bytes[..PAGE as usize], page(snapshot.manifest.chunks[index].first_page));
+        assert_eq!(bytes[..PAGE_BYTES], page(snapshot.manifest.chunks[index].first_page));
     }
     let batch = source.read_chunks(&[index], &mut |_, bytes| {
-        assert_eq!(bytes[..PAGE as usize], page(snapshot.manifest.chunks[index].first_page));
+        assert_eq!(bytes[..PAGE_BYTES], page(snapshot.manifest.chunks[index].first_page));
     });
     assert!(batch.is_err() == result.is_err() || requests.load(Ordering::SeqCst) > 2, "{batch:?}");
     (result, requests.load(Ordering::SeqCst))
@@ -174,6 +174,18 @@ fn an_error_of_the_server_is_passed_on() {
     });
     assert!(matches!(result, Err(SourceError::Remote { .. } | SourceError::Timeout { .. })), "{result:?}");
     assert!(requests > 1);
+}
+
+#[test]
+fn a_missing_bucket_is_named() {
+    let (result, _) = read_from(|_, stream, _, _| {
+        let body = "<?xml version=\"1.0\"?><Error><Code>NoSuchBucket</Code></Error>";
+        let length = body.len();
+        let answer =
+            format!("HTTP/1.1 404 Not Found\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+        stream.write_all(answer.as_bytes()).unwrap();
+    });
+    assert!(matches!(result, Err(SourceError::NoBucket { .. })), "{result:?}");
 }
 
 #[test]

@@ -10,10 +10,11 @@ use std::os::unix::fs::FileExt;
 use std::time::Duration;
 use vmm::{CpuFingerprint, EntryState};
 
-pub const RAM: u64 = 64 << 20;
-pub const PAGE: u64 = 4096;
+pub(crate) const RAM: u64 = 64 << 20;
+pub(crate) const PAGE: u64 = 4096;
+pub(crate) const PAGE_BYTES: usize = 4096;
 
-pub fn host() -> Host {
+pub(crate) fn host() -> Host {
     Host {
         abi: abi::VERSION,
         guest_kernel: Digest::of(b"kernel"),
@@ -23,7 +24,7 @@ pub fn host() -> Host {
     }
 }
 
-pub fn wanted() -> Wanted {
+pub(crate) fn wanted() -> Wanted {
     Wanted {
         kind: Kind::Runtime,
         key: Digest::of(b"key"),
@@ -35,13 +36,13 @@ pub fn wanted() -> Wanted {
 }
 
 /// Bytes of a page: different everywhere, so that no two reads can be mixed up.
-pub fn page(number: u64) -> Vec<u8> {
+pub(crate) fn page(number: u64) -> Vec<u8> {
     let words = (0..PAGE / 8).map(|word| (number << 20 | word).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     words.flat_map(u64::to_le_bytes).collect()
 }
 
 /// A store with one snapshot: `used` pages, of which some scattered ones are the working set.
-pub fn store_with(used: impl IntoIterator<Item = u64>) -> (tempfile::TempDir, Store, Snapshot) {
+pub(crate) fn store_with(used: impl IntoIterator<Item = u64>) -> (tempfile::TempDir, Store, Snapshot) {
     let file = tempfile::tempfile().unwrap();
     file.set_len(RAM).unwrap();
     for number in used {
@@ -63,7 +64,7 @@ pub fn store_with(used: impl IntoIterator<Item = u64>) -> (tempfile::TempDir, St
     (dir, store, snapshot)
 }
 
-pub fn config(address: SocketAddr) -> S3Config {
+pub(crate) fn config(address: SocketAddr) -> S3Config {
     S3Config {
         endpoint: Some(format!("http://{address}")),
         bucket: BUCKET.to_owned(),
@@ -79,7 +80,7 @@ pub fn config(address: SocketAddr) -> S3Config {
 }
 
 /// Little patience, for servers that will not answer.
-pub fn impatient(address: SocketAddr) -> S3Config {
+pub(crate) fn impatient(address: SocketAddr) -> S3Config {
     let millis = Duration::from_millis;
     S3Config {
         timing: Timing { connect: millis(300), request: millis(300), total: millis(1500) },

@@ -1,4 +1,5 @@
 //! Snapshots in an object store: against a real S3 server, and against servers that misbehave.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod faults;
 mod fixture;

@@ -10,22 +10,22 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 /// The public half of the only credentials the server knows.
-pub const KEY_ID: &str = "spore-test";
+pub(crate) const KEY_ID: &str = "spore-test";
 /// The secret half.
-pub const SECRET: &str = "spore-test-secret";
+pub(crate) const SECRET: &str = "spore-test-secret";
 /// The only bucket.
-pub const BUCKET: &str = "snapshots";
+pub(crate) const BUCKET: &str = "snapshots";
 
 /// The server; it ends with this.
-pub struct Server {
-    pub address: SocketAddr,
-    pub files: tempfile::TempDir,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) files: tempfile::TempDir,
     _runtime: Runtime,
 }
 
 impl Server {
     /// Starts it on a free port.
-    pub fn start() -> Server {
+    pub(crate) fn start() -> Server {
         let files = tempfile::tempdir().unwrap();
         std::fs::create_dir(files.path().join(BUCKET)).unwrap();
         let runtime =
@@ -37,7 +37,7 @@ impl Server {
     }
 
     /// Where the server keeps an object.
-    pub fn path_of(&self, name: impl AsRef<Path>) -> std::path::PathBuf {
+    pub(crate) fn path_of(&self, name: impl AsRef<Path>) -> std::path::PathBuf {
         self.files.path().join(BUCKET).join(name)
     }
 }

@@ -24,8 +24,8 @@ fn new_memory() -> FileMemory {
 #[derive(Default)]
 struct PowerCut {
     unsynced: Vec<PathBuf>,
-    /// From, to, and what was at `to`.
-    renames: Vec<(PathBuf, PathBuf, Option<Vec<u8>>)>,
+    /// To where, and what was there.
+    renames: Vec<(PathBuf, Option<Vec<u8>>)>,
 }
 
 impl PowerCut {
@@ -33,13 +33,11 @@ impl PowerCut {
         match step {
             Step::Write(path) => self.unsynced.push(path.to_owned()),
             Step::Sync(path) => self.unsynced.retain(|unsynced| unsynced != path),
-            Step::Rename { from, to } => {
-                self.renames.push((from.to_owned(), to.to_owned(), std::fs::read(to).ok()));
-            }
+            Step::Rename(to) => self.renames.push((to.to_owned(), std::fs::read(to).ok())),
             Step::SyncDirectory(directory) => {
-                self.renames.retain(|(_, to, _)| to.parent() != Some(directory));
+                self.renames.retain(|(to, _)| to.parent() != Some(directory));
             }
-            Step::Create | Step::Remove => {}
+            Step::Create(_) | Step::Remove(_) => {}
         }
     }
 
@@ -48,8 +46,8 @@ impl PowerCut {
             let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
             file.set_len(file.metadata().unwrap().len() / 2).unwrap();
         }
-        for (from, to, before) in self.renames.into_iter().rev() {
-            std::fs::rename(&to, from).unwrap();
+        for (to, before) in self.renames.into_iter().rev() {
+            std::fs::rename(&to, to.with_file_name(".new-again")).unwrap();
             if let Some(bytes) = before {
                 std::fs::write(to, bytes).unwrap();
             }
