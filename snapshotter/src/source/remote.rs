@@ -17,6 +17,7 @@ use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload};
 use std::error::Error;
 use std::future::Future;
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::runtime::Runtime;
 
@@ -263,28 +264,26 @@ async fn send_part(file: &mut tokio::fs::File, upload: &mut dyn MultipartUpload)
     upload.put_part(PutPayload::from(part)).await
 }
 
-/// What the client's error means.
-fn sort(place: String, after: std::time::Duration, error: object_store::Error) -> SourceError {
+/// What the client's error means. What the server answered is not told but in the text.
+fn sort(place: String, after: Duration, error: object_store::Error) -> SourceError {
+    let no_bucket = |error: &(dyn Error + 'static)| error.to_string().contains("<Code>NoSuchBucket</Code>");
+    if chain(&error).any(no_bucket) {
+        return SourceError::NoBucket { place };
+    }
+    let denial = |error: &(dyn Error + 'static)| error.to_string().contains("status code: 403 Forbidden");
+    let denied = matches!(
+        error,
+        object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. }
+    ) || chain(&error).any(denial);
+    let timeout = |error: &(dyn Error + 'static)| {
+        error.downcast_ref::<HttpError>().is_some_and(|error| error.kind() == HttpErrorKind::Timeout)
+    };
+    let timed_out = chain(&error).any(timeout);
     match error {
-        object_store::Error::NotFound { source, .. } => {
-            if chain(source.as_ref()).any(|error| error.to_string().contains("NoSuchBucket")) {
-                SourceError::NoBucket { place }
-            } else {
-                SourceError::Missing { place }
-            }
-        }
-        object_store::Error::PermissionDenied { source, .. }
-        | object_store::Error::Unauthenticated { source, .. } => SourceError::Denied { place, source },
-        error => {
-            let timeout = |error: &(dyn Error + 'static)| {
-                error.downcast_ref::<HttpError>().is_some_and(|error| error.kind() == HttpErrorKind::Timeout)
-            };
-            if chain(&error).any(timeout) {
-                SourceError::Timeout { place, after }
-            } else {
-                SourceError::Remote { place, source: error.into() }
-            }
-        }
+        object_store::Error::NotFound { .. } => SourceError::Missing { place },
+        error if denied => SourceError::Denied { place, source: error.into() },
+        _ if timed_out => SourceError::Timeout { place, after },
+        error => SourceError::Remote { place, source: error.into() },
     }
 }
 

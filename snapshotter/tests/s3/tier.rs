@@ -72,7 +72,6 @@ fn what_is_not_there_or_not_allowed_is_said() {
     let error = no_bucket.check().unwrap_err();
     assert!(matches!(error, SourceError::NoBucket { .. }), "{error:?}");
     assert!(error.to_string().contains("/nowhere"), "{error}");
-    assert!(no_bucket.upload(&store, wanted().key).is_err());
     tier.check().unwrap();
 
     let mut wrong = good.clone();
@@ -80,6 +79,8 @@ fn what_is_not_there_or_not_allowed_is_said() {
     let error = ObjectTier::new(&wrong).unwrap().upload(&store, wanted().key).unwrap_err();
     assert!(matches!(error, TierError::Source(SourceError::Denied { .. })), "{error:?}");
     assert!(error.to_string().contains("AWS_SECRET_ACCESS_KEY"), "{error}");
+    let error = ObjectTier::new(&wrong).unwrap().check().unwrap_err();
+    assert!(matches!(error, SourceError::Denied { .. }), "{error:?}");
     let mut unknown = good;
     unknown.credentials.key_id = "nobody".to_owned();
     let error = ObjectTier::new(&unknown).unwrap().load(&host(), &wanted()).unwrap_err();
