@@ -1,6 +1,6 @@
 //! Writing files so that a crash at any moment leaves the old state or the new one.
 
-use super::error::StoreError;
+use super::failure::StoreError;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;

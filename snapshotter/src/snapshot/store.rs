@@ -2,7 +2,8 @@
 
 use super::digest::Digest;
 use super::disk::{Disk, Gate};
-use super::error::{LoadError, Refused, StoreError};
+use super::error::Refused;
+use super::failure::{LoadError, StoreError};
 use super::host::{Draft, Host, Wanted};
 use super::limits::CHUNK_BYTES_MAX;
 use super::manifest::{Base, Kind, Manifest};

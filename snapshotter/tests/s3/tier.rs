@@ -8,16 +8,16 @@ use snapshotter::source::{ObjectTier, PageSource, S3Config, SourceError, TierErr
 #[test]
 fn a_snapshot_goes_up_and_its_pages_come_down() {
     let server = Server::start();
-    let (_dir, store, snapshot) = store_with(0..2000);
+    let (_dir, store, snapshot) = store_with(0..1100);
     let tier = ObjectTier::new(&config(server.address)).unwrap();
     let up = tier.upload(&store, wanted().key).unwrap();
-    assert!(up.id == snapshot.id && up.bytes > 2000 * PAGE);
+    assert!(up.id == snapshot.id && up.bytes > 1100 * PAGE);
     let remote = tier.load(&host(), &wanted()).unwrap();
     assert_eq!(remote, snapshot);
 
     let source = tier.source(&remote);
     let table = remote.manifest.chunk_table();
-    for number in [0, 63, 64, 1999] {
+    for number in [0, 63, 64, 1099] {
         let index = table.lookup(number).unwrap();
         let chunk = table.chunks()[index];
         let mut bytes = vec![0; chunk.pages as usize * PAGE_BYTES];
@@ -46,10 +46,10 @@ fn a_snapshot_goes_up_and_its_pages_come_down() {
 #[test]
 fn packs_of_several_parts_are_sent_once() {
     let server = Server::start();
-    // 24 MiB and a page: four parts.
-    let (_dir, store, snapshot) = store_with(0..6145);
+    // 8 MiB and a page: two parts.
+    let (_dir, store, snapshot) = store_with(0..2049);
     let tier = ObjectTier::new(&config(server.address)).unwrap();
-    assert!(tier.upload(&store, wanted().key).unwrap().bytes > 6145 * PAGE);
+    assert!(tier.upload(&store, wanted().key).unwrap().bytes > 2049 * PAGE);
     let pack = server.path_of(format!("a/prefix/packs/{}.pack", snapshot.manifest.pack));
     assert_eq!(Digest::of(&std::fs::read(pack).unwrap()), snapshot.manifest.pack);
     let again = tier.upload(&store, wanted().key).unwrap();

@@ -210,3 +210,50 @@ fn memory_outside_of_the_snapshot_is_refused() {
     assert!(matches!(put, Err(StoreError::Draft(Refused::PageOutside { .. }))), "{put:?}");
     assert_eq!(store.stats().unwrap(), StoreStats::default());
 }
+
+#[test]
+fn threads_share_a_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let keys: Vec<Digest> = (0..4).map(|number| Digest::of(&[number])).collect();
+    let keep: HashSet<Digest> = keys.iter().copied().collect();
+    std::thread::scope(|scope| {
+        for key in keys.clone() {
+            let store = &store;
+            scope.spawn(move || {
+                for _ in 0..5 {
+                    let mut draft = draft();
+                    draft.wanted.key = key;
+                    // All have the same pack; it comes and goes with its users.
+                    let put = store.put(&draft, &memory()).unwrap();
+                    store.verify(&store.load(&host(), &draft.wanted).unwrap()).unwrap();
+                    assert_eq!(store.inspect(key).unwrap(), put);
+                }
+            });
+        }
+        for _ in 0..5 {
+            store.gc(&keep).unwrap();
+            store.remove(digest("nobody")).unwrap();
+        }
+    });
+    assert_eq!(store.stats().unwrap().snapshots, 4);
+}
+
+/// What this very host says of itself is accepted on it.
+#[test]
+fn a_snapshot_of_this_host_is_loaded_on_it() {
+    let kvm = || vmm::Kvm::open(std::path::Path::new("/dev/kvm"));
+    let (first, second) = match (kvm(), kvm()) {
+        (Ok(first), Ok(second)) => (first, second),
+        (Err(error), _) | (_, Err(error)) => {
+            eprintln!("not tested: {error}");
+            return;
+        }
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let host = Host::new(&first, digest("kernel"));
+    assert!(!host.cpu.leaves.is_empty() && !host.release.is_empty());
+    let put = store.put(&Draft { host, ..draft() }, &memory()).unwrap();
+    assert_eq!(store.load(&Host::new(&second, digest("kernel")), &wanted()).unwrap(), put);
+}
