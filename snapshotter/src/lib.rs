@@ -1,6 +1,6 @@
-//! Snapshots: images that VMs read ([`erofs`]), running a VM until it says something ([`drive`]), and building
-//! the parent that children are forked from ([`parent`]). Snapshots of parents on disk ([`snapshot`]), and where their pages
-//! come from ([`source`]).
+//! Snapshots: images that VMs read ([`erofs`]), running a VM until it says something ([`drive`]), building the
+//! parent that children are forked from ([`parent`]), keeping it on disk ([`snapshot`]), and reading its pages
+//! from there or from an object store ([`source`]).
 #![deny(unsafe_code)]
 
 pub mod drive;

@@ -14,6 +14,7 @@ mod cpu;
 mod digest;
 mod disk;
 mod error;
+mod failure;
 mod host;
 mod limits;
 mod manifest;
@@ -23,9 +24,12 @@ mod prefix;
 mod store;
 mod structure;
 mod sweep;
+#[cfg(test)]
+mod tests;
 
 pub use digest::Digest;
-pub use error::{LoadError, Refused, StoreError};
+pub use error::Refused;
+pub use failure::{LoadError, StoreError};
 pub use host::{Draft, Host, Wanted, encode_entry};
 pub use limits::*;
 pub use manifest::{Base, Kind, Manifest, PageRange, StoredChunk};

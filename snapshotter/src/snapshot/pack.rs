@@ -2,7 +2,8 @@
 
 use super::digest::Digest;
 use super::disk::Unfinished;
-use super::error::{Refused, StoreError};
+use super::error::Refused;
+use super::failure::StoreError;
 use super::limits::{CHUNK_BYTES_MAX, CHUNK_PAGES_MAX, CHUNKS_MAX, PAGE_BYTES};
 use super::manifest::{Manifest, StoredChunk};
 use super::memory::Memory;

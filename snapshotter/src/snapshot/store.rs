@@ -2,7 +2,8 @@
 
 use super::digest::Digest;
 use super::disk::{Disk, Gate};
-use super::error::{LoadError, Refused, StoreError};
+use super::error::Refused;
+use super::failure::{LoadError, StoreError};
 use super::host::{Draft, Host, Wanted};
 use super::limits::CHUNK_BYTES_MAX;
 use super::manifest::{Base, Kind, Manifest};
@@ -10,7 +11,7 @@ use super::memory::Memory;
 use super::pack;
 use super::prefix::{PREFIX_BYTES, Prefix};
 use crate::source::{LocalSource, PageSource, SourceError};
-use rustix::fs::{FlockOperation, OFlags};
+use rustix::fs::{FlockOperation, Mode, OFlags};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
@@ -82,14 +83,13 @@ impl Store {
         let encoded = manifest.encode().map_err(StoreError::Draft)?;
         let snapshot = Snapshot::decode(&encoded).map_err(StoreError::Draft)?;
         let before = self.read(manifest.key).ok().map(|before| before.manifest.pack);
-        file.finish(&self.pack_path(manifest.pack))?;
-        let written = self.write_manifest(manifest.key, &encoded);
+        let finished = file.finish(&self.pack_path(manifest.pack));
+        let written = finished.and_then(|()| self.write_manifest(manifest.key, &encoded));
         if written.is_err() || before.is_some_and(|before| before != manifest.pack) {
-            // The pack without a manifest, or the one that was replaced.
-            let swept = self.sweep_packs();
-            written?;
-            swept?;
+            // The pack without a manifest, or the one that was replaced. If that fails too, the next sweep does it.
+            let _ = self.sweep_packs();
         }
+        written?;
         Ok(snapshot)
     }
 
@@ -207,11 +207,13 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, ReadError> {
     Ok(bytes)
 }
 
+/// The lock is opened for reading only, so that a store on read-only storage can still be read.
 fn lock(path: &Path) -> Result<File, StoreError> {
-    let open = OpenOptions::new().create(true).truncate(false).write(true).open(path);
-    let file = open.map_err(|error| StoreError::io(path, "opening the lock", error))?;
+    let flags = OFlags::CREATE | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let file = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)
+        .map_err(|error| StoreError::io(path, "opening the lock", error.into()))?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(file.into()),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::InUse { path: path.to_owned() }),
         Err(error) => Err(StoreError::io(path, "locking it", error.into())),
     }

@@ -2,7 +2,7 @@
 
 use super::digest::Digest;
 use super::disk::UNFINISHED;
-use super::error::StoreError;
+use super::failure::StoreError;
 use super::store::Store;
 use std::collections::HashSet;
 use std::fs::DirEntry;

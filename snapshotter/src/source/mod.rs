@@ -3,12 +3,19 @@
 //!
 //! All calls block; they are made by threads of their own (pagers), never by tasks.
 
+mod client;
 mod error;
 mod local;
+mod object;
 mod plan;
+mod s3;
+mod tier;
 
 pub use error::SourceError;
 pub use local::LocalSource;
+pub use object::ObjectSource;
+pub use s3::{Credentials, S3Config, S3ConfigError, Timing};
+pub use tier::{ObjectTier, TierError, Uploaded};
 
 /// Gives the page data of one snapshot.
 pub trait PageSource: Send + Sync {
