@@ -13,6 +13,7 @@
 //! | `memory`, `space` | mappings, and the memory slots of a VM |
 //! | `parent`, `entry` | sealed memory, register state |
 //! | `specialize` | a fork of a runtime parent that becomes a function's parent |
+//! | `userfault`, `lazy`, `filler` | memory that is filled while it is used |
 //! | `machine`, `exit`, `kick` | one VM: its life, why it stopped, stopping it from outside |
 //! | `mailbox` | what host and guest tell each other |
 //! | `restore`, `pagemap`, `usage` | recycling; which pages are whose; figures |
@@ -27,10 +28,12 @@ mod cpu;
 mod entry;
 mod error;
 mod exit;
+mod filler;
 mod image;
 mod kernel_image;
 mod kick;
 mod kvm;
+mod lazy;
 mod machine;
 mod mailbox;
 mod memory;
@@ -42,20 +45,24 @@ mod space;
 mod specialize;
 mod sys;
 mod usage;
+mod userfault;
 
 pub use entry::EntryState;
 pub use error::{Discard, MachineError};
 pub use exit::Exit;
+pub use filler::{FillError, Filler};
 pub use image::{Image, MapError};
 pub use kernel_image::{ImageError, KernelImage};
 pub use kick::Kicker;
 pub use kvm::{Kvm, OpenError};
+pub use lazy::{LazyMapping, Paging, Registered};
 pub use machine::{BootSpec, Machine};
 pub use mailbox::{Mailbox, MailboxError};
 pub use parent::{Parent, ParentError, ParentMemory};
 pub use restore::RestoreStats;
 pub use space::Images;
 pub use usage::{MemoryUsage, usage_of};
+pub use userfault::Userfault;
 
 /// Machines move between threads; what they share is shared by threads.
 const _: () = {

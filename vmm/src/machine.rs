@@ -154,8 +154,10 @@ impl Machine {
         vcpu.set_cpuid2(kvm.model().cpuid()).map_err(MachineError::kvm("KVM_SET_CPUID2"))?;
         let origin = origin(&vcpu)?;
         let tsc_khz = kvm.tsc_khz(|| vcpu.get_tsc_khz().ok().map(u64::from));
+        let registration = Registration::new(&mut vcpu);
+        space.ram.watch(&registration.kicker());
         Ok(Machine {
-            registration: Registration::new(&mut vcpu),
+            registration,
             vcpu,
             _vm: vm,
             space,
@@ -203,13 +205,17 @@ impl Machine {
     fn run_to_exit(&mut self) -> Result<Exit, MachineError> {
         let running = self.registration.enter();
         loop {
+            if let Some(reason) = self.space.ram.failure() {
+                return Ok(Exit::Other(reason));
+            }
             if running.is_kicked() {
                 return Ok(Exit::Kicked);
             }
             match self.vcpu.run() {
                 Ok(exit) => {
                     if let Some(exit) = exit::decode(exit) {
-                        return Ok(self.with_place(exit));
+                        // What it did with a page that was not the parent's does not count.
+                        return Ok(self.space.ram.failure().map_or_else(|| self.with_place(exit), Exit::Other));
                     }
                 }
                 Err(error) => match error.errno() {

@@ -2,6 +2,7 @@
 
 use crate::entry::{EntryState, Prepared};
 use crate::error::MachineError;
+use crate::lazy::Paging;
 use crate::memory::{Advice, Backing, Mapping};
 use crate::pagemap::Pagemap;
 use crate::size::HUGE_BYTES;
@@ -11,6 +12,8 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
+
+mod lazy;
 
 /// Pages of a 2 MiB area that must exist before it is worth a large page: below, the zeros would cost more memory
 /// than the faults they save.
@@ -70,6 +73,8 @@ pub struct ParentMemory {
     own: usize,
     /// Read-only view; there once sealed.
     view: Option<Mapping>,
+    /// Who makes missing pages of its own appear.
+    paging: Option<Arc<dyn Paging>>,
 }
 
 impl ParentMemory {
@@ -94,7 +99,7 @@ impl ParentMemory {
         rustix::fs::ftruncate(&fd, own_bytes).map_err(ParentError::io("ftruncate(2)"))?;
         rustix::fs::fcntl_add_seals(&fd, SealFlags::GROW | SealFlags::SHRINK)
             .map_err(ParentError::io("sealing the size"))?;
-        Ok(ParentMemory { base, fd, own, view: None })
+        Ok(ParentMemory { base, fd, own, view: None, paging: None })
     }
 
     /// Takes memory made by another process with [`ParentMemory::new`] or, with a `base`, [`ParentMemory::over`];
@@ -110,7 +115,7 @@ impl ParentMemory {
         if base.is_none() {
             checked_len(own_bytes)?;
         }
-        let mut memory = ParentMemory { base, fd, own: checked_own(own_bytes)?, view: None };
+        let mut memory = ParentMemory { base, fd, own: checked_own(own_bytes)?, view: None, paging: None };
         if seals.contains(SealFlags::WRITE) {
             memory.map_view()?;
         }
@@ -181,18 +186,20 @@ impl ParentMemory {
     /// A view of all of it whose writes stay its own, and `more` bytes of zeroed memory behind it.
     pub(crate) fn map_private_and(&self, more: usize) -> io::Result<Mapping> {
         let private = (self.own, Backing::Private(self.fd.as_fd()));
-        match more {
+        let mapping = match more {
             0 => Mapping::layered(&[private]),
             more => Mapping::layered(&[private, (more, Backing::Anonymous)]),
-        }
+        };
+        self.announce(mapping?)
     }
 
     fn map<'a>(&'a self, backing: impl Fn(&'a ParentMemory) -> Backing<'a>) -> io::Result<Mapping> {
         let own = (self.own, backing(self));
-        match &self.base {
+        let mapping = match &self.base {
             None => Mapping::layered(&[own]),
             Some(base) => Mapping::layered(&[(base.own, backing(base)), own]),
-        }
+        };
+        self.announce(mapping?)
     }
 
     fn map_view(&mut self) -> Result<(), ParentError> {

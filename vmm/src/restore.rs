@@ -127,6 +127,9 @@ impl Machine {
         for range in &self.baseline.mailbox {
             self.space.mailbox.mapping_mut().zero(range.start, range.len()).map_err(failed)?;
         }
+        if let Some(reason) = self.space.ram.failure().or_else(|| view.failure()) {
+            return Err(Discard::Failed { what, source: io::Error::other(reason) });
+        }
         let (ram_pages, mailbox_pages) =
             (count_pages(&self.baseline.ram), count_pages(&self.baseline.mailbox));
         Ok(RestoreStats { ram_pages, mailbox_pages, scanned: false })
