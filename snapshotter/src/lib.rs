@@ -4,4 +4,6 @@
 
 pub mod drive;
 pub mod erofs;
+pub mod pager;
 pub mod parent;
+pub mod source;

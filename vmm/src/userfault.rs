@@ -149,7 +149,7 @@ impl Userfault {
         };
         let (messages, _) = buffer[..count].as_chunks::<MESSAGE_BYTES>();
         let faults = messages.iter().filter(|message| message[0] == EVENT_PAGEFAULT);
-        Ok(faults.map(|message| page_address(message)).collect())
+        Ok(faults.map(page_address).collect())
     }
 }
 
