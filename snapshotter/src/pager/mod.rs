@@ -29,4 +29,4 @@ mod reader;
 pub use counters::PagerCounters;
 pub use handler::{ChunkRequests, FaultHandler, HandlerCounters, LazyMemory};
 pub use queue::Answer;
-pub use reader::{Pager, PagerError, PagerSpec};
+pub use reader::{OnComplete, Pager, PagerError, PagerSpec};

@@ -195,7 +195,7 @@ mod tests {
             let reason: Arc<str> = "disk".into();
             queue.failed(0, &reason, false).into_iter().for_each(|answer| answer(Err(Arc::clone(&reason))));
             assert!(waiting.try_recv().unwrap().is_err());
-            assert_eq!(queue.next_background(1), Vec::from_iter((queue.background == 1).then_some(1)));
+            assert_eq!(queue.next_background(1), [1], "not in the background");
             queue.put_back(&[1]);
         }
         assert_eq!(&*asked(&mut queue, 0).try_recv().unwrap().unwrap_err(), "disk");

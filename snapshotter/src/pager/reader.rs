@@ -16,6 +16,9 @@ const DEMAND_THREADS: usize = 3;
 /// Chunks read ahead at once. A demand for one of them waits for all.
 const BACKGROUND_BATCH: usize = 8;
 
+/// Told whether the complete memory could be sealed.
+pub type OnComplete = Box<dyn FnOnce(Result<(), ParentError>) + Send>;
+
 /// What to page in.
 pub struct PagerSpec {
     /// Where the pages are.
@@ -27,7 +30,7 @@ pub struct PagerSpec {
     /// Chunks to read first, all in one batch.
     pub working_set: Vec<usize>,
     /// Called once, when all pages are in place and the memory is sealed (or could not be).
-    pub on_complete: Box<dyn FnOnce(Result<(), ParentError>) + Send>,
+    pub on_complete: OnComplete,
 }
 
 /// The pager cannot start.
@@ -51,7 +54,7 @@ struct State {
     stopping: bool,
     /// A batch has failed: from now on chunk by chunk, to find out which one it is.
     one_by_one: bool,
-    on_complete: Option<Box<dyn FnOnce(Result<(), ParentError>) + Send>>,
+    on_complete: Option<OnComplete>,
 }
 
 struct Inner {
