@@ -215,7 +215,11 @@ impl Machine {
                 Ok(exit) => {
                     if let Some(exit) = exit::decode(exit) {
                         // What it did with a page that was not the parent's does not count.
-                        return Ok(self.space.ram.failure().map_or_else(|| self.with_place(exit), Exit::Other));
+                        return Ok(self
+                            .space
+                            .ram
+                            .failure()
+                            .map_or_else(|| self.with_place(exit), Exit::Other));
                     }
                 }
                 Err(error) => match error.errno() {

@@ -22,11 +22,7 @@ pub trait PageSource: Send + Sync {
     fn read_chunk(&self, index: usize, bytes: &mut [u8]) -> Result<(), SourceError>;
 
     /// Reads many chunks in whatever order and grouping suits the storage, verified, and calls `each` once for each.
-    fn read_chunks(
-        &self,
-        indices: &[usize],
-        each: &mut dyn FnMut(usize, &[u8]),
-    ) -> Result<(), SourceError>;
+    fn read_chunks(&self, indices: &[usize], each: &mut dyn FnMut(usize, &[u8])) -> Result<(), SourceError>;
 }
 
 /// A run of pages that is read as one.

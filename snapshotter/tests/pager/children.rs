@@ -19,9 +19,8 @@ fn lazy_children_are_like_eager_ones() {
         let eager = number(&answer(&mut rig.fork(&rig.eager, &load(page))));
         assert_eq!((rig.load(page), eager), (expected(page), expected(page)), "page {page}");
     }
-    let [mut lazy, mut eager] = [&rig.lazy, &rig.eager].map(|parent| {
-        rig.fork(parent, &request(&[FILL, PROGRAM_VA + 7 * PAGE + 5, 20 * PAGE, 0xab]))
-    });
+    let [mut lazy, mut eager] = [&rig.lazy, &rig.eager]
+        .map(|parent| rig.fork(parent, &request(&[FILL, PROGRAM_VA + 7 * PAGE + 5, 20 * PAGE, 0xab])));
     assert_eq!(answer(&mut lazy), answer(&mut eager));
     assert!(ram(&lazy) == ram(&eager), "the complete RAM");
     until("everything is read", || rig.complete.load(Ordering::SeqCst));
