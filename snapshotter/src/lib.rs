@@ -1,5 +1,5 @@
-//! Snapshots: images that VMs read ([`erofs`]), running a VM until it says something ([`drive`]), and building
-//! the parent that children are forked from ([`parent`]).
+//! Snapshots: images that VMs read ([`erofs`]), running a VM until it says something ([`drive`]), building the
+//! parent that children are forked from ([`parent`]), and using one while it is still being read ([`source`], [`pager`]).
 #![deny(unsafe_code)]
 
 pub mod drive;

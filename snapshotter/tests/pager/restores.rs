@@ -32,7 +32,7 @@ fn memory_is_the_parents_whatever_was_written_while_it_was_read() {
     let outcome = TestRunner::new(config).run(&deeds, |deeds| {
         let mut state = state.borrow_mut();
         state.0 += 1;
-        if state.0 % PER_PARENT == 0 {
+        if state.0.is_multiple_of(PER_PARENT) {
             state.1 = Rig::new(usize::MAX);
         }
         let rig = &state.1;
