@@ -17,7 +17,7 @@ use crate::kernel_image::KernelImage;
 use crate::kick::{Kicker, Registration};
 use crate::kvm::Kvm;
 use crate::mailbox::Mailbox;
-use crate::memory::Advice;
+use crate::memory::{Advice, Mapping};
 use crate::pagemap::Pagemap;
 use crate::parent::{Parent, ParentMemory};
 use crate::restore::Baseline;
@@ -313,7 +313,18 @@ impl Machine {
     /// Copies RAM out, for tests and reports.
     pub fn read_ram(&self, gpa: u64, bytes: &mut [u8]) -> Result<(), MachineError> {
         let offset = size(gpa);
-        self.space.ram.read(offset, bytes).map_err(|error| MachineError::Spec(error.to_string()))
+        self.space.ram.read(offset, bytes).map_err(|error| MachineError::Spec(error.to_string()))?;
+        self.check_pages()
+    }
+
+    /// Whether everything read so far from the machine's and its parent's memory was the parent's (see
+    /// [`crate::Registered::failure`]).
+    pub(crate) fn check_pages(&self) -> Result<(), MachineError> {
+        let view = self.origin.parent().and_then(|parent| parent.memory.view());
+        let failure = self.space.ram.failure().or_else(|| view.and_then(Mapping::failure));
+        failure.map_or(Ok(()), |reason| {
+            Err(MachineError::Memory { what: "pages of the parent", source: io::Error::other(reason) })
+        })
     }
 }
 

@@ -81,6 +81,7 @@ impl Machine {
         let mut entry = EntryState::capture(&self.vcpu, &self.msrs, plan.end, guarded)?;
         entry.check_untouched(runtime.entry.sregs())?;
         let memory = plan.fill(&self.space.ram, &runtime)?;
+        self.check_pages()?;
         Ok((memory, entry.with_page_tables(plan.tables_at)))
     }
 }

@@ -177,3 +177,70 @@ fn address(mapping: &Mapping, offset: usize, len: usize) -> io::Result<u64> {
 fn check(result: i32) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::Backing;
+    use crate::size::HUGE_BYTES;
+
+    /// A private mapping of an empty file, registered.
+    fn registered(userfault: &Userfault) -> (OwnedFd, Mapping) {
+        let fd = rustix::fs::memfd_create("test", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+        rustix::fs::ftruncate(&fd, HUGE_BYTES as u64).unwrap();
+        let mapping = Mapping::new(HUGE_BYTES, Backing::Private(fd.as_fd())).unwrap();
+        userfault.register(&mapping, 0, HUGE_BYTES).unwrap();
+        (fd, mapping)
+    }
+
+    fn data(fd: &OwnedFd) -> Option<u64> {
+        rustix::fs::seek(fd, rustix::fs::SeekFrom::Data(0)).ok()
+    }
+
+    #[test]
+    fn zeros_are_the_mappings_own() {
+        let device = std::fs::File::options().read(true).write(true).open("/dev/userfaultfd").unwrap();
+        for device in [None, Some(device.as_fd())] {
+            let userfault = Userfault::new(device).unwrap();
+            let (fd, mapping) = registered(&userfault);
+            userfault.zero(mapping.address() + PAGE).unwrap();
+            userfault.zero(mapping.address() + PAGE).unwrap();
+            let mut bytes = [1; 8];
+            mapping.read(PAGE_BYTES, &mut bytes).unwrap();
+            assert_eq!((bytes, data(&fd)), ([0; 8], None));
+            assert_eq!(userfault.faults().unwrap(), [0; 0]);
+        }
+    }
+
+    #[test]
+    fn a_fault_waits_until_the_file_has_the_page() {
+        let userfault = Userfault::new(None).unwrap();
+        let (fd, mapping) = registered(&userfault);
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let mut bytes = [0; 2];
+                mapping.read(3 * PAGE_BYTES + 7, &mut bytes).unwrap();
+                bytes
+            });
+            let mut faults = Vec::new();
+            while faults.is_empty() {
+                let mut waiting = [rustix::event::PollFd::new(&userfault, rustix::event::PollFlags::IN)];
+                rustix::event::poll(&mut waiting, None).unwrap();
+                faults = userfault.faults().unwrap();
+            }
+            assert_eq!(faults, [mapping.address() + 3 * PAGE]);
+            assert_eq!(rustix::io::pwrite(&fd, &[9; PAGE_BYTES], 3 * PAGE).unwrap(), PAGE_BYTES);
+            userfault.wake(faults[0]).unwrap();
+            assert_eq!(reader.join().unwrap(), [9; 2]);
+        });
+    }
+
+    #[test]
+    fn only_whole_pages_inside_a_mapping_are_registered() {
+        let userfault = Userfault::new(None).unwrap();
+        let mapping = Mapping::new(HUGE_BYTES, Backing::Anonymous).unwrap();
+        for (offset, len) in [(1, PAGE_BYTES), (0, 1), (PAGE_BYTES, HUGE_BYTES), (usize::MAX, PAGE_BYTES)] {
+            assert!(userfault.register(&mapping, offset, len).is_err(), "{offset} {len}");
+        }
+    }
+}

@@ -13,3 +13,4 @@ mod processes;
 mod restores;
 mod rig;
 mod source;
+mod storage;

@@ -27,7 +27,7 @@ fn a_restored_child_answers_like_a_new_one() {
 fn memory_is_the_parents_whatever_was_written_while_it_was_read() {
     let program = (PROGRAM_VA..PROGRAM_VA + 6 * HUGE, 1..40 * PAGE, any::<u8>());
     let deeds = prop::collection::vec(program, 1..6);
-    let state = std::cell::RefCell::new((0, Rig::new(usize::MAX)));
+    let state = std::cell::RefCell::new((0_u32, Rig::new(usize::MAX)));
     let config = Config { cases: SEQUENCES, failure_persistence: None, ..Config::default() };
     let outcome = TestRunner::new(config).run(&deeds, |deeds| {
         let mut state = state.borrow_mut();
