@@ -36,6 +36,13 @@ pub struct Chunk {
     pub pages: u32,
 }
 
+impl Chunk {
+    /// The page behind the last one.
+    pub fn end(&self) -> u64 {
+        self.first_page.saturating_add(self.pages.into())
+    }
+}
+
 /// The chunks of one snapshot, sorted by page, without overlap. Pages in none are zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChunkTable {
@@ -46,6 +53,20 @@ impl ChunkTable {
     /// Takes sorted chunks, as every checked manifest has them.
     pub(crate) fn new(chunks: Vec<Chunk>) -> ChunkTable {
         ChunkTable { chunks }
+    }
+
+    /// Takes chunks; `None` if they are not in order, overlap or are empty.
+    pub fn checked(chunks: Vec<Chunk>) -> Option<ChunkTable> {
+        let ordered = chunks.windows(2).all(|pair| pair[0].end() <= pair[1].first_page);
+        let filled = chunks.iter().all(|chunk| chunk.pages > 0 && chunk.end() < u64::MAX);
+        (ordered && filled).then_some(ChunkTable { chunks })
+    }
+
+    /// The same chunks, with pages counted from `page` on; `None` if one lies before it.
+    pub fn counted_from(&self, page: u64) -> Option<ChunkTable> {
+        let shifted =
+            |chunk: &Chunk| Some(Chunk { first_page: chunk.first_page.checked_sub(page)?, ..*chunk });
+        Some(ChunkTable { chunks: self.chunks.iter().map(shifted).collect::<Option<_>>()? })
     }
 
     /// Index of the chunk that holds `page`; `None` if the page is zero.
@@ -73,5 +94,21 @@ mod tests {
         assert_eq!(found, [None, None, Some(0), Some(0), Some(0), Some(1), None, None]);
         assert_eq!((table.lookup(115), table.lookup(116), table.lookup(u64::MAX)), (Some(2), None, None));
         assert_eq!(ChunkTable::default().lookup(0), None);
+        let shifted = table.counted_from(2).unwrap();
+        assert_eq!((shifted.lookup(0), shifted.lookup(98), shifted.lookup(114)), (Some(0), Some(2), None));
+        assert_eq!(table.counted_from(3), None);
+    }
+
+    #[test]
+    fn disorder_is_refused() {
+        let chunk = |first_page, pages| Chunk { first_page, pages };
+        for chunks in [
+            vec![chunk(2, 3), chunk(4, 1)],
+            vec![chunk(5, 1), chunk(2, 1)],
+            vec![chunk(5, 0)],
+            vec![chunk(u64::MAX, 1)],
+        ] {
+            assert_eq!(ChunkTable::checked(chunks), None);
+        }
     }
 }
