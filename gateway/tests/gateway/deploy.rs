@@ -45,6 +45,7 @@ async fn a_deploy_is_described_as_it_was_asked_for() {
         spec.package
             .as_ref()
             .unwrap()
+            .path
             .ends_with(format!("{}.erofs", detail["package_sha256"].as_str().unwrap()))
     );
 }

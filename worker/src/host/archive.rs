@@ -47,9 +47,6 @@ pub(crate) enum ArchiveError {
     /// The kernel refused.
     #[error("its memory cannot be filled")]
     Io(#[from] std::io::Error),
-    /// What was captured makes no sense.
-    #[error("its entry state cannot be understood")]
-    Entry,
 }
 
 impl Archive {
