@@ -1,7 +1,7 @@
 //! The state of the one program, and waiting.
 
 use crate::clock::Clock;
-use crate::errno::Errno;
+use crate::errno::{Errno, Result};
 use crate::file::FdTable;
 use crate::fs::Vfs;
 use crate::inbound;
@@ -12,7 +12,7 @@ use crate::process::{Process, Registers};
 use crate::random;
 use crate::rewrite::Rewriter;
 use crate::syscall;
-use abi::boot::Contract;
+use abi::boot::{Contract, PACKAGE_DIR};
 use abi::mailbox::Doorbell;
 use alloc::rc::Rc;
 
@@ -24,6 +24,8 @@ const SYSCALL_BYTES: u64 = 2;
 pub struct Config {
     /// How the function takes its requests.
     pub contract: Contract,
+    /// Whether the program is yet to become a function: the first thing it is given says which one.
+    pub awaits_function: bool,
     /// The port the program is expected to listen on (contract `Http`).
     pub port: u16,
     /// What `AT_HWCAP` tells the program: feature bits of the processor (`cpuid` 1, `edx`).
@@ -165,8 +167,28 @@ impl Kernel {
         self.process.adopt(&identity);
         self.clock = Clock::new(&identity, self.platform.tsc());
         self.random.reseed(&identity.seed);
-        self.inbound.borrow_mut().deliver(self.platform.request(), self.platform.response());
+        if core::mem::take(&mut self.config.awaits_function) {
+            match self.become_function() {
+                Ok(()) => self.inbound.borrow_mut().deliver_function(self.platform.request()),
+                Err(_) => self.fail("the function's memory or package cannot be used"),
+            }
+            return;
+        }
         self.request_taken = true;
+        self.inbound.borrow_mut().deliver(self.platform.request(), self.platform.response());
+    }
+
+    /// Takes what the function has that its runtime had not: more memory, and its package as current directory.
+    fn become_function(&mut self) -> Result<()> {
+        let function = self.platform.function();
+        self.mm.grow(function.memory)?;
+        self.process.set_memory_limit(function.memory);
+        self.config.package = function.package;
+        if function.package.is_empty() {
+            return Ok(());
+        }
+        self.vfs.mounts.mount_package(function.package);
+        self.change_dir(PACKAGE_DIR.as_bytes())
     }
 }
 
@@ -177,6 +199,7 @@ impl Kernel {
         let fake = Rc::new(crate::platform::fake::Fake::default());
         let config = Config {
             contract: Contract::Http,
+            awaits_function: false,
             port: 8080,
             hwcap: 0,
             vdso: 0,

@@ -41,6 +41,7 @@ impl Rig {
         let fake = Rc::new(Fake::default());
         let config = Config {
             contract: Contract::Handler,
+            awaits_function: false,
             port: 8080,
             hwcap: 0,
             vdso: 0,

@@ -68,6 +68,16 @@ impl Mm {
         }
     }
 
+    /// The region has `len` bytes from now on, the new ones zeroed. It never becomes smaller.
+    pub fn grow(&mut self, len: u64) -> Result<()> {
+        if len < self.len {
+            return Err(Errno::EINVAL);
+        }
+        self.dirty.grow(len);
+        self.len = len;
+        Ok(())
+    }
+
     /// First address of the region.
     pub fn base(&self) -> u64 {
         self.base
