@@ -113,7 +113,10 @@ impl Instruction {
         match (self.map, self.opcode) {
             (Map::Primary, 0x90 | 0xb0..=0xbf) => true,
             (Map::Primary, 0x8d) => matches!(self.memory, Memory::Stack | Memory::Other),
-            (Map::Primary, 0x89 | 0x8b | 0xc7) => registers || self.memory == Memory::Stack,
+            (Map::Primary, 0x89 | 0x8b) => registers || self.memory == Memory::Stack,
+            // The other extensions are `xbegin` and `xabort`.
+            (Map::Primary, 0xc6 | 0xc7) if self.extension() != 0 => false,
+            (Map::Primary, 0xc7) => registers || self.memory == Memory::Stack,
             (Map::Primary, 0x00..=0x3f) => self.opcode & 7 > 3 || registers,
             (Map::Primary, 0x63 | 0x69 | 0x6b | 0x80..=0x8a | 0xa8 | 0xa9) => registers,
             (Map::Primary, 0xc0 | 0xc1 | 0xc6 | 0xd0..=0xd3) => registers,

@@ -71,5 +71,6 @@ fn only_what_cannot_fault_or_branch_is_movable() {
     assert!(!movable(&[0x74, 0]), "je");
     assert!(!movable(&[0x48, 0xf7, 0xf1]), "div %rcx");
     assert!(!movable(&[0x64, 0x8b, 0x04, 0x25, 0, 0, 0, 0]), "mov %fs:0, %eax");
+    assert!(!movable(&[0xc7, 0xf8, 0, 0, 0, 0]), "xbegin");
     assert!(!movable(&[0x0f, 5]), "syscall");
 }

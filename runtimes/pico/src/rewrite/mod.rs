@@ -38,6 +38,8 @@ pub const PAGES_MAX: usize = 32;
 const SLOT: u64 = 32;
 /// How far a trampoline may be from its site: what a 32-bit distance can say, with room to spare.
 const REACH: u64 = (1 << 31) - (1 << 20);
+/// A site is not larger than this: from the padding a short jump leads to, to the `syscall`.
+const SITE_MAX: u64 = 256;
 /// Most texts that are looked through when a call comes from them; the rest have to wait for the capture.
 const TEXTS_MAX: usize = 256;
 
@@ -170,12 +172,11 @@ impl Rewriter {
         Some(page.start + SLOT * (page.used - 1))
     }
 
-    /// Puts back what was rewritten in `start..end`, because the program is about to move it or to write there.
+    /// Puts back what was rewritten in `start..end` and what jumps there, because the program is about to change it.
     pub fn restore(&self, mm: &Mm, start: u64, end: u64) {
-        for site in self.sites.range(start..end.saturating_add(MOVED_MAX as u64)).map(|(_, site)| site) {
-            if site.at < end && site.is_in_place(mm) {
-                mm.raw(site.at, site.original.len() as u64).copy_from_slice(&site.original);
-            }
+        let near = start.saturating_sub(SITE_MAX)..end.saturating_add(SITE_MAX);
+        for site in self.sites.range(near).map(|(_, site)| site).filter(|site| site.is_in_place(mm)) {
+            mm.raw(site.at, site.original.len() as u64).copy_from_slice(&site.original);
         }
     }
 }

@@ -103,6 +103,18 @@ fn what_is_restored_is_as_in_the_file_but_for_padding() {
 }
 
 #[test]
+fn a_short_jump_does_not_outlive_the_padding_it_needs() {
+    let (mut mm, _) = mapped(&libc(), READ | EXEC, Kind::File);
+    let rewriter = rewritten(&mut mm);
+    let short: Vec<&Site> = rewriter.sites.values().filter(|site| site.patched[0] == 0xeb).collect();
+    for site in short {
+        let padding = (site.at + 2).wrapping_add_signed(site.patched[1].cast_signed().into());
+        rewriter.restore(&mm, padding, padding + 1);
+        assert!(!site.is_in_place(&mm));
+    }
+}
+
+#[test]
 fn what_the_program_overwrote_is_left_alone() {
     let (mut mm, at) = mapped(&libc(), READ | EXEC, Kind::File);
     let rewriter = rewritten(&mut mm);

@@ -4,7 +4,7 @@ use super::{Args, Entry, Support};
 use crate::errno::{Errno, Result};
 use crate::fs::memory::{Inode, MemoryFile};
 use crate::kernel::Kernel;
-use crate::mm::areas::{Kind, WRITE};
+use crate::mm::areas::{EXEC, Kind, READ, WRITE};
 use crate::mm::{Mapping, Placement, round_up};
 use abi::layout::PAGE;
 use alloc::rc::Rc;
@@ -85,6 +85,9 @@ fn mmap(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     } else {
         Placement::Hint(addr)
     };
+    if let Placement::Fixed(at) = placement {
+        restore_text(kernel, at, len);
+    }
     if flags & linux::MAP_ANONYMOUS != 0 {
         let kind = if shared { Kind::Shared } else { Kind::Anonymous };
         return kernel.mm.map(Mapping { placement, len, prot, kind, file: None });
@@ -160,7 +163,7 @@ fn mprotect(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     if prot & !(PROT_FLAGS | linux::PROT_GROWSDOWN) != 0 {
         return Err(Errno::EINVAL);
     }
-    if prot & WRITE != 0 {
+    if prot & PROT_FLAGS != READ | EXEC {
         restore_text(kernel, args.raw(0), args.raw(1));
     }
     kernel.mm.protect(args.raw(0), args.raw(1), prot & PROT_FLAGS).map(|()| 0)
@@ -169,6 +172,7 @@ fn mprotect(kernel: &mut Kernel, args: &Args) -> Result<u64> {
 fn munmap(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     let (addr, len) = (args.raw(0), args.raw(1));
     let end = round_up(len).ok().and_then(|len| addr.checked_add(len)).ok_or(Errno::EINVAL)?;
+    restore_text(kernel, addr, len);
     if !kernel.vfs.shared.release_one(addr, end) {
         kernel.mm.unmap(addr, len)?;
         kernel.vfs.shared.release(&kernel.mm);
@@ -196,11 +200,15 @@ fn mremap(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         return Err(Errno::EINVAL);
     }
     restore_text(kernel, args.raw(0), args.raw(1));
+    if let Some(to) = to {
+        restore_text(kernel, to, args.raw(2));
+    }
     kernel.mm.remap(args.raw(0), args.raw(1), args.raw(2), may_move, to)
 }
 
-/// Text the program is about to write or to move is again as it was in the file.
-fn restore_text(kernel: &mut Kernel, start: u64, len: u64) {
+/// Text the program is about to write, to move or to take away is again as it was in the file.
+fn restore_text(kernel: &Kernel, start: u64, len: u64) {
+    let len = round_up(len).unwrap_or(u64::MAX);
     kernel.rewriter.restore(&kernel.mm, start, start.saturating_add(len));
 }
 
