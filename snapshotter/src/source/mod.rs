@@ -27,37 +27,43 @@ pub trait PageSource: Send + Sync {
     fn read_chunks(&self, indices: &[usize], each: &mut dyn FnMut(usize, &[u8])) -> Result<(), SourceError>;
 }
 
-/// Pages in a row that are read together.
+/// A run of pages that is read as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chunk {
-    /// The first page.
+    /// First page.
     pub first_page: u64,
-    /// How many; never 0.
+    /// Pages, at least one.
     pub pages: u32,
 }
 
-/// The chunks of one snapshot, sorted by page, without overlap. Pages in none are zero.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ChunkTable {
-    chunks: Vec<Chunk>,
+impl Chunk {
+    /// The page behind the last one.
+    pub fn end(&self) -> u64 {
+        self.first_page.saturating_add(self.pages.into())
+    }
 }
 
+/// The chunks of one memory, in order. Pages in no chunk are zero.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChunkTable(Vec<Chunk>);
+
 impl ChunkTable {
-    /// Takes sorted chunks, as every checked manifest has them.
-    pub(crate) fn new(chunks: Vec<Chunk>) -> ChunkTable {
-        ChunkTable { chunks }
+    /// Takes chunks in order. `None` if they are not in order, overlap or are empty.
+    pub fn checked(chunks: Vec<Chunk>) -> Option<ChunkTable> {
+        let ordered = chunks.windows(2).all(|pair| pair[0].end() <= pair[1].first_page);
+        let filled = chunks.iter().all(|chunk| chunk.pages > 0 && chunk.end() < u64::MAX);
+        (ordered && filled).then_some(ChunkTable(chunks))
     }
 
-    /// Index of the chunk that holds `page`; `None` if the page is zero.
-    pub fn lookup(&self, page: u64) -> Option<usize> {
-        let index = self.chunks.partition_point(|chunk| chunk.first_page <= page).checked_sub(1)?;
-        let chunk = self.chunks[index];
-        (page - chunk.first_page < chunk.pages.into()).then_some(index)
-    }
-
-    /// All of them, in order.
+    /// All chunks.
     pub fn chunks(&self) -> &[Chunk] {
-        &self.chunks
+        &self.0
+    }
+
+    /// The chunk that holds `page`.
+    pub fn lookup(&self, page: u64) -> Option<usize> {
+        let index = self.0.partition_point(|chunk| chunk.first_page <= page).checked_sub(1)?;
+        (page < self.0[index].end()).then_some(index)
     }
 }
 
@@ -65,13 +71,28 @@ impl ChunkTable {
 mod tests {
     use super::*;
 
+    fn chunk(first_page: u64, pages: u32) -> Chunk {
+        Chunk { first_page, pages }
+    }
+
     #[test]
-    fn every_page_finds_its_chunk() {
-        let chunk = |first_page, pages| Chunk { first_page, pages };
-        let table = ChunkTable::new(vec![chunk(2, 3), chunk(5, 1), chunk(100, 16)]);
-        let found: Vec<_> = (0..8).map(|page| table.lookup(page)).collect();
-        assert_eq!(found, [None, None, Some(0), Some(0), Some(0), Some(1), None, None]);
-        assert_eq!((table.lookup(115), table.lookup(116), table.lookup(u64::MAX)), (Some(2), None, None));
+    fn pages_are_found_in_their_chunks_only() {
+        let table = ChunkTable::checked(vec![chunk(2, 3), chunk(5, 1), chunk(9, 2)]).unwrap();
+        let found: Vec<_> = (0..12).map(|page| table.lookup(page)).collect();
+        let [a, b, c] = [Some(0), Some(1), Some(2)];
+        assert_eq!(found, [None, None, a, a, a, b, None, None, None, c, c, None]);
         assert_eq!(ChunkTable::default().lookup(0), None);
+    }
+
+    #[test]
+    fn disorder_is_refused() {
+        for chunks in [
+            vec![chunk(2, 3), chunk(4, 1)],
+            vec![chunk(5, 1), chunk(2, 1)],
+            vec![chunk(5, 0)],
+            vec![chunk(u64::MAX, 1)],
+        ] {
+            assert_eq!(ChunkTable::checked(chunks), None);
+        }
     }
 }
