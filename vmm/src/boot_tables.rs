@@ -1,6 +1,6 @@
 //! The tables a CPU needs to start in ring 3 of 64-bit mode: GDT, TSS, IDT, page tables, boot information.
 //!
-//! Pure: computes bytes and where they go; [`crate::Machine::boot`] writes them into guest memory.
+//! Pure: computes bytes and where they go; `machine` and `specialize` write them into guest memory.
 
 use crate::size::size;
 use abi::boot::{BOOT_MAGIC, BootInfo, EXCEPTIONS, KernelHeader, STRINGS_MAX};
@@ -67,46 +67,76 @@ pub(crate) fn ranges(sizes: Sizes) -> Vec<Range> {
     ranges
 }
 
-/// The page tables do not fit into their place.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct TooManyTables;
+/// A page whose contents lie elsewhere than its range says: guest-virtual and guest-physical address.
+pub(crate) type MovedPage = (u64, u64);
 
-/// Page tables for `ranges`, to be put at `kernel_area::PAGE_TABLES`; the first page is the root.
-pub(crate) fn page_tables(ranges: &[Range]) -> Result<Vec<u8>, TooManyTables> {
-    let mut tables = Tables { entries: vec![0; ENTRIES] };
+/// Page tables for `ranges`, to be put at guest-physical address `at`; the first page is the root. Every moved page
+/// lies in one of the ranges.
+pub(crate) fn page_tables(ranges: &[Range], moved: &[MovedPage], at: u64) -> Vec<u8> {
+    let mut tables = Tables { entries: vec![0; ENTRIES], at };
     for range in ranges {
         for step in 0..range.len / HUGE {
             tables.map(range.va + step * HUGE, range.gpa + step * HUGE, range.writable);
         }
     }
-    let bytes: Vec<u8> = tables.entries.iter().flat_map(|entry| entry.to_le_bytes()).collect();
-    if bytes.len() as u64 > kernel_area::PAGE_TABLES_SIZE { Err(TooManyTables) } else { Ok(bytes) }
+    for &(va, gpa) in moved {
+        tables.map_page(va, gpa);
+    }
+    tables.entries.iter().flat_map(|entry| entry.to_le_bytes()).collect()
+}
+
+/// Bytes of the page tables for `ranges` and `moved`.
+pub(crate) fn page_tables_len(ranges: &[Range], moved: &[MovedPage]) -> u64 {
+    page_tables(ranges, moved, 0).len() as u64
 }
 
 const ENTRIES: usize = 512;
 
 struct Tables {
     entries: Vec<u64>,
+    /// Guest-physical address of the first one.
+    at: u64,
 }
 
 impl Tables {
     fn map(&mut self, va: u64, gpa: u64, writable: bool) {
+        let entry = self.directory_entry(va);
+        self.entries[entry] = gpa | LEAF_FLAGS | if writable { WRITABLE } else { 0 };
+    }
+
+    /// Maps one small page; the 2 MiB around it become small pages too.
+    fn map_page(&mut self, va: u64, gpa: u64) {
+        let entry = self.directory_entry(va);
+        let large = self.entries[entry];
+        if large & LARGE != 0 {
+            self.entries[entry] = 0;
+            let table = self.next(entry);
+            for (page, small) in (0..).zip(&mut self.entries[table..table + ENTRIES]) {
+                *small = (large & !LARGE) + page * PAGE;
+            }
+        }
+        let page = self.next(entry) + size((va / PAGE) & 0x1ff);
+        let flags = self.entries[page] & (PAGE - 1);
+        self.entries[page] = gpa | flags;
+    }
+
+    fn directory_entry(&mut self, va: u64) -> usize {
         let index = |shift: u32| size(va >> shift & 0x1ff);
         let pointers = self.next(index(39));
         let directory = self.next(pointers + index(30));
-        self.entries[directory + index(21)] = gpa | LEAF_FLAGS | if writable { WRITABLE } else { 0 };
+        directory + index(21)
     }
 
     /// First entry of the table that entry `at` points to; adds the table if there is none.
     fn next(&mut self, at: usize) -> usize {
         let entry = self.entries[at];
         if entry & PRESENT != 0 {
-            let page = (entry & !(PAGE - 1)) - kernel_area::PAGE_TABLES;
+            let page = (entry & !(PAGE - 1)) - self.at;
             return size(page) / 8;
         }
         let table = self.entries.len();
         self.entries.resize(table + ENTRIES, 0);
-        self.entries[at] = (kernel_area::PAGE_TABLES + table as u64 * 8) | TABLE_FLAGS;
+        self.entries[at] = (self.at + table as u64 * 8) | TABLE_FLAGS;
         table
     }
 }
@@ -199,18 +229,19 @@ mod tests {
     use zerocopy::FromZeros;
 
     /// Walks the tables as a CPU does. Returns the leaf entry and the guest-physical address.
-    fn walk(tables: &[u8], va: u64) -> Option<(u64, u64)> {
-        let mut table = kernel_area::PAGE_TABLES;
-        for shift in [39, 30, 21] {
-            let at = size(table - kernel_area::PAGE_TABLES + 8 * (va >> shift & 0x1ff));
+    fn walk(tables: &[u8], at: u64, va: u64) -> Option<(u64, u64)> {
+        let mut table = at;
+        for shift in [39, 30, 21, 12] {
+            let at = size(table - at + 8 * (va >> shift & 0x1ff));
             let entry = u64::from_le_bytes(tables[at..at + 8].try_into().unwrap());
             if entry & PRESENT == 0 {
                 return None;
             }
             assert_eq!(entry & (USER | ACCESSED), USER | ACCESSED);
-            if entry & LARGE != 0 {
-                assert_eq!(shift, 21);
-                return Some((entry, (entry & !(HUGE - 1)) + va % HUGE));
+            let size = if shift == 12 { PAGE } else { HUGE };
+            if shift == 12 || entry & LARGE != 0 {
+                assert!(shift <= 21);
+                return Some((entry, (entry & !(size - 1)) + va % size));
             }
             table = entry & !(PAGE - 1);
         }
@@ -220,8 +251,9 @@ mod tests {
     #[test]
     fn every_range_maps_to_its_place_and_nothing_else_is_mapped() {
         let sizes = Sizes { ram: KERNEL_SIZE + 32 * HUGE, root: 3 * HUGE, package: HUGE };
-        let tables = page_tables(&ranges(sizes)).unwrap();
-        let physical = |va| walk(&tables, va).map(|(_, gpa)| gpa);
+        let tables = page_tables(&ranges(sizes), &[], kernel_area::PAGE_TABLES);
+        let walk = |va| walk(&tables, kernel_area::PAGE_TABLES, va);
+        let physical = |va| walk(va).map(|(_, gpa)| gpa);
         assert_eq!(physical(KERNEL_VA + 0x1234), Some(0x1234));
         assert_eq!(physical(KERNEL_VA + KERNEL_SIZE), None);
         assert_eq!(physical(PROGRAM_VA - 1), None);
@@ -232,15 +264,41 @@ mod tests {
         assert_eq!(physical(MAILBOX_VA + MAILBOX_SIZE), None);
         assert_eq!(physical(ROOT_VA + 2 * HUGE), Some(ROOT_GPA + 2 * HUGE));
         assert_eq!(physical(PACKAGE_VA + HUGE), None);
-        assert_eq!(walk(&tables, ROOT_VA).unwrap().0 & WRITABLE, 0);
-        assert_ne!(walk(&tables, MAILBOX_VA).unwrap().0 & WRITABLE, 0);
+        assert_eq!(walk(ROOT_VA).unwrap().0 & WRITABLE, 0);
+        assert_ne!(walk(MAILBOX_VA).unwrap().0 & WRITABLE, 0);
     }
 
     #[test]
     fn the_largest_machine_fits() {
+        let at = kernel_area::PAGE_TABLES;
         let tables =
-            page_tables(&ranges(Sizes { ram: RAM_MAX, root: IMAGE_MAX, package: IMAGE_MAX })).unwrap();
-        assert_eq!(walk(&tables, PACKAGE_VA + IMAGE_MAX - 1).unwrap().1, PACKAGE_GPA + IMAGE_MAX - 1);
+            page_tables(&ranges(Sizes { ram: RAM_MAX, root: IMAGE_MAX, package: IMAGE_MAX }), &[], at);
+        assert_eq!(walk(&tables, at, PACKAGE_VA + IMAGE_MAX - 1).unwrap().1, PACKAGE_GPA + IMAGE_MAX - 1);
+        assert!(tables.len() as u64 <= kernel_area::PAGE_TABLES_SIZE);
+    }
+
+    #[test]
+    fn moved_pages_are_found_where_they_went_and_their_neighbours_where_they_were() {
+        let sizes = Sizes { ram: KERNEL_SIZE + 32 * HUGE, root: HUGE, package: 0 };
+        let at = KERNEL_SIZE + 40 * HUGE;
+        let moved = [
+            (KERNEL_VA + 7 * PAGE, KERNEL_SIZE + 32 * HUGE),
+            (PROGRAM_VA + 5 * HUGE - PAGE, KERNEL_SIZE + 32 * HUGE + PAGE),
+            (PROGRAM_VA + 4 * HUGE, KERNEL_SIZE + 32 * HUGE + 2 * PAGE),
+        ];
+        let tables = page_tables(&ranges(sizes), &moved, at);
+        assert_eq!(tables.len() as u64, page_tables_len(&ranges(sizes), &moved));
+        let walk = |va| walk(&tables, at, va).unwrap();
+        for (va, gpa) in moved {
+            let (entry, found) = walk(va + 9);
+            assert_eq!(found, gpa + 9);
+            assert_eq!(entry & (LARGE | WRITABLE | DIRTY), WRITABLE | DIRTY);
+        }
+        assert_eq!(walk(KERNEL_VA + 6 * PAGE + 1).1, 6 * PAGE + 1);
+        assert_eq!(walk(KERNEL_VA + 8 * PAGE + 1).1, 8 * PAGE + 1);
+        assert_eq!(walk(PROGRAM_VA + 4 * HUGE + PAGE).1, KERNEL_SIZE + 4 * HUGE + PAGE);
+        let (entry, gpa) = walk(PROGRAM_VA + 5 * HUGE);
+        assert_eq!((entry & LARGE, gpa), (LARGE, KERNEL_SIZE + 5 * HUGE));
     }
 
     #[test]

@@ -38,7 +38,7 @@ impl Image {
             return Err(MapError::Size(len));
         }
         let backing = Backing::ReadOnly(file.as_fd(), size(len));
-        let mut mapping = Mapping::new(size(len.next_multiple_of(HUGE)), &backing)?;
+        let mut mapping = Mapping::new(size(len.next_multiple_of(HUGE)), backing)?;
         for area in 0..len / HUGE {
             // An optimisation; a file system that cannot do it refuses the first area at once.
             if mapping.advise(size(area * HUGE), HUGE_BYTES, Advice::Collapse).is_err() {

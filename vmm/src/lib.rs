@@ -3,7 +3,8 @@
 //! A [`Machine`] is one VM with one vCPU. A parent is booted ([`Machine::boot`]) in memory of its own
 //! ([`ParentMemory`]), runs until its guest is ready and is captured ([`Machine::capture`]); memory and state
 //! together are a [`Parent`]. Forks ([`Machine::fork`]) share that memory copy-on-write, are put into the entry
-//! state ([`Machine::enter`]), run, and are restored in place for the next request ([`Machine::restore`]).
+//! state ([`Machine::enter`]), run, and are restored in place for the next request ([`Machine::restore`]), or mapped
+//! anew ([`Machine::remap`]). A shell that waits can have its page faults behind it ([`Machine::prefault`]).
 //!
 //! | module | what it knows |
 //! |---|---|
@@ -11,10 +12,13 @@
 //! | `kernel_image`, `image` | files a guest is made of |
 //! | `boot_tables` | GDT, TSS, IDT, page tables, boot information, as bytes |
 //! | `memory`, `space` | mappings, and the memory slots of a VM |
-//! | `parent`, `entry` | sealed memory, register state |
+//! | `parent`, `parent_memory`, `entry` | what forks are made from: sealed memory, register state |
+//! | `specialize` | a fork of a runtime parent that becomes a function's parent |
 //! | `machine`, `exit`, `kick` | one VM: its life, why it stopped, stopping it from outside |
+//! | `fork` | new shells for forks, and touching their pages ahead |
 //! | `mailbox` | what host and guest tell each other |
-//! | `restore`, `pagemap`, `usage` | recycling; which pages are whose; figures |
+//! | `restore`, `pagemap` | recycling, in place or by mapping anew; which pages are whose |
+//! | `usage`, `stats` | figures: memory; what KVM counts |
 //! | `sys`, `size` | system calls without a safe wrapper; sizes |
 //!
 //! Nothing a guest writes is trusted: whatever it does is an [`Exit`], never a hang (see [`Kicker`]) or a panic.
@@ -27,6 +31,7 @@ mod entry;
 mod error;
 mod exit;
 mod fingerprint;
+mod fork;
 mod image;
 mod kernel_image;
 mod kick;
@@ -36,9 +41,12 @@ mod mailbox;
 mod memory;
 mod pagemap;
 mod parent;
+mod parent_memory;
 mod restore;
 mod size;
 mod space;
+mod specialize;
+mod stats;
 mod sys;
 mod usage;
 
@@ -52,9 +60,12 @@ pub use kick::Kicker;
 pub use kvm::{Kvm, OpenError};
 pub use machine::{BootSpec, Machine};
 pub use mailbox::{Mailbox, MailboxError};
-pub use parent::{Parent, ParentError, ParentMemory};
+pub use parent::{Parent, WorkingSet};
+pub use parent_memory::{ParentError, ParentMemory};
 pub use restore::RestoreStats;
 pub use space::Images;
+pub use stats::{ForkStep, Stats};
+pub use sys::{Faults, thread_faults};
 pub use usage::{MemoryUsage, usage_of};
 
 /// Machines move between threads; what they share is shared by threads.

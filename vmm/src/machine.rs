@@ -5,29 +5,33 @@
 //!                    ▼                      ▼                   │
 //!  fork ─► Pristine ─enter─► Ready ─run─► Doorbell ─run─────────┘
 //!             ▲                │             │
-//!             └────restore─────┼─────────────┤      run: kicked ─► Kicked ─run─► ...
+//!             ├────restore─────┼─────────────┤      run: kicked ─► Kicked ─run─► ...
+//!             ├─────remap──────┼─────────────┤
+//!             └─remap─ Spoiled ◄─ restore: too many pages
 //!                              └─────────────┴───── anything else ─► Over (drop it)
 //! ```
 
-use crate::boot_tables::{self, Piece, Sizes, StringsError};
+use crate::boot_tables::{self, Piece, StringsError};
 use crate::entry::{self, EntryState};
 use crate::error::MachineError;
 use crate::exit::{self, Exit};
+use crate::fork::Watch;
 use crate::kernel_image::KernelImage;
 use crate::kick::{Kicker, Registration};
 use crate::kvm::Kvm;
 use crate::mailbox::Mailbox;
-use crate::memory::Advice;
 use crate::pagemap::Pagemap;
-use crate::parent::{Parent, ParentMemory};
+use crate::parent::Parent;
+use crate::parent_memory::ParentMemory;
 use crate::restore::Baseline;
 use crate::size::size;
 use crate::space::{Images, Space};
 use crate::usage::MemoryUsage;
 use abi::boot::{BootInfo, Contract, EXCEPTIONS, KernelHeader, STRINGS_MAX};
-use abi::layout::{KERNEL_VA, PAGE};
+use abi::layout::{KERNEL_VA, PAGE, kernel_area};
 use kvm_bindings::kvm_sregs;
 use kvm_ioctls::{MsrFilterDefaultAction, MsrFilterRange, MsrFilterRangeFlags, VcpuFd, VmFd};
+use std::io;
 use std::sync::Arc;
 use zerocopy::FromZeros;
 
@@ -44,6 +48,8 @@ pub struct BootSpec {
     pub args: Vec<Vec<u8>>,
     /// Environment, `K=V` each.
     pub env: Vec<Vec<u8>>,
+    /// Whether the program is to become a function later, by [`Machine::specialize`].
+    pub awaits_function: bool,
 }
 
 /// Where a machine is in its life; see the module's picture.
@@ -53,15 +59,30 @@ pub(crate) enum Stage {
     Ready,
     Doorbell,
     Kicked,
+    /// Its memory cannot be restored in place, but everything else can.
+    Spoiled,
     Over,
 }
 
 /// What a machine was made as.
 pub(crate) enum Origin {
     /// It writes to the parent's memory. Holds what must still be in place when it is captured.
-    Boot { sregs: Box<kvm_sregs>, tables: Vec<Piece>, guarded: Vec<(u64, u64)> },
+    Boot { sregs: Box<kvm_sregs>, tables: Vec<Piece>, guarded: Vec<(u64, u64)>, prefault: u64 },
     /// It has a copy-on-write view of the parent's memory.
-    Fork { parent: Arc<Parent> },
+    Fork { parent: Arc<Parent>, watch: Option<Watch> },
+    /// It has a copy-on-write view of a runtime parent's memory and becomes a function's parent. Holds the page
+    /// tables it was given.
+    Specialize { runtime: Arc<Parent>, tables: Piece },
+}
+
+impl Origin {
+    /// Whose entry state the machine is put into.
+    fn parent(&self) -> Option<&Arc<Parent>> {
+        match self {
+            Origin::Boot { .. } => None,
+            Origin::Fork { parent, .. } | Origin::Specialize { runtime: parent, .. } => Some(parent),
+        }
+    }
 }
 
 /// A VM, its vCPU, its memory and its mailbox. Everything is given back when it is dropped.
@@ -69,12 +90,12 @@ pub struct Machine {
     // Dropped in this order: no kick may reach a closed vCPU, no VM may outlive its memory.
     pub(crate) registration: Registration,
     pub(crate) vcpu: VcpuFd,
-    _vm: VmFd,
+    pub(crate) vm: VmFd,
     pub(crate) space: Space,
     pub(crate) origin: Origin,
     pub(crate) stage: Stage,
     pub(crate) baseline: Baseline,
-    msrs: Vec<u32>,
+    pub(crate) msrs: Vec<u32>,
     tsc_khz: u64,
 }
 
@@ -107,27 +128,12 @@ impl Machine {
         }
         let origin = |vcpu: &VcpuFd| {
             let sregs = Box::new(entry::start(vcpu, kvm.model(), header)?);
-            Ok(Origin::Boot { sregs, tables, guarded })
+            Ok(Origin::Boot { sregs, tables, guarded, prefault: header.prefault })
         };
         Machine::assemble(kvm, space, origin, Stage::Ready)
     }
 
-    /// Makes a shell for forks of `parent`: everything except the entry state, which [`Machine::enter`] sets.
-    pub fn fork(kvm: &Kvm, parent: &Arc<Parent>, images: &Images) -> Result<Machine, MachineError> {
-        let mut ram = parent.memory.map_private().map_err(MachineError::memory("mapping a fork's RAM"))?;
-        for range in parent.write_set().iter().flat_map(|set| set.iter()) {
-            // Only saves faults later, so a refusal changes nothing.
-            let _ = ram.advise(range.start, range.len(), Advice::PopulateWrite);
-        }
-        let space = Space::new(ram, images)?;
-        let origin = |vcpu: &VcpuFd| {
-            parent.prepared.set_slow_state(&parent.entry, vcpu, true)?;
-            Ok(Origin::Fork { parent: Arc::clone(parent) })
-        };
-        Machine::assemble(kvm, space, origin, Stage::Pristine)
-    }
-
-    fn assemble(
+    pub(crate) fn assemble(
         kvm: &Kvm,
         space: Space,
         origin: impl FnOnce(&VcpuFd) -> Result<Origin, MachineError>,
@@ -143,7 +149,7 @@ impl Machine {
         Ok(Machine {
             registration: Registration::new(&mut vcpu),
             vcpu,
-            _vm: vm,
+            vm,
             space,
             origin,
             stage,
@@ -156,7 +162,7 @@ impl Machine {
     /// Puts a pristine fork into the parent's entry state, behind the `out` that announced it was ready. Write the
     /// identity and the request to the mailbox before the next [`Machine::run`].
     pub fn enter(&mut self) -> Result<(), MachineError> {
-        let Origin::Fork { parent } = &self.origin else {
+        let Some(parent) = self.origin.parent() else {
             return Err(MachineError::Order("only forks are entered"));
         };
         if self.stage != Stage::Pristine {
@@ -172,7 +178,7 @@ impl Machine {
     pub fn run(&mut self) -> Result<Exit, MachineError> {
         match self.stage {
             Stage::Pristine => return Err(MachineError::Order("it has not been entered")),
-            Stage::Over => return Err(MachineError::Order("its guest is over")),
+            Stage::Spoiled | Stage::Over => return Err(MachineError::Order("its guest is over")),
             Stage::Ready | Stage::Doorbell | Stage::Kicked => {}
         }
         self.baseline.check_thread();
@@ -231,7 +237,7 @@ impl Machine {
         if self.stage != Stage::Doorbell {
             return Err(MachineError::Order("only a machine at the doorbell is captured"));
         }
-        let Origin::Boot { sregs, tables, guarded } = &self.origin else {
+        let Origin::Boot { sregs, tables, guarded, prefault } = &self.origin else {
             return Err(MachineError::Order("a fork is not captured"));
         };
         for (gpa, bytes) in tables {
@@ -244,7 +250,7 @@ impl Machine {
         let ram_bytes = self.space.ram.len() as u64;
         let (vcpu, registration) = (&mut self.vcpu, &self.registration);
         finish_exit(vcpu, registration).map_err(|source| MachineError::Kvm { what: "KVM_RUN", source })?;
-        let mut entry = EntryState::capture(vcpu, &self.msrs, ram_bytes, guarded.clone())?;
+        let mut entry = EntryState::capture(vcpu, &self.msrs, ram_bytes, guarded.clone(), *prefault)?;
         entry.check_untouched(sregs)?;
         Ok(entry)
     }
@@ -267,10 +273,13 @@ impl Machine {
     /// How much memory the machine uses: its RAM from `/proc/self/smaps`, and the mailbox.
     pub fn usage(&self) -> Result<MemoryUsage, MachineError> {
         let failed = MachineError::memory("reading what it uses");
-        let mut usage = crate::usage::read(self.space.ram.address()).map_err(&failed)?;
+        let found = crate::usage::usage_of(&[self.space.ram.address()], self.space.ram.len() as u64);
+        let gone = || io::Error::other("the machine's memory is not in /proc/self/smaps");
+        let usage = found.and_then(|mut found| found.pop().flatten().ok_or_else(gone));
+        let mut usage = usage.map_err(&failed)?;
         let opened;
         let pagemap = match &self.origin {
-            Origin::Fork { parent } => &parent.pagemap,
+            Origin::Fork { parent, .. } | Origin::Specialize { runtime: parent, .. } => &parent.pagemap,
             Origin::Boot { .. } => {
                 opened = Pagemap::open().map_err(&failed)?;
                 &opened
@@ -292,11 +301,11 @@ impl Machine {
 
 /// Lets KVM finish the instruction that caused the last exit, without entering the guest. Until then KVM remembers
 /// it, and would skip an instruction of the next fork if the guest had placed its `out` cleverly.
-pub(crate) fn finish_exit(vcpu: &mut VcpuFd, registration: &Registration) -> std::io::Result<()> {
+pub(crate) fn finish_exit(vcpu: &mut VcpuFd, registration: &Registration) -> io::Result<()> {
     match registration.with_immediate_exit(|| vcpu.run().map(|_| ())) {
         Err(error) if error.errno() == libc::EINTR => Ok(()),
         Err(error) => Err(error.into()),
-        Ok(()) => Err(std::io::Error::other("the last exit has more to it")),
+        Ok(()) => Err(io::Error::other("the last exit has more to it")),
     }
 }
 
@@ -311,13 +320,18 @@ fn deny_msrs(vm: &VmFd) -> Result<(), MachineError> {
 
 /// GDT, TSS, IDT and page tables.
 fn system_tables(header: &KernelHeader, images: &Images, ram: u64) -> Result<Vec<Piece>, MachineError> {
-    let package = images.package.as_ref().map_or(0, |package| package.mapping().len() as u64);
-    let sizes = Sizes { ram, root: images.root.mapping().len() as u64, package };
-    let pages = boot_tables::page_tables(&boot_tables::ranges(sizes));
-    let pages =
-        pages.map_err(|_| MachineError::Spec("memory and images need too many page tables".to_owned()))?;
-    let page_tables = (abi::layout::kernel_area::PAGE_TABLES, pages);
+    let page_tables = plain_page_tables(images, ram)?;
     Ok(vec![boot_tables::gdt(), boot_tables::tss(header), boot_tables::idt(header), page_tables])
+}
+
+/// Page tables in which everything lies where `abi::layout` says.
+pub(crate) fn plain_page_tables(images: &Images, ram: u64) -> Result<Piece, MachineError> {
+    let at = kernel_area::PAGE_TABLES;
+    let tables = boot_tables::page_tables(&boot_tables::ranges(images.sizes(ram)), &[], at);
+    if tables.len() as u64 > kernel_area::PAGE_TABLES_SIZE {
+        return Err(MachineError::Spec("memory and images need too many page tables".to_owned()));
+    }
+    Ok((at, tables))
 }
 
 /// Pages a fork must leave alone to be restored: a guest that changes them can reach ring 0, or change translations
@@ -330,13 +344,14 @@ fn guarded_ranges(header: &KernelHeader, tables: &[Piece]) -> Vec<(u64, u64)> {
     tables.chain(code).map(whole_pages).collect()
 }
 
-fn boot_info(images: &Images, spec: &BootSpec) -> Result<Piece, MachineError> {
+pub(crate) fn boot_info(images: &Images, spec: &BootSpec) -> Result<Piece, MachineError> {
     let info = BootInfo {
         contract: spec.contract as u32,
         ram_bytes: spec.ram_bytes,
         root_bytes: images.root.len(),
         package_bytes: images.package.as_ref().map_or(0, |package| package.len()),
         port: spec.port.into(),
+        awaits_function: spec.awaits_function.into(),
         ..BootInfo::new_zeroed()
     };
     boot_tables::boot_info(info, &spec.args, &spec.env).map_err(|error| {

@@ -77,16 +77,44 @@ unsafe impl Sync for Mapping {}
 
 impl Mapping {
     /// Maps `len` bytes (a multiple of 2 MiB) of `backing` at an address that is a multiple of 2 MiB.
-    pub(crate) fn new(len: usize, backing: &Backing<'_>) -> io::Result<Mapping> {
-        if len == 0 || !len.is_multiple_of(HUGE_BYTES) {
+    pub(crate) fn new(len: usize, backing: Backing<'_>) -> io::Result<Mapping> {
+        Mapping::layered(&[(len, backing)])
+    }
+
+    /// Maps several backings, one behind the other, as one area. Every length is a multiple of 2 MiB.
+    pub(crate) fn layered(parts: &[(usize, Backing<'_>)]) -> io::Result<Mapping> {
+        let odd = parts.iter().any(|&(len, _)| len == 0 || !len.is_multiple_of(HUGE_BYTES));
+        let len = parts.iter().try_fold(0_usize, |sum, &(len, _)| sum.checked_add(len));
+        let Some(len) = len.filter(|&len| len > 0 && !odd) else {
             return Err(io::Error::other("length is not a multiple of 2 MiB"));
-        }
+        };
         let base = reserve(len)?;
-        let mapping = Mapping { base, len, writable: !matches!(backing, Backing::ReadOnly(..)) };
+        let writable = !parts.iter().any(|(_, backing)| matches!(backing, Backing::ReadOnly(..)));
+        let mut mapping = Mapping { base, len, writable };
+        mapping.replace(parts)?;
+        Ok(mapping)
+    }
+
+    /// Maps `parts`, as long as the mapping together, in place of what is mapped now, which is gone. After an error
+    /// the contents are undefined.
+    pub(crate) fn replace(&mut self, parts: &[(usize, Backing<'_>)]) -> io::Result<()> {
+        if parts.iter().map(|(len, _)| len).sum::<usize>() != self.len {
+            return Err(io::Error::other("a mapping keeps its length"));
+        }
+        let mut offset = 0;
+        for (len, backing) in parts {
+            self.place(offset, *len, backing)?;
+            offset += len;
+        }
+        Ok(())
+    }
+
+    /// Replaces `len` bytes at `offset`, which lie inside the area, by `backing`.
+    fn place(&self, offset: usize, len: usize, backing: &Backing<'_>) -> io::Result<()> {
         let read_write = ProtFlags::READ | ProtFlags::WRITE;
         let private = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED;
-        let address = base.as_ptr().cast();
-        // SAFETY: every call replaces part of the reservation made above, which nothing else refers to; for
+        let address = self.base.as_ptr().wrapping_add(offset).cast();
+        // SAFETY: every call replaces part of the area this value owns, and no reference into it exists; for
         // `ReadOnly`, `bytes` is at most `len`.
         let mapped = unsafe {
             match *backing {
@@ -105,8 +133,7 @@ impl Mapping {
                 }
             }
         };
-        mapped.map_err(io::Error::from)?;
-        Ok(mapping)
+        mapped.map(drop).map_err(io::Error::from)
     }
 
     /// Where the mapping begins in this process.
@@ -190,6 +217,17 @@ impl Mapping {
         Ok(true)
     }
 
+    /// For each page, whether it exists in memory: of a file, whether the file has it, mapped here or not.
+    pub(crate) fn resident(&self) -> io::Result<Vec<bool>> {
+        let mut pages = vec![0_u8; self.len / PAGE_BYTES];
+        // SAFETY: the kernel writes one byte for each page of the mapping.
+        let result = unsafe { libc::mincore(self.base.as_ptr().cast(), self.len, pages.as_mut_ptr()) };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(pages.into_iter().map(|page| page & 1 == 1).collect())
+    }
+
     /// Gives the kernel `advice` on `len` bytes at `offset`; both must be multiples of the page size.
     pub(crate) fn advise(&mut self, offset: usize, len: usize, advice: Advice) -> io::Result<()> {
         self.check(offset, len).map_err(io::Error::other)?;
@@ -236,7 +274,7 @@ mod tests {
 
     #[test]
     fn anonymous_memory_is_aligned_zero_and_bounded() {
-        let mut mapping = Mapping::new(HUGE_BYTES, &Backing::Anonymous).unwrap();
+        let mut mapping = Mapping::new(HUGE_BYTES, Backing::Anonymous).unwrap();
         assert_eq!(mapping.address() % HUGE, 0);
         let mut bytes = [1; 4];
         mapping.read(HUGE_BYTES - 4, &mut bytes).unwrap();
@@ -248,8 +286,8 @@ mod tests {
 
     #[test]
     fn odd_lengths_are_refused() {
-        assert!(Mapping::new(0, &Backing::Anonymous).is_err());
-        assert!(Mapping::new(HUGE_BYTES + 1, &Backing::Anonymous).is_err());
+        assert!(Mapping::new(0, Backing::Anonymous).is_err());
+        assert!(Mapping::new(HUGE_BYTES + 1, Backing::Anonymous).is_err());
     }
 
     #[test]
@@ -257,8 +295,8 @@ mod tests {
         let fd = rustix::fs::memfd_create("test", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
         rustix::fs::ftruncate(&fd, HUGE).unwrap();
         use std::os::fd::AsFd;
-        let mut parent = Mapping::new(HUGE_BYTES, &Backing::Shared(fd.as_fd())).unwrap();
-        let mut child = Mapping::new(HUGE_BYTES, &Backing::Private(fd.as_fd())).unwrap();
+        let mut parent = Mapping::new(HUGE_BYTES, Backing::Shared(fd.as_fd())).unwrap();
+        let mut child = Mapping::new(HUGE_BYTES, Backing::Private(fd.as_fd())).unwrap();
         parent.write(0, b"parent").unwrap();
         child.write(1, b"child").unwrap();
         let mut bytes = [0; 6];

@@ -1,5 +1,6 @@
 //! What a guest can reach: RAM, the mailbox and the images, each in a memory slot of its VM.
 
+use crate::boot_tables::Sizes;
 use crate::error::MachineError;
 use crate::image::Image;
 use crate::mailbox::Mailbox;
@@ -18,12 +19,20 @@ pub struct Images {
     pub package: Option<Arc<Image>>,
 }
 
+impl Images {
+    /// What the page tables of a machine with `ram` bytes of RAM depend on.
+    pub(crate) fn sizes(&self, ram: u64) -> Sizes {
+        let package = self.package.as_ref().map_or(0, |package| package.mapping().len() as u64);
+        Sizes { ram, root: self.root.mapping().len() as u64, package }
+    }
+}
+
 /// All memory of one machine. Lives at least as long as the VM it is attached to.
 #[derive(Debug)]
 pub(crate) struct Space {
     pub(crate) ram: Mapping,
     pub(crate) mailbox: Mailbox,
-    images: Images,
+    pub(crate) images: Images,
 }
 
 impl Space {

@@ -1,6 +1,6 @@
 //! How much memory a machine uses, as the kernel accounts for it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 
@@ -17,22 +17,30 @@ pub struct MemoryUsage {
     pub pss_bytes: u64,
 }
 
-/// Reads the figures of the area that begins at `address` from `/proc/self/smaps`.
-pub(crate) fn read(address: u64) -> io::Result<MemoryUsage> {
-    let usage = usage_of(&[address])?.pop().flatten();
-    usage.ok_or_else(|| io::Error::other("the machine's memory is not in /proc/self/smaps"))
+/// RAM figures of the machines whose memory begins at `addresses` (see [`crate::Machine::memory_address`]) and has
+/// `bytes` bytes, in that order, `None` for those that are gone. Reads `/proc/self/smaps` once, whatever the number
+/// of machines.
+pub fn usage_of(addresses: &[u64], bytes: u64) -> io::Result<Vec<Option<MemoryUsage>>> {
+    let areas = parse(BufReader::new(File::open("/proc/self/smaps")?))?;
+    Ok(addresses.iter().map(|&address| sum(&areas, address, bytes)).collect())
 }
 
-/// RAM figures of the machines whose memory begins at `addresses` (see [`crate::Machine::memory_address`]), in that
-/// order, `None` for those that are gone. Reads `/proc/self/smaps` once, whatever the number of machines.
-pub fn usage_of(addresses: &[u64]) -> io::Result<Vec<Option<MemoryUsage>>> {
-    let areas = parse(BufReader::new(File::open("/proc/self/smaps")?))?;
-    Ok(addresses.iter().map(|address| areas.get(address).copied()).collect())
+/// The figures of one machine; its memory may be several areas, one behind the other.
+fn sum(areas: &BTreeMap<u64, MemoryUsage>, address: u64, bytes: u64) -> Option<MemoryUsage> {
+    areas.get(&address)?;
+    let parts = areas.range(address..address.saturating_add(bytes)).map(|(_, part)| part);
+    let none = MemoryUsage { address, ..MemoryUsage::default() };
+    Some(parts.fold(none, |sum, part| MemoryUsage {
+        address,
+        shared_bytes: sum.shared_bytes + part.shared_bytes,
+        private_bytes: sum.private_bytes + part.private_bytes,
+        pss_bytes: sum.pss_bytes + part.pss_bytes,
+    }))
 }
 
 /// The figures of every area by its first address.
-fn parse(smaps: impl BufRead) -> io::Result<HashMap<u64, MemoryUsage>> {
-    let mut areas = HashMap::new();
+fn parse(smaps: impl BufRead) -> io::Result<BTreeMap<u64, MemoryUsage>> {
+    let mut areas = BTreeMap::new();
     let mut area: Option<&mut MemoryUsage> = None;
     for line in smaps.lines() {
         let line = line?;
@@ -93,6 +101,9 @@ Rss:                   8 kB
         assert_eq!(usage.pss_bytes, 200 * 1024);
         assert_eq!(areas[&0x7f00_0040_0000].shared_bytes, 8192);
         assert_eq!(areas.len(), 2);
-        assert_eq!(usage_of(&[1]).unwrap(), [None]);
+        let both = sum(&areas, 0x7f00_0000_0000, 0x60_0000).unwrap();
+        assert_eq!((both.shared_bytes, both.private_bytes), (464 * 1024 + 8192, 48 * 1024));
+        assert_eq!(sum(&areas, 0x7f00_0000_0000, 0x20_0000), Some(usage));
+        assert_eq!(usage_of(&[1], 4096).unwrap(), [None]);
     }
 }
