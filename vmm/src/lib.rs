@@ -14,6 +14,7 @@
 //! | `memory`, `space` | mappings, and the memory slots of a VM |
 //! | `parent`, `parent_memory`, `entry` | what forks are made from: sealed memory, register state |
 //! | `specialize` | a fork of a runtime parent that becomes a function's parent |
+//! | `userfault`, `lazy`, `filler` | memory that is filled while it is used |
 //! | `machine`, `exit`, `kick` | one VM: its life, why it stopped, stopping it from outside |
 //! | `fork` | new shells for forks, and touching their pages ahead |
 //! | `mailbox` | what host and guest tell each other |
@@ -30,12 +31,14 @@ mod cpu;
 mod entry;
 mod error;
 mod exit;
+mod filler;
 mod fingerprint;
 mod fork;
 mod image;
 mod kernel_image;
 mod kick;
 mod kvm;
+mod lazy;
 mod machine;
 mod mailbox;
 mod memory;
@@ -49,15 +52,18 @@ mod specialize;
 mod stats;
 mod sys;
 mod usage;
+mod userfault;
 
 pub use entry::EntryState;
 pub use error::{Discard, MachineError};
 pub use exit::Exit;
+pub use filler::{FillError, Filler};
 pub use fingerprint::{CpuFingerprint, CpuLeaf};
 pub use image::{Image, MapError};
 pub use kernel_image::{ImageError, KernelImage};
 pub use kick::Kicker;
 pub use kvm::{Kvm, OpenError};
+pub use lazy::{LazyMapping, Paging, Registered};
 pub use machine::{BootSpec, Machine};
 pub use mailbox::{Mailbox, MailboxError};
 pub use parent::{Parent, WorkingSet};
@@ -67,6 +73,7 @@ pub use space::Images;
 pub use stats::{ForkStep, Stats};
 pub use sys::{Faults, thread_faults};
 pub use usage::{MemoryUsage, usage_of};
+pub use userfault::Userfault;
 
 /// Machines move between threads; what they share is shared by threads.
 const _: () = {

@@ -20,6 +20,7 @@ use crate::kernel_image::KernelImage;
 use crate::kick::{Kicker, Registration};
 use crate::kvm::Kvm;
 use crate::mailbox::Mailbox;
+use crate::memory::Mapping;
 use crate::pagemap::Pagemap;
 use crate::parent::Parent;
 use crate::parent_memory::ParentMemory;
@@ -146,8 +147,10 @@ impl Machine {
         vcpu.set_cpuid2(kvm.model().cpuid()).map_err(MachineError::kvm("KVM_SET_CPUID2"))?;
         let origin = origin(&vcpu)?;
         let tsc_khz = kvm.tsc_khz(|| vcpu.get_tsc_khz().ok().map(u64::from));
+        let registration = Registration::new(&mut vcpu);
+        space.ram.watch(&registration.kicker());
         Ok(Machine {
-            registration: Registration::new(&mut vcpu),
+            registration,
             vcpu,
             vm,
             space,
@@ -195,13 +198,21 @@ impl Machine {
     fn run_to_exit(&mut self) -> Result<Exit, MachineError> {
         let running = self.registration.enter();
         loop {
+            if let Some(reason) = self.space.ram.failure() {
+                return Ok(Exit::Other(reason));
+            }
             if running.is_kicked() {
                 return Ok(Exit::Kicked);
             }
             match self.vcpu.run() {
                 Ok(exit) => {
                     if let Some(exit) = exit::decode(exit) {
-                        return Ok(self.with_place(exit));
+                        // What it did with a page that was not the parent's does not count.
+                        return Ok(self
+                            .space
+                            .ram
+                            .failure()
+                            .map_or_else(|| self.with_place(exit), Exit::Other));
                     }
                 }
                 Err(error) => match error.errno() {
@@ -295,7 +306,18 @@ impl Machine {
     /// Copies RAM out, for tests and reports.
     pub fn read_ram(&self, gpa: u64, bytes: &mut [u8]) -> Result<(), MachineError> {
         let offset = size(gpa);
-        self.space.ram.read(offset, bytes).map_err(|error| MachineError::Spec(error.to_string()))
+        self.space.ram.read(offset, bytes).map_err(|error| MachineError::Spec(error.to_string()))?;
+        self.check_pages()
+    }
+
+    /// Whether everything read so far from the machine's and its parent's memory was the parent's (see
+    /// [`crate::Registered::failure`]).
+    pub(crate) fn check_pages(&self) -> Result<(), MachineError> {
+        let view = self.origin.parent().and_then(|parent| parent.memory.view());
+        let failure = self.space.ram.failure().or_else(|| view.and_then(Mapping::failure));
+        failure.map_or(Ok(()), |reason| {
+            Err(MachineError::Memory { what: "pages of the parent", source: io::Error::other(reason) })
+        })
     }
 }
 

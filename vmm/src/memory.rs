@@ -5,6 +5,8 @@
 //! ever leaves this module.
 #![expect(unsafe_code, reason = "mapping memory and copying to and from guest-writable bytes")]
 
+use crate::kick::Kicker;
+use crate::lazy::{Registered, Registrations};
 use crate::size::{HUGE_BYTES, PAGE_BYTES};
 use rustix::mm::{MapFlags, ProtFlags};
 use std::ffi::c_int;
@@ -68,6 +70,8 @@ pub(crate) struct Mapping {
     base: NonNull<u8>,
     len: usize,
     writable: bool,
+    /// Who makes missing pages appear.
+    registrations: Registrations,
 }
 
 // SAFETY: the mapping is owned by this value alone and has no tie to a thread.
@@ -90,7 +94,7 @@ impl Mapping {
         };
         let base = reserve(len)?;
         let writable = !parts.iter().any(|(_, backing)| matches!(backing, Backing::ReadOnly(..)));
-        let mut mapping = Mapping { base, len, writable };
+        let mut mapping = Mapping { base, len, writable, registrations: Registrations::default() };
         mapping.replace(parts)?;
         Ok(mapping)
     }
@@ -101,6 +105,7 @@ impl Mapping {
         if parts.iter().map(|(len, _)| len).sum::<usize>() != self.len {
             return Err(io::Error::other("a mapping keeps its length"));
         }
+        self.registrations.clear();
         let mut offset = 0;
         for (len, backing) in parts {
             self.place(offset, *len, backing)?;
@@ -144,6 +149,21 @@ impl Mapping {
     /// Bytes mapped.
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Keeps `registered` as long as the mapping exists.
+    pub(crate) fn hold(&mut self, registered: Box<dyn Registered>) {
+        self.registrations.add(registered);
+    }
+
+    /// Why a page could not be had, if one could not: then the mapping is not what it should be.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.registrations.failure()
+    }
+
+    /// Stops a machine when a page cannot be had.
+    pub(crate) fn watch(&self, kicker: &Kicker) {
+        self.registrations.watch(kicker);
     }
 
     fn check(&self, offset: usize, len: usize) -> Result<(), OutOfBounds> {
@@ -239,6 +259,8 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        // Before the address can be used again.
+        self.registrations.clear();
         // SAFETY: mapping and guard belong to this value, and nothing refers to them any more. A failure leaves
         // them mapped, which is harmless.
         let _ = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len + GUARD) };

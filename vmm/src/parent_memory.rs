@@ -1,5 +1,6 @@
 //! Memory of parents: made, filled by one machine, sealed, then shared by forks.
 
+use crate::lazy::Paging;
 use crate::memory::{Advice, Backing, Mapping};
 use crate::size::HUGE_BYTES;
 use abi::layout::{HUGE, KERNEL_SIZE, PAGE, PROGRAM_MIN, RAM_MAX};
@@ -7,6 +8,8 @@ use rustix::fs::{MemfdFlags, SealFlags, SeekFrom};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+
+mod lazy;
 
 /// Pages of a 2 MiB area that must exist before it is worth a large page: below, the zeros would cost more memory
 /// than the faults they save.
@@ -62,6 +65,8 @@ pub struct ParentMemory {
     own: usize,
     /// Read-only view; there once sealed.
     view: Option<Mapping>,
+    /// Who makes missing pages of its own appear.
+    paging: Option<Arc<dyn Paging>>,
 }
 
 impl ParentMemory {
@@ -86,7 +91,7 @@ impl ParentMemory {
         rustix::fs::ftruncate(&fd, own_bytes).map_err(ParentError::io("ftruncate(2)"))?;
         rustix::fs::fcntl_add_seals(&fd, SealFlags::GROW | SealFlags::SHRINK)
             .map_err(ParentError::io("sealing the size"))?;
-        Ok(ParentMemory { base, fd, own, view: None })
+        Ok(ParentMemory { base, fd, own, view: None, paging: None })
     }
 
     /// Takes memory made by another process with [`ParentMemory::new`] or, with a `base`, [`ParentMemory::over`];
@@ -102,7 +107,7 @@ impl ParentMemory {
         if base.is_none() {
             checked_len(own_bytes)?;
         }
-        let mut memory = ParentMemory { base, fd, own: checked_own(own_bytes)?, view: None };
+        let mut memory = ParentMemory { base, fd, own: checked_own(own_bytes)?, view: None, paging: None };
         if seals.contains(SealFlags::WRITE) {
             memory.map_view()?;
         }
@@ -176,14 +181,19 @@ impl ParentMemory {
     /// A view of all of it whose writes stay its own, and `more` bytes of zeroed memory behind it.
     pub(crate) fn map_private_and(&self, more: usize) -> io::Result<Mapping> {
         let private = (self.own, Backing::Private(self.fd.as_fd()));
-        match more {
+        let mapping = match more {
             0 => Mapping::layered(&[private]),
             more => Mapping::layered(&[private, (more, Backing::Anonymous)]),
-        }
+        };
+        let mut mapping = mapping?;
+        self.announce(&mut mapping)?;
+        Ok(mapping)
     }
 
     fn map<'a>(&'a self, backing: impl Fn(&'a ParentMemory) -> Backing<'a>) -> io::Result<Mapping> {
-        Mapping::layered(&self.parts(backing))
+        let mut mapping = Mapping::layered(&self.parts(backing))?;
+        self.announce(&mut mapping)?;
+        Ok(mapping)
     }
 
     /// The base, if there is one, and the rest.
@@ -194,7 +204,8 @@ impl ParentMemory {
 
     /// Puts such a view in the place of `mapping`, with nothing written to.
     pub(crate) fn map_private_over(&self, mapping: &mut Mapping) -> io::Result<()> {
-        mapping.replace(&self.parts(|memory| Backing::Private(memory.fd.as_fd())))
+        mapping.replace(&self.parts(|memory| Backing::Private(memory.fd.as_fd())))?;
+        self.announce(mapping)
     }
 
     fn map_view(&mut self) -> Result<(), ParentError> {

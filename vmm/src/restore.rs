@@ -136,6 +136,7 @@ impl Machine {
         self.scan_mailbox(&parent)?;
         self.put_back(&parent)?;
         parent.memory.map_private_over(&mut self.space.ram).map_err(failed("mapping the memory anew"))?;
+        self.space.ram.watch(&self.registration.kicker());
         let watch = fork::prepare(&mut self.space.ram, &parent);
         self.origin = Origin::Fork { parent, watch };
         self.baseline = Baseline::default();
@@ -187,6 +188,9 @@ impl Machine {
         }
         for range in &self.baseline.mailbox {
             self.space.mailbox.mapping_mut().zero(range.start, range.len()).map_err(failed)?;
+        }
+        if let Some(reason) = self.space.ram.failure().or_else(|| view.failure()) {
+            return Err(Discard::Failed { what, source: io::Error::other(reason) });
         }
         let (ram_pages, mailbox_pages) =
             (count_pages(&self.baseline.ram), count_pages(&self.baseline.mailbox));

@@ -83,6 +83,7 @@ impl Machine {
             EntryState::capture(&self.vcpu, &self.msrs, plan.end, guarded, runtime.entry.prefault())?;
         entry.check_untouched(runtime.entry.sregs())?;
         let memory = plan.fill(&self.space.ram, &runtime)?;
+        self.check_pages()?;
         let moved = plan.moved.iter().map(|&(va, _)| va).collect();
         Ok((memory, entry.with_moved_pages(plan.ram, moved, plan.tables_at)))
     }

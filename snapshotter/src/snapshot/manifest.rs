@@ -160,14 +160,11 @@ impl Manifest {
     /// Its chunks as a pager needs them: by page of its *own* memory, page 0 being [`Manifest::first_own_page`].
     /// Indices are those of [`Manifest::chunks`]. Fails for a manifest that was never checked only.
     pub fn chunk_table(&self) -> Result<ChunkTable, Refused> {
-        let first = self.first_own_page();
-        let own = |chunk: &StoredChunk| {
-            let outside = Refused::PageOutside { what: "the chunk table", page: chunk.first_page };
-            let first_page = chunk.first_page.checked_sub(first).ok_or(outside)?;
-            Ok(Chunk { first_page, pages: chunk.pages })
-        };
-        let chunks = self.chunks.iter().map(own).collect::<Result<_, Refused>>()?;
-        ChunkTable::checked(chunks).ok_or(Refused::Unordered { what: "the chunk table", page: first })
+        let (first, what) = (self.first_own_page(), "the chunk table");
+        let place = |chunk: &StoredChunk| Chunk { first_page: chunk.first_page, pages: chunk.pages };
+        let table = ChunkTable::checked(self.chunks.iter().map(place).collect());
+        let table = table.ok_or(Refused::Unordered { what, page: first })?;
+        table.counted_from(first).ok_or(Refused::PageOutside { what, page: first })
     }
 
     /// Indices of the chunks that hold pages of the read and write sets, in the order of the pack: one read.

@@ -27,12 +27,12 @@ pub trait PageSource: Send + Sync {
     fn read_chunks(&self, indices: &[usize], each: &mut dyn FnMut(usize, &[u8])) -> Result<(), SourceError>;
 }
 
-/// A run of pages that is read as one.
+/// Pages in a row that are read together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chunk {
-    /// First page.
+    /// The first page.
     pub first_page: u64,
-    /// Pages, at least one.
+    /// How many; never 0.
     pub pages: u32,
 }
 
@@ -43,27 +43,37 @@ impl Chunk {
     }
 }
 
-/// The chunks of one memory, in order. Pages in no chunk are zero.
+/// The chunks of one snapshot, sorted by page, without overlap. Pages in none are zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ChunkTable(Vec<Chunk>);
+pub struct ChunkTable {
+    chunks: Vec<Chunk>,
+}
 
 impl ChunkTable {
-    /// Takes chunks in order. `None` if they are not in order, overlap or are empty.
+    /// Takes chunks; `None` if they are not in order, overlap or are empty.
     pub fn checked(chunks: Vec<Chunk>) -> Option<ChunkTable> {
         let ordered = chunks.windows(2).all(|pair| pair[0].end() <= pair[1].first_page);
         let filled = chunks.iter().all(|chunk| chunk.pages > 0 && chunk.end() < u64::MAX);
-        (ordered && filled).then_some(ChunkTable(chunks))
+        (ordered && filled).then_some(ChunkTable { chunks })
     }
 
-    /// All chunks.
-    pub fn chunks(&self) -> &[Chunk] {
-        &self.0
+    /// The same chunks, with pages counted from `page` on; `None` if one lies before it.
+    pub fn counted_from(&self, page: u64) -> Option<ChunkTable> {
+        let shifted =
+            |chunk: &Chunk| Some(Chunk { first_page: chunk.first_page.checked_sub(page)?, ..*chunk });
+        Some(ChunkTable { chunks: self.chunks.iter().map(shifted).collect::<Option<_>>()? })
     }
 
-    /// The chunk that holds `page`.
+    /// Index of the chunk that holds `page`; `None` if the page is zero.
     pub fn lookup(&self, page: u64) -> Option<usize> {
-        let index = self.0.partition_point(|chunk| chunk.first_page <= page).checked_sub(1)?;
-        (page < self.0[index].end()).then_some(index)
+        let index = self.chunks.partition_point(|chunk| chunk.first_page <= page).checked_sub(1)?;
+        let chunk = self.chunks[index];
+        (page - chunk.first_page < chunk.pages.into()).then_some(index)
+    }
+
+    /// All of them, in order.
+    pub fn chunks(&self) -> &[Chunk] {
+        &self.chunks
     }
 }
 
@@ -71,21 +81,22 @@ impl ChunkTable {
 mod tests {
     use super::*;
 
-    fn chunk(first_page: u64, pages: u32) -> Chunk {
-        Chunk { first_page, pages }
-    }
-
     #[test]
-    fn pages_are_found_in_their_chunks_only() {
-        let table = ChunkTable::checked(vec![chunk(2, 3), chunk(5, 1), chunk(9, 2)]).unwrap();
-        let found: Vec<_> = (0..12).map(|page| table.lookup(page)).collect();
-        let [a, b, c] = [Some(0), Some(1), Some(2)];
-        assert_eq!(found, [None, None, a, a, a, b, None, None, None, c, c, None]);
+    fn every_page_finds_its_chunk() {
+        let chunk = |first_page, pages| Chunk { first_page, pages };
+        let table = ChunkTable::checked(vec![chunk(2, 3), chunk(5, 1), chunk(100, 16)]).unwrap();
+        let found: Vec<_> = (0..8).map(|page| table.lookup(page)).collect();
+        assert_eq!(found, [None, None, Some(0), Some(0), Some(0), Some(1), None, None]);
+        assert_eq!((table.lookup(115), table.lookup(116), table.lookup(u64::MAX)), (Some(2), None, None));
         assert_eq!(ChunkTable::default().lookup(0), None);
+        let shifted = table.counted_from(2).unwrap();
+        assert_eq!((shifted.lookup(0), shifted.lookup(98), shifted.lookup(114)), (Some(0), Some(2), None));
+        assert_eq!(table.counted_from(3), None);
     }
 
     #[test]
     fn disorder_is_refused() {
+        let chunk = |first_page, pages| Chunk { first_page, pages };
         for chunks in [
             vec![chunk(2, 3), chunk(4, 1)],
             vec![chunk(5, 1), chunk(2, 1)],

@@ -17,6 +17,7 @@ const UNSAFE_FLOOR: [&str; 12] = [
     "vmm/src/space.rs",
     "vmm/src/stats.rs",
     "vmm/src/sys.rs",
+    "vmm/src/userfault.rs",
 ];
 
 /// Crate roots that must forbid it altogether.
