@@ -158,14 +158,13 @@ impl Manifest {
     }
 
     /// Its chunks as a pager needs them: by page of its *own* memory, page 0 being [`Manifest::first_own_page`].
-    /// Indices are those of [`Manifest::chunks`].
-    pub fn chunk_table(&self) -> ChunkTable {
-        let first = self.first_own_page();
-        let own = |chunk: &StoredChunk| Chunk {
-            first_page: chunk.first_page.saturating_sub(first),
-            pages: chunk.pages,
-        };
-        ChunkTable::new(self.chunks.iter().map(own).collect())
+    /// Indices are those of [`Manifest::chunks`]. Fails for a manifest that was never checked only.
+    pub fn chunk_table(&self) -> Result<ChunkTable, Refused> {
+        let (first, what) = (self.first_own_page(), "the chunk table");
+        let place = |chunk: &StoredChunk| Chunk { first_page: chunk.first_page, pages: chunk.pages };
+        let table = ChunkTable::checked(self.chunks.iter().map(place).collect());
+        let table = table.ok_or(Refused::Unordered { what, page: first })?;
+        table.counted_from(first).ok_or(Refused::PageOutside { what, page: first })
     }
 
     /// Indices of the chunks that hold pages of the read and write sets, in the order of the pack: one read.

@@ -50,11 +50,6 @@ pub struct ChunkTable {
 }
 
 impl ChunkTable {
-    /// Takes sorted chunks, as every checked manifest has them.
-    pub(crate) fn new(chunks: Vec<Chunk>) -> ChunkTable {
-        ChunkTable { chunks }
-    }
-
     /// Takes chunks; `None` if they are not in order, overlap or are empty.
     pub fn checked(chunks: Vec<Chunk>) -> Option<ChunkTable> {
         let ordered = chunks.windows(2).all(|pair| pair[0].end() <= pair[1].first_page);
@@ -89,7 +84,7 @@ mod tests {
     #[test]
     fn every_page_finds_its_chunk() {
         let chunk = |first_page, pages| Chunk { first_page, pages };
-        let table = ChunkTable::new(vec![chunk(2, 3), chunk(5, 1), chunk(100, 16)]);
+        let table = ChunkTable::checked(vec![chunk(2, 3), chunk(5, 1), chunk(100, 16)]).unwrap();
         let found: Vec<_> = (0..8).map(|page| table.lookup(page)).collect();
         assert_eq!(found, [None, None, Some(0), Some(0), Some(0), Some(1), None, None]);
         assert_eq!((table.lookup(115), table.lookup(116), table.lookup(u64::MAX)), (Some(2), None, None));

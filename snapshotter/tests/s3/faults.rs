@@ -59,7 +59,7 @@ fn read_from(
     let (address, requests) = serve(object, answer);
     let tier = ObjectTier::new(&impatient(address)).unwrap();
     let source = tier.source(&snapshot);
-    let index = snapshot.manifest.chunk_table().lookup(20).unwrap();
+    let index = snapshot.manifest.chunk_table().unwrap().lookup(20).unwrap();
     let mut bytes = vec![0; snapshot.manifest.chunks[index].bytes()];
     let started = Instant::now();
     let result = source.read_chunk(index, &mut bytes);

@@ -55,7 +55,7 @@ proptest! {
         file.truncate(cut.unwrap_or(file.len()));
         if let Ok(manifest) = Manifest::decode(&resealed(&file[64..])) {
             prop_assert!(manifest.encode().is_ok());
-            prop_assert_eq!(manifest.chunk_table().chunks().len(), manifest.chunks.len());
+            prop_assert_eq!(manifest.chunk_table().unwrap().chunks().len(), manifest.chunks.len());
             manifest.working_set();
             let _ = manifest.check(&host(), &wanted());
         }

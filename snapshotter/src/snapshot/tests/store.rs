@@ -6,7 +6,7 @@ use std::collections::HashSet;
 fn restored(store: &Store, snapshot: &Snapshot) -> Vec<u8> {
     let source = store.source(snapshot).unwrap();
     let mut memory = vec![0; usize::try_from(snapshot.manifest.own_bytes()).unwrap()];
-    for (index, chunk) in snapshot.manifest.chunk_table().chunks().iter().enumerate() {
+    for (index, chunk) in snapshot.manifest.chunk_table().unwrap().chunks().iter().enumerate() {
         let start = usize::try_from(chunk.first_page).unwrap() * PAGE_BYTES;
         let bytes = chunk.pages as usize * PAGE_BYTES;
         source.read_chunk(index, &mut memory[start..start + bytes]).unwrap();
@@ -112,7 +112,7 @@ fn a_function_lies_on_its_runtime() {
     assert_eq!(put, loaded);
     assert_eq!((loaded.manifest.first_own_page(), loaded.manifest.own_bytes()), (PAGES, HUGE));
     assert_eq!(loaded.manifest.chunks[1].first_page, PAGES + 5);
-    assert_eq!(loaded.manifest.chunk_table().lookup(5), Some(1));
+    assert_eq!(loaded.manifest.chunk_table().unwrap().lookup(5), Some(1));
     assert_eq!(restored(&store, &loaded), original(&memory_with(HUGE, [0, 5], 3), HUGE));
     // The base is kept with it.
     store.gc(&HashSet::from([draft.wanted.key])).unwrap();
