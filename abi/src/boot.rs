@@ -30,7 +30,14 @@ pub struct KernelHeader {
     pub exception_stubs: u64,
     /// Distance of two exception stubs in bytes.
     pub exception_stub_bytes: u64,
+    /// Code that touches pages and rings the doorbell: `rdi` is the address of a list of `u64`, `rsi` how many there are.
+    /// Each entry is the address of a page, plus [`PREFAULT_WRITE`] if the page is to be written to (unchanged). It uses
+    /// no stack. The host enters it in a fork whose registers are otherwise the parent's, and restores the fork after.
+    pub prefault: u64,
 }
+
+/// In an entry of a list for [`KernelHeader::prefault`]: the page is written to.
+pub const PREFAULT_WRITE: u64 = 1;
 
 /// `BootInfo::magic`.
 pub const BOOT_MAGIC: u64 = u64::from_le_bytes(*b"sporebt1");
@@ -81,10 +88,15 @@ pub struct BootInfo {
     pub env_count: u32,
     /// Bytes of all strings.
     pub strings_len: u32,
+    /// Not 0: this boots a runtime parent. The first request of its forks is what the program needs to become a
+    /// function. By then the host has written this structure anew: `ram_bytes` may have grown and there may be a package.
+    pub awaits_function: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<KernelHeader>() == 64);
-const _: () = assert!(size_of::<BootInfo>() == 56);
+const _: () = assert!(size_of::<KernelHeader>() == 72);
+const _: () = assert!(size_of::<BootInfo>() == 64);
 
 /// Most bytes of arguments and environment together.
 #[expect(clippy::cast_possible_truncation, reason = "a quarter of a mebibyte fits everywhere")]

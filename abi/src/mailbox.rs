@@ -30,6 +30,8 @@ pub const REQUEST_MAX: u64 = 16 << 20;
 pub const RESPONSE: u64 = REQUEST + REQUEST_MAX;
 /// Most bytes of a response.
 pub const RESPONSE_MAX: u64 = 16 << 20;
+/// Most entries of a list for [`crate::boot::KernelHeader::prefault`]. The list lies at the start of the request area.
+pub const PREFAULT_MAX: usize = 2048;
 /// Bytes of the mailbox slot.
 pub const MAILBOX_SIZE: u64 = (RESPONSE + RESPONSE_MAX).next_multiple_of(crate::layout::HUGE);
 
@@ -117,4 +119,5 @@ const _: () = assert!(size_of::<Header>() == 80 + 8 + 8 + 32 + 8 + 8 + 8 + 8 + D
 const _: () = assert!(size_of::<Header>() as u64 <= UNSUPPORTED);
 const _: () = assert!(UNSUPPORTED + 4 * UNSUPPORTED_COUNT as u64 <= LOG);
 const _: () = assert!(LOG + LOG_SIZE <= REQUEST);
+const _: () = assert!(8 * PREFAULT_MAX as u64 <= REQUEST_MAX);
 const _: () = assert!(MAILBOX_SIZE.is_multiple_of(crate::layout::HUGE));

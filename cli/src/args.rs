@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::commands::{deploy, describe, doctor, invoke, logs, rm, up};
+use crate::commands::{bench, deploy, describe, doctor, invoke, logs, rm, up};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Where the platform listens unless told otherwise.
@@ -65,6 +65,8 @@ pub(crate) enum Command {
     Rm(rm::RmArgs),
     /// Check whether this machine can run the platform
     Doctor(doctor::DoctorArgs),
+    /// Measure this machine: forks, live children, other ways to start, a long run
+    Bench(bench::BenchArgs),
     /// Print the version
     Version,
     /// Prepare the runtime images ahead of the first deploy
@@ -73,6 +75,9 @@ pub(crate) enum Command {
     /// One function's VMs; started by the platform
     #[command(hide = true)]
     Cell,
+    /// Live children of `spore bench density`; started by it
+    #[command(hide = true)]
+    BenchChildren,
 }
 
 #[cfg(test)]

@@ -22,6 +22,11 @@ struct Example {
 
 include!(concat!(env!("OUT_DIR"), "/examples.rs"));
 
+/// The files of an example: name, whether it is a program, and content.
+pub(crate) fn files(name: &str) -> &'static [(&'static str, bool, &'static [u8])] {
+    EXAMPLES.iter().find(|example| example.name == name).map_or(&[], |example| example.files)
+}
+
 /// How an example is called: path, and a JSON body if it is a `POST`.
 fn call_of(name: &str) -> (&'static str, Option<&'static str>) {
     match name {

@@ -39,6 +39,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     let done = match command {
         Command::Up(args) => runtime(Builder::new_multi_thread())?.block_on(commands::up::run(args)),
         Command::Cell => return Ok(worker::cell::main()),
+        Command::BenchChildren => return Ok(worker::bench::children_main()),
+        Command::Bench(args) => commands::bench::run(args, global.output),
         Command::Doctor(args) => commands::doctor::run(&args, global.output),
         Command::Version => commands::version::run(global.output),
         Command::Images => commands::images::run(global.output),
@@ -63,6 +65,6 @@ fn client(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Fail
     })
 }
 
-fn runtime(mut builder: Builder) -> Result<Runtime, Failure> {
+pub(crate) fn runtime(mut builder: Builder) -> Result<Runtime, Failure> {
     builder.enable_all().build().map_err(|e| Failure::new(format!("cannot start the async runtime: {e}")))
 }

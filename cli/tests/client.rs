@@ -151,7 +151,7 @@ fn a_deploy_sends_configuration_and_package() {
         "reason": "", "deployed_at": "now", "contract": "handler", "handler": "app.handler", "memory_bytes": 1,
         "timeout_ms": 9000, "env": ["A"], "port": 8080, "max_concurrency": 1, "package_sha256": "00",
         "stats": {
-            "parent_boots": 1, "forks_recycled": 0, "forks_new": 0, "shells_discarded": 0, "shells": 0,
+            "parent_boots": 1, "cell_starts": 1, "parent_loads": 0, "parent_evictions": 0, "forks_recycled": 0, "forks_new": 0, "shells_discarded": 0, "shells": 0,
             "log_dropped_bytes": 0, "unsupported": {"ptrace": 2}, "parent": null
         }
     });

@@ -10,7 +10,7 @@ use crate::store::packages::Packages;
 use crate::store::redb::RedbStore;
 use crate::store::{Loaded, Record, Store};
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -114,7 +114,7 @@ impl App {
             .map_err(|error| error.to_string())?
             .map_err(|error| format!("{error}; deploy it again"))?;
         let spec = record.spec(package.path());
-        let function = self.backend.prepare(spec).await.map_err(|error| error.to_string())?;
+        let function = self.backend.resume(spec).await.map_err(|error| error.to_string())?;
         Ok(Live { function, _package: package })
     }
 
@@ -130,6 +130,19 @@ impl App {
         let digest = |route: &Arc<Route>| route.record.as_ref().map(|record| record.package_sha256.clone());
         if let Some(keep) = self.routes.all().iter().map(digest).collect::<Option<HashSet<_>>>() {
             self.packages.collect(&keep);
+        }
+    }
+
+    /// Removes snapshots that no function refers to, under the same condition.
+    pub(crate) async fn collect_snapshots(&self) {
+        let spec = |route: &Arc<Route>| {
+            let record = route.record.as_ref()?;
+            // The package is only named, not opened.
+            Some(record.spec(PathBuf::new()))
+        };
+        let Some(deployed) = self.routes.all().iter().map(spec).collect::<Option<Vec<_>>>() else { return };
+        if let Err(error) = self.backend.collect(deployed).await {
+            tracing::warn!(%error, "old snapshots were not removed");
         }
     }
 

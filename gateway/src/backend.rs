@@ -17,6 +17,10 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Backend: Send + Sync + 'static {
     /// Builds a function's parent. Nothing is visible to others before it succeeds.
     fn prepare(&self, spec: FunctionSpec) -> Pending<'_, Result<Arc<dyn Prepared>, PrepareError>>;
+    /// Takes up a function that was prepared before: from its snapshot when it is called, else by preparing it.
+    fn resume(&self, spec: FunctionSpec) -> Pending<'_, Result<Arc<dyn Prepared>, PrepareError>>;
+    /// Removes what is kept on disk of all functions but `deployed` and those that have been prepared.
+    fn collect(&self, deployed: Vec<FunctionSpec>) -> Pending<'_, Result<(), PrepareError>>;
     /// All live VMs.
     fn vms(&self) -> Pending<'_, Vec<VmInfo>>;
     /// Totals of one function since the platform started.
@@ -56,6 +60,17 @@ impl Backend for WorkerBackend {
             let function = self.0.prepare(spec).await?;
             Ok(Arc::new(WorkerFunction { worker: self.0.clone(), function }) as Arc<dyn Prepared>)
         })
+    }
+
+    fn resume(&self, spec: FunctionSpec) -> Pending<'_, Result<Arc<dyn Prepared>, PrepareError>> {
+        Box::pin(async move {
+            let function = self.0.resume(spec).await?;
+            Ok(Arc::new(WorkerFunction { worker: self.0.clone(), function }) as Arc<dyn Prepared>)
+        })
+    }
+
+    fn collect(&self, deployed: Vec<FunctionSpec>) -> Pending<'_, Result<(), PrepareError>> {
+        Box::pin(self.0.collect(deployed))
     }
 
     fn vms(&self) -> Pending<'_, Vec<VmInfo>> {

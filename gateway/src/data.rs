@@ -184,6 +184,7 @@ fn respond(answer: Answer, reply: &Reply) -> Response<Full<Bytes>> {
 fn describe(headers: &mut HeaderMap, reply: &Reply) {
     let start = match reply.start {
         StartKind::Recycled => "recycled",
+        StartKind::Remapped => "remapped",
         StartKind::New => "new",
     };
     headers.insert(START, HeaderValue::from_static(start));

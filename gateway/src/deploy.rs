@@ -59,6 +59,7 @@ async fn run(
     }
     let collector = Arc::clone(app);
     blocking(move || collector.collect_packages()).await?;
+    app.collect_snapshots().await;
     drop(change);
     outcome
 }
@@ -87,7 +88,9 @@ pub(crate) async fn remove(app: &Arc<App>, name: String) -> Result<(), Failure> 
         app.metrics.forget(&name);
         let found = existed || route.is_some();
         drop(route);
-        blocking(move || app.collect_packages()).await?;
+        let collector = Arc::clone(&app);
+        blocking(move || collector.collect_packages()).await?;
+        app.collect_snapshots().await;
         drop(change);
         if found { Ok(()) } else { Err(Failure::FunctionNotFound(name)) }
     });

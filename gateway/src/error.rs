@@ -107,7 +107,10 @@ impl Failure {
     /// When to try again, if that can help.
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Invoke(InvokeError::Overloaded { retry_after, .. }) => Some(*retry_after),
+            Self::Invoke(
+                InvokeError::Overloaded { retry_after, .. }
+                | InvokeError::WorkerOverloaded { retry_after, .. },
+            ) => Some(*retry_after),
             Self::PlatformOverloaded { .. }
             | Self::ShuttingDown
             | Self::DeployInProgress(_)
@@ -163,7 +166,9 @@ fn invoke_code(error: &InvokeError) -> (StatusCode, &'static str) {
         InvokeError::OutOfMemory { .. } => (StatusCode::BAD_GATEWAY, "FunctionOutOfMemory"),
         InvokeError::ResponseTooLarge { .. } => (StatusCode::BAD_GATEWAY, "ResponseTooLarge"),
         InvokeError::GuestFault(_) => (StatusCode::BAD_GATEWAY, "FunctionFault"),
-        InvokeError::Overloaded { .. } => (StatusCode::TOO_MANY_REQUESTS, "Overloaded"),
+        InvokeError::Overloaded { .. } | InvokeError::WorkerOverloaded { .. } => {
+            (StatusCode::TOO_MANY_REQUESTS, "Overloaded")
+        }
         InvokeError::NotReady(_) => (StatusCode::SERVICE_UNAVAILABLE, "FunctionNotReady"),
         InvokeError::RequestTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLarge"),
         InvokeError::Platform(_) => (StatusCode::INTERNAL_SERVER_ERROR, "Platform"),
@@ -179,7 +184,9 @@ fn invoke_hint(error: &InvokeError) -> &'static str {
         InvokeError::OutOfMemory { .. } => "Use less memory, or deploy it with a larger --memory.",
         InvokeError::ResponseTooLarge { .. } => "Return less, or a reference to the data.",
         InvokeError::GuestFault(_) => "See `spore logs NAME`; if the program is innocent, report this.",
-        InvokeError::Overloaded { .. } => "Try again after the time in Retry-After.",
+        InvokeError::Overloaded { .. } | InvokeError::WorkerOverloaded { .. } => {
+            "Try again after the time in Retry-After."
+        }
         InvokeError::NotReady(_) => "Deploy it again, or see `spore logs NAME` for why it does not start.",
         InvokeError::RequestTooLarge { .. } => "Send less, or pass a reference to the data.",
         InvokeError::Platform(_) => "See the platform's own log.",
@@ -211,6 +218,7 @@ mod tests {
             (InvokeError::ResponseTooLarge { limit_bytes: 1 }, 502, "ResponseTooLarge"),
             (InvokeError::GuestFault("x".into()), 502, "FunctionFault"),
             (InvokeError::Overloaded { limit: 1, retry_after: second }, 429, "Overloaded"),
+            (InvokeError::WorkerOverloaded { limit: 1, retry_after: second }, 429, "Overloaded"),
             (InvokeError::NotReady("x".into()), 503, "FunctionNotReady"),
             (InvokeError::RequestTooLarge { limit_bytes: 1 }, 413, "RequestTooLarge"),
             (InvokeError::Platform("x".into()), 500, "Platform"),

@@ -1,8 +1,13 @@
 """Runs a Python function: imports its handler, then answers one invocation after the other.
 
     python3.11 bootstrap.py MODULE.FUNCTION [DEVICE]
+    python3.11 bootstrap.py --await-function [DEVICE]
 
-The protocol on DEVICE (/dev/invocation) is one line of JSON each way:
+With --await-function it first reads from DEVICE, once, which function it is to be, also one line of JSON:
+
+    in   {"handler": "MODULE.FUNCTION", "env": {...}}
+
+Until then it is the runtime, the same for all functions. The protocol on DEVICE (/dev/invocation) is one line of JSON each way:
 
     in   {"event": ..., "context": {"request_id", "deadline_ms", "function_name", "memory_mb"}}
     out  {"result": ...}   or   {"error": {"type": ..., "message": ...}}
@@ -259,26 +264,52 @@ def serve(device, handler):
             written = _write(device, answer)
 
 
+def open_device(path):
+    """Opens the device invocations come from."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        refuse(f"[ERROR] Runtime.PlatformError: cannot open {path}: {error}")
+
+
+def settle():
+    """Leaves memory as an invocation finds it: what it needs has run, and what there is will not be searched again."""
+    warm()
+    flush()
+    gc.collect()
+    gc.freeze()
+
+
+def become(device):
+    """Waits to be told the function, takes its environment, and returns its name."""
+    line = b""
+    while not line.endswith(b"\n"):
+        line += _read(device, READ_SIZE)
+    function = _loads(line)
+    os.environ.clear()
+    os.environ.update(function["env"])
+    time.tzset()
+    renew()
+    return function["handler"]
+
+
 def main():
     """Loads the function, then serves."""
     if len(sys.argv) not in (2, 3):
-        refuse("usage: bootstrap.py MODULE.FUNCTION [DEVICE]")
+        refuse("usage: bootstrap.py MODULE.FUNCTION|--await-function [DEVICE]")
     name, path = sys.argv[1], sys.argv[2] if len(sys.argv) == 3 else DEVICE
     del sys.argv[1:]
     for stream in (sys.stdout, sys.stderr):
         # Any text can be printed; a line is one system call.
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True, write_through=False)
     logging.getLogger().addHandler(log)
+    device = open_device(path)
+    if name == "--await-function":
+        settle()
+        name = become(device)
     sys.path.insert(0, os.environ.get("LAMBDA_TASK_ROOT", os.getcwd()))
     handler = load(name)
-    try:
-        device = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except OSError as error:
-        refuse(f"[ERROR] Runtime.PlatformError: cannot open {path}: {error}")
-    warm()
-    flush()
-    gc.collect()
-    gc.freeze()
+    settle()
     serve(device, handler)
 
 

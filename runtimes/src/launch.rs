@@ -1,5 +1,9 @@
 //! How a function is started: program, arguments, environment.
 
+mod share;
+
+pub use share::{Shared, share};
+
 use crate::elf::{Elf, ElfKind};
 use crate::package::{FileKind, PackageView};
 use abi::boot::{Contract, PACKAGE_DIR, STRINGS_MAX};

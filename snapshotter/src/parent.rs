@@ -1,8 +1,10 @@
-//! Builds a parent: boots a VM in a memory of its own, lets the program come up, and captures it at the moment
-//! it waits for its first request.
+//! Builds parents. [`build`] boots a VM in a memory of its own, lets the program come up, and captures it at the
+//! moment it waits for its first request. [`specialize`] forks a runtime parent, tells it which function it is, and
+//! captures what it has become.
 
 use crate::drive::{Interrupt, Stop, drive, monotonic_ns};
 use abi::identity::Identity;
+use std::sync::Arc;
 use vmm::{BootSpec, Images, KernelImage, Kvm, Machine, MachineError, Parent, ParentError, ParentMemory};
 
 /// Why there is no parent.
@@ -40,20 +42,63 @@ pub fn build(
 ) -> Result<Built, BuildError> {
     let mut memory = ParentMemory::new(spec.ram_bytes)?;
     let mut machine = Machine::boot(kvm, kernel, &mut memory, images, spec)?;
-    interrupt.attach(machine.kicker());
     identity.generation = 0;
-    identity.tsc_khz = machine.tsc_khz();
-    identity.monotonic_ns = monotonic_ns();
-    machine.mailbox().set_identity(&identity);
-    let stopped = drive(&mut machine, interrupt, false, log)?;
-    if stopped.stop != Stop::Ready {
-        return Err(BuildError::Program(stopped.stop));
-    }
+    run_until_ready(&mut machine, identity, interrupt, log)?;
     let entry = machine.capture()?;
     let unsupported = machine.mailbox().unsupported();
     drop(machine);
     memory.seal()?;
     Ok(Built { parent: Parent::new(memory, entry)?, unsupported })
+}
+
+/// Generation of a fork that becomes a function; the function's own forks come after it.
+pub const SPECIALIZED_GENERATION: u64 = 1;
+
+/// A function as a fork of its runtime's parent.
+#[derive(Clone, Copy, Debug)]
+pub struct Specialization<'a> {
+    /// The runtime's parent.
+    pub runtime: &'a Arc<Parent>,
+    /// What its fork is told.
+    pub document: &'a [u8],
+}
+
+/// Forks a runtime's parent, gives it a document, which says what function it is, and captures it when it waits for a request.
+/// `identity` is used until then.
+pub fn specialize(
+    kvm: &Kvm,
+    what: Specialization<'_>,
+    images: &Images,
+    spec: &BootSpec,
+    mut identity: Identity,
+    interrupt: &Interrupt,
+    log: &mut dyn FnMut(Vec<u8>),
+) -> Result<Built, BuildError> {
+    let mut machine = Machine::specialize(kvm, what.runtime, images, spec)?;
+    let fits = machine.mailbox().set_request(what.document);
+    fits.map_err(|error| MachineError::Spec(format!("what the function is told: {error}")))?;
+    machine.enter()?;
+    identity.generation = SPECIALIZED_GENERATION;
+    run_until_ready(&mut machine, identity, interrupt, log)?;
+    let unsupported = machine.mailbox().unsupported();
+    let (memory, entry) = machine.capture_function()?;
+    Ok(Built { parent: Parent::new(memory, entry)?, unsupported })
+}
+
+fn run_until_ready(
+    machine: &mut Machine,
+    mut identity: Identity,
+    interrupt: &Interrupt,
+    log: &mut dyn FnMut(Vec<u8>),
+) -> Result<(), BuildError> {
+    interrupt.attach(machine.kicker());
+    identity.tsc_khz = machine.tsc_khz();
+    identity.monotonic_ns = monotonic_ns();
+    machine.mailbox().set_identity(&identity);
+    match drive(machine, interrupt, false, log)?.stop {
+        Stop::Ready => Ok(()),
+        stop => Err(BuildError::Program(stop)),
+    }
 }
 
 /// What a program that did not become ready did, as the end of a sentence that starts with "the program".

@@ -3,7 +3,7 @@
 use crate::cpu::CpuModel;
 use crate::error::MachineError;
 use abi::boot::KernelHeader;
-use abi::layout::{KERNEL_VA, kernel_area, selector};
+use abi::layout::{KERNEL_SIZE, KERNEL_VA, kernel_area, selector};
 use kvm_bindings::{
     Msrs, kvm_debugregs, kvm_dtable, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs, kvm_vcpu_events,
     kvm_xcr, kvm_xcrs, kvm_xsave,
@@ -65,6 +65,12 @@ pub struct EntryState {
     ram_bytes: u64,
     /// Guest-physical ranges (start, end) a fork must leave alone to be restored.
     guarded: Vec<(u64, u64)>,
+    /// The guest kernel's code that touches pages (`abi::boot::KernelHeader::prefault`).
+    prefault: u64,
+    /// Guest-physical address of the first page whose virtual address is in `moved`; all before lie in line.
+    moved_start: u64,
+    /// Guest-virtual addresses of the pages from there on.
+    moved: Vec<u64>,
 }
 
 impl EntryState {
@@ -73,15 +79,28 @@ impl EntryState {
         self.ram_bytes
     }
 
+    /// The guest kernel's code that touches pages.
+    pub(crate) fn prefault(&self) -> u64 {
+        self.prefault
+    }
+
     /// The special registers.
     pub(crate) fn sregs(&self) -> &kvm_sregs {
         &self.sregs
     }
 
-    /// The same state with page tables at another guest-physical address.
-    pub(crate) fn with_page_tables(mut self, at: u64) -> EntryState {
-        self.sregs.cr3 = at;
+    /// The same state with page tables at another guest-physical address, and pages that lie behind the program's
+    /// memory: they begin at `start`, in the order of the guest-virtual addresses in `moved`.
+    pub(crate) fn with_moved_pages(mut self, start: u64, moved: Vec<u64>, tables: u64) -> EntryState {
+        self.sregs.cr3 = tables;
+        self.moved_start = start;
+        self.moved = moved;
         self
+    }
+
+    /// Where moved pages begin, and the guest-virtual address of each.
+    pub(crate) fn moved(&self) -> (u64, &[u64]) {
+        (self.moved_start, &self.moved)
     }
 
     /// Guest-physical ranges (start, end) that a fork must not have written to if it is to be restored.
@@ -89,12 +108,13 @@ impl EntryState {
         &self.guarded
     }
 
-    /// Reads everything from a stopped vCPU. `guarded` and `ram_bytes` are what the machine knows beside it.
+    /// Reads everything from a stopped vCPU. The arguments behind `known_msrs` are what the machine knows beside it.
     pub(crate) fn capture(
         vcpu: &VcpuFd,
         known_msrs: &[u32],
         ram_bytes: u64,
         guarded: Vec<(u64, u64)>,
+        prefault: u64,
     ) -> Result<EntryState, MachineError> {
         let xcrs = vcpu.get_xcrs().map_err(MachineError::kvm("KVM_GET_XCRS"))?;
         let count = usize::try_from(xcrs.nr_xcrs).unwrap_or(0).min(xcrs.xcrs.len());
@@ -109,6 +129,9 @@ impl EntryState {
             msrs: read_msrs(vcpu, known_msrs)?,
             ram_bytes,
             guarded,
+            moved_start: ram_bytes,
+            moved: Vec::new(),
+            prefault,
         })
     }
 
@@ -173,6 +196,7 @@ pub(crate) struct Prepared {
     sregs: kvm_sregs,
     events: kvm_vcpu_events,
     xsave: Box<kvm_xsave>,
+    prefault: u64,
     all_msrs: Msrs,
     /// The one saved MSR a guest can change without `wrmsr`: `swapgs` in ring 0.
     changeable_msrs: Msrs,
@@ -185,6 +209,10 @@ impl Prepared {
                 "the entry state belongs to {} bytes of RAM, the memory has {ram_bytes}",
                 entry.ram_bytes
             )));
+        }
+        if !(KERNEL_VA..KERNEL_VA + KERNEL_SIZE).contains(&entry.prefault) {
+            let text = format!("the guest kernel's code at {:#x} lies outside its area", entry.prefault);
+            return Err(MachineError::Spec(text));
         }
         let mut xsave = Box::<kvm_xsave>::default();
         xsave.region = entry.xsave.as_slice().try_into().map_err(|_| {
@@ -200,6 +228,7 @@ impl Prepared {
             sregs: entry.sregs,
             events: entry.events,
             xsave,
+            prefault: entry.prefault,
             all_msrs: msr_list(&entry.msrs)?,
             changeable_msrs: msr_list(&changeable)?,
         })
@@ -230,6 +259,13 @@ impl Prepared {
         for class in [SyncReg::Register, SyncReg::SystemRegister, SyncReg::VcpuEvents] {
             vcpu.set_sync_dirty_reg(class);
         }
+    }
+
+    /// As [`Prepared::set_registers`], but the guest kernel touches the `count` pages listed at `list`.
+    pub(crate) fn set_registers_to_touch(&self, vcpu: &mut VcpuFd, list: u64, count: u64) {
+        self.set_registers(vcpu);
+        let regs = &mut vcpu.sync_regs_mut().regs;
+        (regs.rip, regs.rdi, regs.rsi) = (self.prefault, list, count);
     }
 
     /// As [`Prepared::set_registers`], with one bit of CR4 (PGE) changed, and changed back by the next call. Each

@@ -63,6 +63,9 @@ pub enum Discard {
     /// It changed its descriptor tables, page tables or the code of its stubs.
     #[error("it changed its system tables")]
     TablesTouched,
+    /// Its guest kernel did not touch the pages it was told to.
+    #[error("touching its pages ahead failed: {0}")]
+    Prefault(String),
     /// The host failed.
     #[error("restoring failed: {what}")]
     Failed {

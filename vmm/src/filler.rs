@@ -9,7 +9,7 @@
 //! that is not registered. Cells are not trusted, so a page that is there already is compared with what belongs there.
 
 use crate::memory::{Advice, Backing, Mapping};
-use crate::parent::ParentError;
+use crate::parent_memory::ParentError;
 use crate::size::{HUGE_BYTES, PAGE_BYTES, size};
 use crate::userfault::Userfault;
 use abi::layout::{HUGE, PAGE, RAM_MAX};

@@ -140,6 +140,7 @@ fn header(bytes: &[u8], segments: &[Segment]) -> Result<KernelHeader, ImageError
         header.exception_stack_top,
         header.exception_stubs,
         stubs_end.unwrap_or(0),
+        header.prefault,
     ];
     if !addresses.iter().all(|address| area.contains(address)) {
         return Err(ImageError::Header("an address lies outside the kernel area"));

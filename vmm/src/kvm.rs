@@ -1,6 +1,7 @@
 //! The KVM device: opening it, checking what it can do, and what all VMs made from it have in common.
 
 use crate::cpu::CpuModel;
+use crate::fingerprint::CpuFingerprint;
 use kvm_ioctls::{Cap, VmFd};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
@@ -135,6 +136,11 @@ impl Kvm {
         let modules = ["kvm_pvm", "kvm_intel", "kvm_amd"];
         let found = modules.into_iter().find(|name| Path::new("/sys/module").join(name).exists());
         found.unwrap_or("kvm").to_owned()
+    }
+
+    /// The processor as every guest of this device sees it.
+    pub fn cpu_fingerprint(&self) -> CpuFingerprint {
+        CpuFingerprint::of(&self.model)
     }
 
     pub(crate) fn create_vm(&self) -> Result<VmFd, io::Error> {

@@ -5,7 +5,9 @@
 //!                    ▼                      ▼                   │
 //!  fork ─► Pristine ─enter─► Ready ─run─► Doorbell ─run─────────┘
 //!             ▲                │             │
-//!             └────restore─────┼─────────────┤      run: kicked ─► Kicked ─run─► ...
+//!             ├────restore─────┼─────────────┤      run: kicked ─► Kicked ─run─► ...
+//!             ├─────remap──────┼─────────────┤
+//!             └─remap─ Spoiled ◄─ restore: too many pages
 //!                              └─────────────┴───── anything else ─► Over (drop it)
 //! ```
 
@@ -13,13 +15,15 @@ use crate::boot_tables::{self, Piece, StringsError};
 use crate::entry::{self, EntryState};
 use crate::error::MachineError;
 use crate::exit::{self, Exit};
+use crate::fork::Watch;
 use crate::kernel_image::KernelImage;
 use crate::kick::{Kicker, Registration};
 use crate::kvm::Kvm;
 use crate::mailbox::Mailbox;
-use crate::memory::{Advice, Mapping};
+use crate::memory::Mapping;
 use crate::pagemap::Pagemap;
-use crate::parent::{Parent, ParentMemory};
+use crate::parent::Parent;
+use crate::parent_memory::ParentMemory;
 use crate::restore::Baseline;
 use crate::size::size;
 use crate::space::{Images, Space};
@@ -45,6 +49,8 @@ pub struct BootSpec {
     pub args: Vec<Vec<u8>>,
     /// Environment, `K=V` each.
     pub env: Vec<Vec<u8>>,
+    /// Whether the program is to become a function later, by [`Machine::specialize`].
+    pub awaits_function: bool,
 }
 
 /// Where a machine is in its life; see the module's picture.
@@ -54,15 +60,17 @@ pub(crate) enum Stage {
     Ready,
     Doorbell,
     Kicked,
+    /// Its memory cannot be restored in place, but everything else can.
+    Spoiled,
     Over,
 }
 
 /// What a machine was made as.
 pub(crate) enum Origin {
     /// It writes to the parent's memory. Holds what must still be in place when it is captured.
-    Boot { sregs: Box<kvm_sregs>, tables: Vec<Piece>, guarded: Vec<(u64, u64)> },
+    Boot { sregs: Box<kvm_sregs>, tables: Vec<Piece>, guarded: Vec<(u64, u64)>, prefault: u64 },
     /// It has a copy-on-write view of the parent's memory.
-    Fork { parent: Arc<Parent> },
+    Fork { parent: Arc<Parent>, watch: Option<Watch> },
     /// It has a copy-on-write view of a runtime parent's memory and becomes a function's parent. Holds the page
     /// tables it was given.
     Specialize { runtime: Arc<Parent>, tables: Piece },
@@ -73,7 +81,7 @@ impl Origin {
     fn parent(&self) -> Option<&Arc<Parent>> {
         match self {
             Origin::Boot { .. } => None,
-            Origin::Fork { parent } | Origin::Specialize { runtime: parent, .. } => Some(parent),
+            Origin::Fork { parent, .. } | Origin::Specialize { runtime: parent, .. } => Some(parent),
         }
     }
 }
@@ -83,7 +91,7 @@ pub struct Machine {
     // Dropped in this order: no kick may reach a closed vCPU, no VM may outlive its memory.
     pub(crate) registration: Registration,
     pub(crate) vcpu: VcpuFd,
-    _vm: VmFd,
+    pub(crate) vm: VmFd,
     pub(crate) space: Space,
     pub(crate) origin: Origin,
     pub(crate) stage: Stage,
@@ -121,24 +129,9 @@ impl Machine {
         }
         let origin = |vcpu: &VcpuFd| {
             let sregs = Box::new(entry::start(vcpu, kvm.model(), header)?);
-            Ok(Origin::Boot { sregs, tables, guarded })
+            Ok(Origin::Boot { sregs, tables, guarded, prefault: header.prefault })
         };
         Machine::assemble(kvm, space, origin, Stage::Ready)
-    }
-
-    /// Makes a shell for forks of `parent`: everything except the entry state, which [`Machine::enter`] sets.
-    pub fn fork(kvm: &Kvm, parent: &Arc<Parent>, images: &Images) -> Result<Machine, MachineError> {
-        let mut ram = parent.memory.map_private().map_err(MachineError::memory("mapping a fork's RAM"))?;
-        for range in parent.write_set().iter().flat_map(|set| set.iter()) {
-            // Only saves faults later, so a refusal changes nothing.
-            let _ = ram.advise(range.start, range.len(), Advice::PopulateWrite);
-        }
-        let space = Space::new(ram, images)?;
-        let origin = |vcpu: &VcpuFd| {
-            parent.prepared.set_slow_state(&parent.entry, vcpu, true)?;
-            Ok(Origin::Fork { parent: Arc::clone(parent) })
-        };
-        Machine::assemble(kvm, space, origin, Stage::Pristine)
     }
 
     pub(crate) fn assemble(
@@ -159,7 +152,7 @@ impl Machine {
         Ok(Machine {
             registration,
             vcpu,
-            _vm: vm,
+            vm,
             space,
             origin,
             stage,
@@ -188,7 +181,7 @@ impl Machine {
     pub fn run(&mut self) -> Result<Exit, MachineError> {
         match self.stage {
             Stage::Pristine => return Err(MachineError::Order("it has not been entered")),
-            Stage::Over => return Err(MachineError::Order("its guest is over")),
+            Stage::Spoiled | Stage::Over => return Err(MachineError::Order("its guest is over")),
             Stage::Ready | Stage::Doorbell | Stage::Kicked => {}
         }
         self.baseline.check_thread();
@@ -255,7 +248,7 @@ impl Machine {
         if self.stage != Stage::Doorbell {
             return Err(MachineError::Order("only a machine at the doorbell is captured"));
         }
-        let Origin::Boot { sregs, tables, guarded } = &self.origin else {
+        let Origin::Boot { sregs, tables, guarded, prefault } = &self.origin else {
             return Err(MachineError::Order("a fork is not captured"));
         };
         for (gpa, bytes) in tables {
@@ -268,7 +261,7 @@ impl Machine {
         let ram_bytes = self.space.ram.len() as u64;
         let (vcpu, registration) = (&mut self.vcpu, &self.registration);
         finish_exit(vcpu, registration).map_err(|source| MachineError::Kvm { what: "KVM_RUN", source })?;
-        let mut entry = EntryState::capture(vcpu, &self.msrs, ram_bytes, guarded.clone())?;
+        let mut entry = EntryState::capture(vcpu, &self.msrs, ram_bytes, guarded.clone(), *prefault)?;
         entry.check_untouched(sregs)?;
         Ok(entry)
     }
@@ -297,7 +290,7 @@ impl Machine {
         let mut usage = usage.map_err(&failed)?;
         let opened;
         let pagemap = match &self.origin {
-            Origin::Fork { parent } | Origin::Specialize { runtime: parent, .. } => &parent.pagemap,
+            Origin::Fork { parent, .. } | Origin::Specialize { runtime: parent, .. } => &parent.pagemap,
             Origin::Boot { .. } => {
                 opened = Pagemap::open().map_err(&failed)?;
                 &opened
@@ -380,6 +373,7 @@ pub(crate) fn boot_info(images: &Images, spec: &BootSpec) -> Result<Piece, Machi
         root_bytes: images.root.len(),
         package_bytes: images.package.as_ref().map_or(0, |package| package.len()),
         port: spec.port.into(),
+        awaits_function: spec.awaits_function.into(),
         ..BootInfo::new_zeroed()
     };
     boot_tables::boot_info(info, &spec.args, &spec.env).map_err(|error| {

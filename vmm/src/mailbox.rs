@@ -37,7 +37,8 @@ pub enum MailboxError {
 
 /// Parts that nearly every request touches, present and writable from the start so that KVM maps them without a
 /// fault each: header and counters, then the beginnings of log, request and response.
-const WARM: [(u64, u64); 4] = [(0, 2 * PAGE), (LOG, PAGE), (REQUEST, 4 * PAGE), (RESPONSE, 4 * PAGE)];
+pub(crate) const WARM: [(u64, u64); 4] =
+    [(0, 2 * PAGE), (LOG, PAGE), (REQUEST, 4 * PAGE), (RESPONSE, 4 * PAGE)];
 
 const IN_BOUNDS: &str = "areas of the mailbox lie inside its mapping, as abi asserts";
 

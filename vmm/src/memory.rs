@@ -94,21 +94,33 @@ impl Mapping {
         };
         let base = reserve(len)?;
         let writable = !parts.iter().any(|(_, backing)| matches!(backing, Backing::ReadOnly(..)));
-        let mapping = Mapping { base, len, writable, registrations: Registrations::default() };
-        let mut offset = 0;
-        for (len, backing) in parts {
-            mapping.place(offset, *len, backing)?;
-            offset += len;
-        }
+        let mut mapping = Mapping { base, len, writable, registrations: Registrations::default() };
+        mapping.replace(parts)?;
         Ok(mapping)
     }
 
-    /// Replaces `len` bytes at `offset`, which lie inside the reservation, by `backing`.
+    /// Maps `parts`, as long as the mapping together, in place of what is mapped now, which is gone. After an error
+    /// the contents are undefined.
+    pub(crate) fn replace(&mut self, parts: &[(usize, Backing<'_>)]) -> io::Result<()> {
+        if parts.iter().map(|(len, _)| len).sum::<usize>() != self.len {
+            return Err(io::Error::other("a mapping keeps its length"));
+        }
+        // They belong to what is mapped now.
+        self.registrations.clear();
+        let mut offset = 0;
+        for (len, backing) in parts {
+            self.place(offset, *len, backing)?;
+            offset += len;
+        }
+        Ok(())
+    }
+
+    /// Replaces `len` bytes at `offset`, which lie inside the area, by `backing`.
     fn place(&self, offset: usize, len: usize, backing: &Backing<'_>) -> io::Result<()> {
         let read_write = ProtFlags::READ | ProtFlags::WRITE;
         let private = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED;
         let address = self.base.as_ptr().wrapping_add(offset).cast();
-        // SAFETY: every call replaces part of a reservation of this value, which nothing else refers to; for
+        // SAFETY: every call replaces part of the area this value owns, and no reference into it exists; for
         // `ReadOnly`, `bytes` is at most `len`.
         let mapped = unsafe {
             match *backing {
@@ -224,6 +236,17 @@ impl Mapping {
             }
         }
         Ok(true)
+    }
+
+    /// For each page, whether it exists in memory: of a file, whether the file has it, mapped here or not.
+    pub(crate) fn resident(&self) -> io::Result<Vec<bool>> {
+        let mut pages = vec![0_u8; self.len / PAGE_BYTES];
+        // SAFETY: the kernel writes one byte for each page of the mapping.
+        let result = unsafe { libc::mincore(self.base.as_ptr().cast(), self.len, pages.as_mut_ptr()) };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(pages.into_iter().map(|page| page & 1 == 1).collect())
     }
 
     /// Gives the kernel `advice` on `len` bytes at `offset`; both must be multiples of the page size.

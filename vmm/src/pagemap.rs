@@ -1,8 +1,8 @@
-//! Which pages of a mapping belong to this process alone.
+//! Which pages of a mapping belong to this process alone, and which it has touched.
 
 use crate::memory::Mapping;
 use crate::size::PAGE_BYTES;
-use crate::sys::{PageRegion, pagemap_scan};
+use crate::sys::{PageRegion, Wanted, pagemap_scan};
 use abi::layout::PAGE;
 use std::fs::File;
 use std::io;
@@ -26,22 +26,31 @@ impl Pagemap {
 
     /// Byte ranges of `mapping` with private pages (copied from a file by a write, or anonymous), in order.
     pub(crate) fn private_pages(&self, mapping: &Mapping) -> io::Result<Vec<Range<usize>>> {
-        match self.scan(mapping) {
+        self.pages(mapping, Wanted::Private)
+    }
+
+    /// Byte ranges of `mapping` with pages in the page tables of this process, in order.
+    pub(crate) fn present_pages(&self, mapping: &Mapping) -> io::Result<Vec<Range<usize>>> {
+        self.pages(mapping, Wanted::Present)
+    }
+
+    fn pages(&self, mapping: &Mapping, wanted: Wanted) -> io::Result<Vec<Range<usize>>> {
+        match self.scan(mapping, wanted) {
             // Before Linux 6.7 there is no PAGEMAP_SCAN.
             Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTTY | libc::EINVAL)) => {
-                self.read(mapping)
+                self.read(mapping, wanted)
             }
             result => result,
         }
     }
 
-    fn scan(&self, mapping: &Mapping) -> io::Result<Vec<Range<usize>>> {
+    fn scan(&self, mapping: &Mapping, wanted: Wanted) -> io::Result<Vec<Range<usize>>> {
         let base = mapping.address();
         let (mut start, end) = (base, base + mapping.len() as u64);
         let mut regions = [PageRegion::default(); BATCH];
         let mut runs = Runs::default();
         while start < end {
-            let (found, stopped) = pagemap_scan(self.0.as_fd(), start, end, &mut regions)?;
+            let (found, stopped) = pagemap_scan(self.0.as_fd(), start, end, wanted, &mut regions)?;
             for region in &regions[..found] {
                 runs.add(offset(region.start, base)?..offset(region.end, base)?);
             }
@@ -53,7 +62,7 @@ impl Pagemap {
         Ok(runs.0)
     }
 
-    fn read(&self, mapping: &Mapping) -> io::Result<Vec<Range<usize>>> {
+    fn read(&self, mapping: &Mapping, wanted: Wanted) -> io::Result<Vec<Range<usize>>> {
         let first = mapping.address() / PAGE;
         let pages = mapping.len() / PAGE_BYTES;
         let mut entries = vec![0_u8; 8 * ENTRIES.min(pages)];
@@ -64,7 +73,7 @@ impl Pagemap {
             self.0.read_exact_at(entries, 8 * (first + batch as u64))?;
             let (words, _) = entries.as_chunks::<8>();
             for (page, word) in (batch..).zip(words) {
-                if is_private(u64::from_le_bytes(*word)) {
+                if is_wanted(u64::from_le_bytes(*word), wanted) {
                     runs.add(page * PAGE_BYTES..(page + 1) * PAGE_BYTES);
                 }
             }
@@ -73,9 +82,12 @@ impl Pagemap {
     }
 }
 
-/// Present or swapped (bits 63 and 62), and not a page of a file (bit 61).
-fn is_private(entry: u64) -> bool {
-    entry >> 62 != 0 && entry >> 61 & 1 == 0
+/// Present (bit 63), or swapped (bit 62); a page of a file (bit 61).
+fn is_wanted(entry: u64, wanted: Wanted) -> bool {
+    match wanted {
+        Wanted::Private => entry >> 62 != 0 && entry >> 61 & 1 == 0,
+        Wanted::Present => entry >> 63 != 0,
+    }
 }
 
 fn offset(address: u64, base: u64) -> io::Result<usize> {
@@ -123,7 +135,10 @@ mod tests {
         child.write(len - 1, &[2]).unwrap();
         expected.push(len - PAGE_BYTES..len);
         let pagemap = Pagemap::open().unwrap();
-        assert_eq!(pagemap.read(&child).unwrap(), expected);
+        assert_eq!(pagemap.read(&child, Wanted::Private).unwrap(), expected);
         assert_eq!(pagemap.private_pages(&child).unwrap(), expected);
+        let everything = std::iter::once(0..len).collect::<Vec<_>>();
+        assert_eq!(pagemap.read(&child, Wanted::Present).unwrap(), everything);
+        assert_eq!(pagemap.present_pages(&child).unwrap(), everything);
     }
 }

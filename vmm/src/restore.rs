@@ -1,4 +1,4 @@
-//! Recycling: putting a fork back to the parent's state in place, with all mappings kept warm.
+//! Recycling: putting a fork back to the parent's state, in place with all mappings kept warm, or mapped anew.
 //!
 //! Pages a fork has copied are found with `/proc/self/pagemap` and overwritten with the parent's bytes. A page can
 //! only become private by a page fault of the thread that runs the vCPU (or writes to the mailbox), so as long as
@@ -9,6 +9,7 @@
 //! itself writes to the pages it walks.) Descriptor tables and the code of the stubs are treated alike.
 
 use crate::error::Discard;
+use crate::fork;
 use crate::machine::{Machine, Origin, Stage, finish_exit};
 use crate::memory::{Advice, Mapping};
 use crate::parent::Parent;
@@ -17,6 +18,7 @@ use crate::sys::{Faults, thread_faults, thread_id};
 use abi::mailbox::{REQUEST, RESPONSE};
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Most pages that are restored; a fork that wrote more is cheaper to replace, and would keep that memory.
 const RESTORED_PAGES_MAX: usize = (16 << 20) / PAGE_BYTES;
@@ -60,27 +62,54 @@ impl Baseline {
     }
 }
 
+/// What a fork did before it is restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ran {
+    /// Answered a request: what it wrote to is worth remembering.
+    Request,
+    /// Touched the pages it was told to.
+    Prefault,
+}
+
+fn failed(what: &'static str) -> impl Fn(io::Error) -> Discard {
+    move |source| Discard::Failed { what, source }
+}
+
+fn private_pages(parent: &Parent, mapping: &Mapping) -> Result<Vec<Range<usize>>, Discard> {
+    parent.pagemap.private_pages(mapping).map_err(failed("searching for written pages"))
+}
+
 impl Machine {
     /// Puts a fork that stopped at the doorbell back to the parent's state: memory, mailbox and whatever registers
     /// take time to set; [`Machine::enter`] sets the rest. To be called on the thread that ran it. After a
-    /// [`Discard`] drop the machine.
+    /// [`Discard`] drop the machine; after [`Discard::TooManyPages`] it may also be given to [`Machine::remap`].
     pub fn restore(&mut self) -> Result<RestoreStats, Discard> {
-        let Origin::Fork { parent } = &self.origin else { return Err(Discard::NotAFork) };
-        let parent = std::sync::Arc::clone(parent);
+        self.restore_after(Ran::Request)
+    }
+
+    pub(crate) fn restore_after(&mut self, ran: Ran) -> Result<RestoreStats, Discard> {
+        let Origin::Fork { parent, .. } = &self.origin else { return Err(Discard::NotAFork) };
+        let parent = Arc::clone(parent);
         if self.stage != Stage::Doorbell {
             return Err(Discard::NotAtDoorbell);
         }
         self.stage = Stage::Over;
-        let failed = |what| move |source| Discard::Failed { what, source };
-        // Registers first: then finishing the last exit finds another instruction pointer and skips nothing.
-        parent.prepared.set_registers_to_flush(&mut self.vcpu);
-        finish_exit(&mut self.vcpu, &self.registration).map_err(failed("finishing the last exit"))?;
-        let slow = parent.prepared.set_slow_state(&parent.entry, &self.vcpu, false);
-        slow.map_err(|error| Discard::Failed { what: "setting registers", source: io::Error::other(error) })?;
+        self.settle(&parent, false)?;
         let scanned = !self.baseline.holds().map_err(failed("getrusage(2)"))?;
         if scanned {
             self.baseline.since = None;
-            self.scan(&parent)?;
+            let ram = private_pages(&parent, &self.space.ram)?;
+            let pages = count_pages(&ram);
+            if pages > RESTORED_PAGES_MAX {
+                self.stage = Stage::Spoiled;
+                return Err(Discard::TooManyPages { pages });
+            }
+            (self.baseline.guarded, self.baseline.ram) = split_guarded(&ram, parent.entry.guarded());
+            if ran == Ran::Request {
+                parent.learn_written(&self.baseline.ram);
+                self.learn_touched(&parent);
+            }
+            self.scan_mailbox(&parent)?;
         }
         let stats = RestoreStats { scanned, ..self.put_back(&parent)? };
         // Faults since the scan are this function's own and made no page private that is not in the lists.
@@ -90,22 +119,55 @@ impl Machine {
         Ok(stats)
     }
 
-    fn scan(&mut self, parent: &Parent) -> Result<(), Discard> {
-        let pages = |mapping| {
-            let found = parent.pagemap.private_pages(mapping);
-            found.map_err(|source| Discard::Failed { what: "searching for written pages", source })
-        };
-        let ram = pages(&self.space.ram)?;
-        let count = count_pages(&ram);
-        if count > RESTORED_PAGES_MAX {
-            return Err(Discard::TooManyPages { pages: count });
+    /// Makes a fork's memory the parent's again by mapping it anew, where [`Machine::restore`] would keep too much
+    /// or has refused with [`Discard::TooManyPages`]. Keeps the VM and its vCPU, in the same state as after a
+    /// restore; page tables must be as untouched as for one. After a [`Discard`] drop the machine.
+    pub fn remap(&mut self) -> Result<(), Discard> {
+        let Origin::Fork { parent, .. } = &self.origin else { return Err(Discard::NotAFork) };
+        let parent = Arc::clone(parent);
+        if !matches!(self.stage, Stage::Doorbell | Stage::Spoiled) {
+            return Err(Discard::NotAtDoorbell);
         }
-        (self.baseline.guarded, self.baseline.ram) = split_guarded(&ram, parent.entry.guarded());
-        parent.learn(&self.baseline.ram);
-        let (kept, given_back) = split_mailbox(pages(self.space.mailbox.mapping())?);
+        self.stage = Stage::Over;
+        self.settle(&parent, true)?;
+        let ram = private_pages(&parent, &self.space.ram)?;
+        let (guarded, _) = split_guarded(&ram, parent.entry.guarded());
+        self.baseline = Baseline { guarded, ..Baseline::default() };
+        self.scan_mailbox(&parent)?;
+        self.put_back(&parent)?;
+        parent.memory.map_private_over(&mut self.space.ram).map_err(failed("mapping the memory anew"))?;
+        self.space.ram.watch(&self.registration.kicker());
+        let watch = fork::prepare(&mut self.space.ram, &parent);
+        self.origin = Origin::Fork { parent, watch };
+        self.baseline = Baseline::default();
+        self.stage = Stage::Pristine;
+        Ok(())
+    }
+
+    /// Ends the last exit and sets what only ioctls can set. `all`: also what the guest could not have changed.
+    fn settle(&mut self, parent: &Parent, all: bool) -> Result<(), Discard> {
+        // Registers first: then finishing the last exit finds another instruction pointer and skips nothing.
+        parent.prepared.set_registers_to_flush(&mut self.vcpu);
+        finish_exit(&mut self.vcpu, &self.registration).map_err(failed("finishing the last exit"))?;
+        let slow = parent.prepared.set_slow_state(&parent.entry, &self.vcpu, all);
+        slow.map_err(|error| Discard::Failed { what: "setting registers", source: io::Error::other(error) })
+    }
+
+    /// Remembers what a watched fork has touched.
+    fn learn_touched(&mut self, parent: &Parent) {
+        if let Origin::Fork { watch: Some(watch), .. } = &mut self.origin
+            && std::mem::take(&mut watch.tells)
+            && let Ok(touched) = parent.pagemap.present_pages(&self.space.ram)
+        {
+            parent.learn_touched(touched);
+        }
+    }
+
+    fn scan_mailbox(&mut self, parent: &Parent) -> Result<(), Discard> {
+        let (kept, given_back) = split_mailbox(private_pages(parent, self.space.mailbox.mapping())?);
         for range in given_back {
             let gone = self.space.mailbox.mapping_mut().advise(range.start, range.len(), Advice::DontNeed);
-            gone.map_err(|source| Discard::Failed { what: "giving back pages", source })?;
+            gone.map_err(failed("giving back pages"))?;
         }
         self.baseline.mailbox = kept;
         Ok(())

@@ -20,10 +20,11 @@ use crate::error::MachineError;
 use crate::kvm::Kvm;
 use crate::machine::{BootSpec, Machine, Origin, Stage, boot_info, finish_exit, plain_page_tables};
 use crate::memory::Mapping;
-use crate::parent::{Parent, ParentMemory};
+use crate::parent::{Parent, plain_address};
+use crate::parent_memory::ParentMemory;
 use crate::size::{PAGE_BYTES, size};
 use crate::space::{Images, Space};
-use abi::layout::{HUGE, KERNEL_SIZE, KERNEL_VA, PAGE, PROGRAM_VA, RAM_MAX, kernel_area};
+use abi::layout::{HUGE, PAGE, RAM_MAX, kernel_area};
 use std::sync::Arc;
 
 impl Machine {
@@ -78,11 +79,13 @@ impl Machine {
         let plan = Plan::new(&self.space, &runtime, &pages);
         let mut guarded: Vec<_> = untouched_ranges(&runtime).collect();
         guarded.push((plan.tables_at, plan.tables_at + plan.tables.len() as u64));
-        let mut entry = EntryState::capture(&self.vcpu, &self.msrs, plan.end, guarded)?;
+        let mut entry =
+            EntryState::capture(&self.vcpu, &self.msrs, plan.end, guarded, runtime.entry.prefault())?;
         entry.check_untouched(runtime.entry.sregs())?;
         let memory = plan.fill(&self.space.ram, &runtime)?;
         self.check_pages()?;
-        Ok((memory, entry.with_page_tables(plan.tables_at)))
+        let moved = plan.moved.iter().map(|&(va, _)| va).collect();
+        Ok((memory, entry.with_moved_pages(plan.ram, moved, plan.tables_at)))
     }
 }
 
@@ -143,6 +146,10 @@ fn is_unchanged(ram: &Mapping, view: &Mapping, page: usize) -> bool {
 struct Plan {
     /// First address behind the base.
     base: u64,
+    /// First address behind the program's memory: changed pages of the base begin here.
+    ram: u64,
+    /// Changed pages of the base.
+    moved: Vec<MovedPage>,
     /// Where pages are taken from and where they go.
     copies: Vec<(u64, u64)>,
     tables_at: u64,
@@ -162,14 +169,15 @@ impl Plan {
                 copies.push((page, page));
                 continue;
             }
-            moved.push((virtual_address(page), next));
+            moved.push((plain_address(page), next));
             copies.push((page, next));
             next += PAGE;
         }
         let ranges = ranges(space.images.sizes(ram));
         let tables_at = next;
         let end = (tables_at + page_tables_len(&ranges, &moved)).next_multiple_of(HUGE);
-        Plan { base, copies, tables_at, tables: page_tables(&ranges, &moved, tables_at), end }
+        let tables = page_tables(&ranges, &moved, tables_at);
+        Plan { base, ram, moved, copies, tables_at, tables, end }
     }
 
     fn fill(&self, ram: &Mapping, runtime: &Parent) -> Result<ParentMemory, MachineError> {
@@ -187,9 +195,4 @@ impl Plan {
         memory.seal().map_err(|e| refused(&e))?;
         Ok(memory)
     }
-}
-
-/// Where a guest sees a page of its RAM.
-fn virtual_address(gpa: u64) -> u64 {
-    if gpa < KERNEL_SIZE { KERNEL_VA + gpa } else { PROGRAM_VA + (gpa - KERNEL_SIZE) }
 }

@@ -1,19 +1,22 @@
-//! Small system calls that no crate offers safely: thread fault counters, thread signals, `PAGEMAP_SCAN`, `rdtsc`.
+//! Small system calls that no crate offers safely: thread fault counters, thread signals, `PAGEMAP_SCAN`, KVM's
+//! counters, `rdtsc`.
 #![expect(unsafe_code, reason = "the floor for system calls without a safe wrapper")]
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::Once;
 
 /// Page faults the calling thread has taken since it started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Faults {
-    minor: i64,
-    major: i64,
+pub struct Faults {
+    /// Resolved without reading from a disk.
+    pub minor: i64,
+    /// Resolved by reading from a disk.
+    pub major: i64,
 }
 
 /// Reads the fault counters of the calling thread.
-pub(crate) fn thread_faults() -> io::Result<Faults> {
+pub fn thread_faults() -> io::Result<Faults> {
     // SAFETY: all-zero is a valid value of this structure of integers.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     // SAFETY: the kernel fills the structure it is given.
@@ -106,14 +109,27 @@ const PAGE_IS_PRESENT: u64 = 1 << 3;
 const PAGE_IS_SWAPPED: u64 = 1 << 4;
 const PAGE_IS_PFNZERO: u64 = 1 << 5;
 
-/// Finds the pages of `start..end` that exist and belong to this process alone: present or swapped, neither a
-/// page of a file nor the shared zero page. Returns how many entries of `regions` it filled and where it stopped.
+/// Which pages are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// Those that belong to this process alone: present or swapped, neither a page of a file nor the shared zero page.
+    Private,
+    /// Those in the page tables of this process.
+    Present,
+}
+
+/// Finds the wanted pages of `start..end`. Returns how many entries of `regions` it filled and where it stopped.
 pub(crate) fn pagemap_scan(
     pagemap: BorrowedFd<'_>,
     start: u64,
     end: u64,
+    wanted: Wanted,
     regions: &mut [PageRegion],
 ) -> io::Result<(usize, u64)> {
+    let (inverted, any_of) = match wanted {
+        Wanted::Private => (PAGE_IS_FILE | PAGE_IS_PFNZERO, PAGE_IS_PRESENT | PAGE_IS_SWAPPED),
+        Wanted::Present => (0, PAGE_IS_PRESENT),
+    };
     let mut argument = ScanArgument {
         size: size_of::<ScanArgument>() as u64,
         flags: 0,
@@ -123,9 +139,9 @@ pub(crate) fn pagemap_scan(
         vec: regions.as_mut_ptr().addr() as u64,
         vec_len: regions.len() as u64,
         max_pages: 0,
-        category_inverted: PAGE_IS_FILE | PAGE_IS_PFNZERO,
-        category_mask: PAGE_IS_FILE | PAGE_IS_PFNZERO,
-        category_anyof_mask: PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+        category_inverted: inverted,
+        category_mask: inverted,
+        category_anyof_mask: any_of,
         return_mask: PAGE_IS_PRESENT,
     };
     // SAFETY: the argument has the kernel's layout and says how long `regions` is; the kernel writes only there.
@@ -134,6 +150,49 @@ pub(crate) fn pagemap_scan(
         Ok(found) => Ok((found.min(regions.len()), argument.walk_end)),
         Err(_) => Err(io::Error::last_os_error()),
     }
+}
+
+/// `struct uffdio_api` of linux/userfaultfd.h.
+#[repr(C)]
+struct FaultsApi {
+    api: u64,
+    features: u64,
+    ioctls: u64,
+}
+
+/// `struct uffdio_register`.
+#[repr(C)]
+struct FaultsRegister {
+    start: u64,
+    len: u64,
+    mode: u64,
+    ioctls: u64,
+}
+
+vmm_sys_util::ioctl_iowr_nr!(UFFDIO_API, 0xaa, 0x3f, FaultsApi);
+vmm_sys_util::ioctl_iowr_nr!(UFFDIO_REGISTER, 0xaa, 0, FaultsRegister);
+
+const UFFD_USER_MODE_ONLY: i32 = 1;
+const UFFD_API: u64 = 0xaa;
+const UFFDIO_REGISTER_MODE_WP: u64 = 2;
+
+/// Makes the kernel map single pages of a file at `start`, where it would map the neighbours of each as well, for as
+/// long as the descriptor lives. That is how it treats memory whose write protection somebody may watch; nothing is
+/// protected, so nothing has to be handled.
+pub(crate) fn map_singly(start: u64, len: u64) -> io::Result<OwnedFd> {
+    // SAFETY: the call takes flags only and returns a new descriptor.
+    let fd = unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC | UFFD_USER_MODE_ONLY) };
+    let fd = i32::try_from(fd).ok().filter(|&fd| fd >= 0).ok_or_else(io::Error::last_os_error)?;
+    // SAFETY: the descriptor is new, so it has no other owner.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let mut api = FaultsApi { api: UFFD_API, features: 0, ioctls: 0 };
+    let mut register = FaultsRegister { start, len, mode: UFFDIO_REGISTER_MODE_WP, ioctls: 0 };
+    // SAFETY: both structures have the kernel's layout; registering changes no contents.
+    let failed = unsafe {
+        libc::ioctl(fd.as_raw_fd(), UFFDIO_API(), &raw mut api) != 0
+            || libc::ioctl(fd.as_raw_fd(), UFFDIO_REGISTER(), &raw mut register) != 0
+    };
+    if failed { Err(io::Error::last_os_error()) } else { Ok(fd) }
 }
 
 /// Seconds the calibration of [`crate::Kvm`] measures for, in nanoseconds.

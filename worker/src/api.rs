@@ -39,8 +39,17 @@ pub struct FunctionSpec {
     pub timeout: Duration,
     /// Most live VMs at once.
     pub max_concurrency: usize,
-    /// EROFS image of the package.
-    pub package: PathBuf,
+    /// Its package; a runtime has none.
+    pub package: Option<Package>,
+}
+
+/// A package as the gateway keeps it.
+#[derive(Clone, Debug)]
+pub struct Package {
+    /// EROFS image.
+    pub path: PathBuf,
+    /// SHA-256 of the image, in hexadecimal.
+    pub sha256: String,
 }
 
 /// One request for a function.
@@ -58,16 +67,18 @@ pub struct Invocation {
 pub enum StartKind {
     /// A shell restored in place to the parent's state after its previous request.
     Recycled,
-    /// A shell made for this fork.
+    /// A shell whose memory was mapped anew from the parent, because it could not be restored in place.
+    Remapped,
+    /// A shell that had not run before, made for this fork or ahead of it.
     New,
 }
 
 /// Where the time of one invocation went.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Timing {
-    /// Waiting for a shell or for the parent.
+    /// Waiting for a place, for a shell (being made, if none is idle) or for the parent.
     pub queue: Duration,
-    /// From having a shell to entering the VM.
+    /// From the request's arrival in the shell to entering the VM.
     pub fork: Duration,
     /// In the VM, until the response was in the mailbox.
     pub run: Duration,
@@ -131,6 +142,14 @@ pub enum InvokeError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// All places of the worker are taken, by whatever function, and the queue is full or took too long.
+    #[error("the platform is at its limit of {limit} VMs; try again in {retry_after:?}")]
+    WorkerOverloaded {
+        /// Most VMs that run at once.
+        limit: usize,
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// The function has no usable parent: why its last build failed.
     #[error("the function is not ready: {0}")]
     NotReady(String),
@@ -172,8 +191,11 @@ pub enum PrepareError {
 pub struct ParentInfo {
     /// From the start of the cell to the captured parent.
     pub build: Duration,
-    /// Memory of the parent that is resident, in bytes.
+    /// Memory of the parent that is resident, in bytes, without that of its runtime's parent.
     pub resident_bytes: u64,
+    /// Memory of its runtime's parent that is resident, in bytes, shared by all functions that lie on it; 0 if it
+    /// lies on none.
+    pub runtime_resident_bytes: u64,
 }
 
 /// One live VM.
@@ -204,12 +226,33 @@ pub struct VmInfo {
 /// Running totals of one function since the platform started.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct FunctionStats {
-    /// Parents built.
+    /// Parents built: booted, or made of the runtime's.
     pub parent_boots: u64,
+    /// Cells started that came to their parent, built or held.
+    pub cell_starts: u64,
+    /// Parents taken up from their snapshots.
+    pub parent_loads: u64,
+    /// Parents that left memory because nobody called the function.
+    pub parent_evictions: u64,
     /// Forks by kind of start.
     pub forks_recycled: u64,
+    /// Forks into shells mapped anew.
+    #[serde(default)]
+    pub forks_remapped: u64,
     /// Forks into new shells.
     pub forks_new: u64,
+    /// Shells made ahead of demand.
+    #[serde(default)]
+    pub spares_prepared: u64,
+    /// Idle shells ended because they were idle for long.
+    #[serde(default)]
+    pub trimmed_idle: u64,
+    /// Idle shells ended because the machine was short of memory.
+    #[serde(default)]
+    pub trimmed_pressure: u64,
+    /// Idle shells ended to make room for another function's.
+    #[serde(default)]
+    pub trimmed_room: u64,
     /// Shells destroyed, whatever the reason.
     pub shells_discarded: u64,
     /// Live shells.

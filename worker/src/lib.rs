@@ -7,10 +7,12 @@
 //! | `protocol` | what worker and cell say to each other |
 //! | `host` | the worker's side: starting cells, pools, admission |
 //! | `logs` | what functions print |
+//! | [`bench`] | measurements of this machine |
 //! | [`doctor`] | what this machine can do |
 #![deny(unsafe_code)]
 
 pub mod api;
+pub mod bench;
 pub mod cell;
 pub mod doctor;
 mod host;

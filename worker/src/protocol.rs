@@ -10,13 +10,14 @@
 //!
 //! Numbers are little-endian; heads are postcard. Worker and cell are the same binary, so there is no version.
 
+use crate::api::StartKind;
 use serde::{Deserialize, Serialize};
 use std::io::{self, IoSlice, Read, Write};
 
 /// Most bytes of a packet on the control socket.
 pub(crate) const PACKET_MAX: usize = 160 << 10;
 /// Most descriptors that come with a packet.
-pub(crate) const DESCRIPTORS_MAX: usize = 3;
+pub(crate) const DESCRIPTORS_MAX: usize = 5;
 /// Most bytes of log that one packet or frame carries.
 pub(crate) const LOG_CHUNK: usize = 64 << 10;
 /// Most shells in one `Event::Usage`, so that it fits into a packet.
@@ -24,7 +25,8 @@ pub(crate) const USAGE_CHUNK: usize = 1024;
 /// Most bytes of a frame's head.
 pub(crate) const HEAD_MAX: usize = 64 << 10;
 
-/// What the cell is to run. Comes with descriptors: KVM, root image, package image.
+/// What the cell is to run. Comes with descriptors: KVM, root image, then those that
+/// `package` and `start` name.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Setup {
     pub ram_bytes: u64,
@@ -32,6 +34,21 @@ pub(crate) struct Setup {
     pub port: u16,
     pub args: Vec<String>,
     pub env: Vec<String>,
+    /// Whether the package image comes with it.
+    pub package: bool,
+    pub start: Start,
+}
+
+/// How the cell comes to its parent.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Start {
+    /// It boots the program. `awaits_function`: what comes of it is a runtime parent.
+    Boot { awaits_function: bool },
+    /// It forks the runtime parent with this entry state, whose memory comes as a descriptor, and tells it this.
+    Specialize { entry: Vec<u8>, document: Vec<u8> },
+    /// It takes a parent that another cell built: its entry state here, as descriptors its runtime's memory if
+    /// `based`, then its own.
+    Take { entry: Vec<u8>, based: bool },
 }
 
 /// Worker to cell.
@@ -41,8 +58,8 @@ pub(crate) enum Command {
     Setup(Setup),
     /// Stop building the parent; it took too long.
     AbortBuild,
-    /// Make a shell that serves the socket that comes with this.
-    AddShell { id: u32 },
+    /// Make a shell that serves the socket that comes with this. `touched`: with its page faults behind it.
+    AddShell { id: u32, touched: bool },
     /// End what this shell runs, and the shell.
     Kill { id: u32 },
     /// Report the memory of all shells.
@@ -54,8 +71,8 @@ pub(crate) enum Command {
 pub(crate) enum Event {
     /// Raw log records of the booting parent.
     BootLog(Vec<u8>),
-    /// The parent is ready.
-    Built { resident_bytes: u64, unsupported: Vec<(u32, u32)> },
+    /// The parent is ready: its entry state, and as descriptor its memory.
+    Built { entry: Vec<u8>, resident_bytes: u64, runtime_resident_bytes: u64, unsupported: Vec<(u32, u32)> },
     /// There is no parent. `program`: it is the program's fault.
     Failed { program: bool, reason: String },
     /// Part of the answer to `Usage`.
@@ -77,9 +94,12 @@ pub(crate) struct ShellUsage {
 /// Head of what a shell says.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Frame {
+    /// The shell can take a request: it has been made, or its VM has been mapped anew after `Done::again`.
+    Ready,
     /// More log; the request still runs.
     Log,
-    /// The request is over. After anything but `Outcome::Response` the shell is gone.
+    /// The request is over. After `Outcome::Response` the shell takes the next one; after anything else it is gone,
+    /// unless the answer says that it comes again.
     Done(Done),
     /// The shell is gone; the request that was sent to it, if any, was not begun.
     Gone(String),
@@ -89,6 +109,10 @@ pub(crate) enum Frame {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Done {
     pub outcome: Outcome,
+    /// How the VM that ran it came to be.
+    pub start: StartKind,
+    /// The shell says `Frame::Ready` when it has been mapped anew.
+    pub again: bool,
     pub fork_ns: u64,
     pub run_ns: u64,
     pub instance: [u8; 16],

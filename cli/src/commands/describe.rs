@@ -58,11 +58,20 @@ fn describe(detail: &FunctionDetail, url: &str) -> String {
 fn stats(text: &mut String, stats: &FunctionStats) {
     if let Some(parent) = stats.parent {
         let build = millis(parent.build.as_secs_f64() * 1e3);
-        field(text, "Parent", &format!("{} resident, built in {build}", bytes(parent.resident_bytes)));
+        let runtime = match parent.runtime_resident_bytes {
+            0 => String::new(),
+            shared => format!(" on {} of its runtime", bytes(shared)),
+        };
+        field(
+            text,
+            "Parent",
+            &format!("{}{runtime} resident, built in {build}", bytes(parent.resident_bytes)),
+        );
     }
     field(text, "Parents built", &stats.parent_boots.to_string());
-    let forks = stats.forks_recycled.saturating_add(stats.forks_new);
-    let kinds = format!("{forks} ({} recycled, {} new)", stats.forks_recycled, stats.forks_new);
+    let (recycled, remapped, new) = (stats.forks_recycled, stats.forks_remapped, stats.forks_new);
+    let forks = recycled.saturating_add(remapped).saturating_add(new);
+    let kinds = format!("{forks} ({recycled} recycled, {remapped} remapped, {new} new)");
     field(text, "Forks", &kinds);
     field(text, "VMs", &format!("{} live, {} discarded", stats.shells, stats.shells_discarded));
     field(text, "Log dropped", &bytes(stats.log_dropped_bytes));

@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub(crate) mod bench;
 pub(crate) mod deploy;
 pub(crate) mod describe;
 pub(crate) mod doctor;

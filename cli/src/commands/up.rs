@@ -34,9 +34,20 @@ pub(crate) struct UpArgs {
     /// The KVM device
     #[arg(long, hide = true, default_value = "/dev/kvm", value_name = "PATH")]
     kvm: PathBuf,
+    /// How long a function is idle before it leaves memory, in seconds
+    #[arg(long, default_value_t = 600, value_name = "SECONDS")]
+    evict_after: u64,
     /// Longest start of a function, in seconds
     #[arg(long, hide = true, default_value_t = 30, value_name = "SECONDS")]
     boot_timeout: u64,
+    /// Most VMs at once; derived from the limit of open files and the memory if not given
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    max_vms: Option<usize>,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    let number: usize = text.parse().map_err(|error| format!("{error}"))?;
+    if number > 0 { Ok(number) } else { Err("at least one is needed".to_owned()) }
 }
 
 /// Runs the platform until Ctrl-C or SIGTERM.
@@ -56,7 +67,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<(), Failure> {
         },
         () = stop.wait() => force(Exit::Interrupted),
     }
-    let worker = start_worker(&args).await?;
+    let worker = start_worker(&args, &data).await?;
     let config = GatewayConfig::new(args.listen, data);
     let gateway = Gateway::bind(config, Arc::new(WorkerBackend::new(worker))).await;
     let gateway = gateway.map_err(|error| Failure::new(error.to_string()))?;
@@ -88,7 +99,7 @@ async fn accompany(demo: bool, url: &str) {
 }
 
 /// Nothing runs without KVM: better to say so before anything else is done.
-fn check_kvm(device: &Path) -> Result<(), Failure> {
+pub(crate) fn check_kvm(device: &Path) -> Result<(), Failure> {
     let check = doctor::kvm(device);
     if check.status == Status::Fail {
         return Err(Failure::new(format!("the platform cannot run here: {}", check.found)).hint(check.remedy));
@@ -106,19 +117,22 @@ fn check_address(address: SocketAddr) -> Result<(), Failure> {
 
 /// Every connection and every VM takes descriptors; the usual soft limit of 1024 is for programs that use select(2).
 /// Cells inherit the limit.
-fn raise_file_limit() {
+pub(crate) fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     // Without it the platform still works, with fewer connections and VMs at once.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
-async fn start_worker(args: &UpArgs) -> Result<Worker, Failure> {
+async fn start_worker(args: &UpArgs, data: &Path) -> Result<Worker, Failure> {
     let config = WorkerConfig {
         // The program that runs now, even if its file is replaced meanwhile.
         cell_command: vec!["/proc/self/exe".into(), "cell".into()],
         kvm: args.kvm.clone(),
         cache: runtimes::cache_dir(),
+        snapshots: data.join("snapshots"),
         boot_timeout: Duration::from_secs(args.boot_timeout),
+        evict_after: Duration::from_secs(args.evict_after),
+        max_vms: args.max_vms,
     };
     Worker::start(config).await.map_err(|error| Failure::new(print::chain(&error)))
 }

@@ -5,9 +5,9 @@ use crate::failure::Failure;
 use crate::print;
 use serde_json::json;
 
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The commit the binary was built from, if the build knew it.
-const COMMIT: Option<&str> = option_env!("SPORE_COMMIT");
+pub(crate) const COMMIT: Option<&str> = option_env!("SPORE_COMMIT");
 
 /// Prints version, commit and the version of the contract with the guest.
 pub(crate) fn run(output: Output) -> Result<(), Failure> {

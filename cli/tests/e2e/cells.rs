@@ -16,7 +16,8 @@ fn an_idle_cell_that_dies_costs_no_request() {
         wait_until_gone(cell);
     }
     assert_eq!(platform.get("/function/probe?do=count").text(), FINE);
-    assert_eq!(platform.metric("spore_parent_boots_total", "probe"), 4.0);
+    assert_eq!(platform.metric("spore_cell_starts_total", "probe"), 4.0);
+    assert_eq!(platform.metric("spore_parent_boots_total", "probe"), 1.0, "the parent outlives its cells");
 }
 
 #[test]
@@ -30,7 +31,7 @@ fn a_cell_that_dies_takes_only_its_own_requests_with_it() {
         platform.vms().iter().any(|vm| vm["function"] == "probe" && vm["state"] == "serving")
     };
     while !serving(&platform) {}
-    let cell = platform.cell();
+    let cell = platform.cell_of("probe");
     other.send("GET", "/function/other?do=sleep&seconds=1", &[], b"");
     signal(cell, Signal::KILL);
     let response = doomed.receive();
@@ -46,7 +47,7 @@ fn clients_that_leave_do_not_stop_a_rebuild() {
     let cell = platform.cell();
     signal(cell, Signal::KILL);
     wait_until_gone(cell);
-    let boots = || platform.metric("spore_parent_boots_total", "probe");
+    let starts = || platform.metric("spore_cell_starts_total", "probe");
     let mut impatient = platform.connect();
     impatient.send("GET", "/function/probe?do=count", &[], b"");
     // Only a rebuild that has begun may be expected to end.
@@ -56,7 +57,7 @@ fn clients_that_leave_do_not_stop_a_rebuild() {
         assert!(begun.elapsed() < Duration::from_secs(30), "no rebuild began");
     }
     drop(impatient);
-    while boots() < 2.0 {
+    while starts() < 2.0 {
         assert!(begun.elapsed() < Duration::from_secs(30), "the rebuild went away with its client");
     }
 }

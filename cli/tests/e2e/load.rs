@@ -79,7 +79,10 @@ fn a_function_at_its_concurrency_limit_says_when_to_try_again() {
     // One place: while it is taken for the whole timeout twice, whoever waited as long is turned away.
     assert!(!refused.is_empty() && refused.len() < responses.len(), "{responses:?}");
     for response in refused {
-        assert_eq!((response.code().as_str(), response.header("retry-after")), ("Overloaded", Some("1")));
+        assert_eq!(response.code(), "Overloaded");
+        // Half a second for each request that waits, and itself.
+        let seconds: u64 = response.header("retry-after").unwrap().parse().unwrap();
+        assert!((1..=3).contains(&seconds), "{seconds}");
     }
     assert!(responses.iter().all(|response| matches!(response.status, 429 | 504)));
     assert_eq!(platform.get("/function/probe?do=count").status, 200);

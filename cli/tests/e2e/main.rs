@@ -13,4 +13,5 @@ mod pristine;
 mod programs;
 mod sharing;
 mod shutdown;
+mod spares;
 mod survival;

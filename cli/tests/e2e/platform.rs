@@ -29,6 +29,12 @@ impl Platform {
         Self::start_as(spore(), data)
     }
 
+    /// Starts with more arguments.
+    pub(crate) fn start_with(args: &[&str]) -> Self {
+        let data = tempfile::tempdir().expect("a temporary directory");
+        Self::start_program(spore(), args, data)
+    }
+
     /// Starts with limits on open files, set with `ulimit ARGS` first.
     pub(crate) fn start_with_ulimit(args: &str) -> Self {
         let mut shell = Command::new("bash");
@@ -36,10 +42,15 @@ impl Platform {
         Self::start_as(shell, tempfile::tempdir().expect("a temporary directory"))
     }
 
-    fn start_as(mut program: Command, data: tempfile::TempDir) -> Self {
+    fn start_as(program: Command, data: tempfile::TempDir) -> Self {
+        Self::start_program(program, &[], data)
+    }
+
+    fn start_program(mut program: Command, args: &[&str], data: tempfile::TempDir) -> Self {
         let mut child = program
             .args(["up", "--listen", "127.0.0.1:0", "--data"])
             .arg(data.path())
+            .args(args)
             .stdout(Stdio::piped())
             .spawn()
             .expect("the binary starts");
@@ -79,8 +90,13 @@ impl Platform {
 
     /// Process of the only cell that has VMs.
     pub(crate) fn cell(&self) -> u32 {
-        let pid = self.vms()[0]["pid"].as_u64().expect("a number");
-        u32::try_from(pid).expect("a process id")
+        pid_of(&self.vms()[0])
+    }
+
+    /// Process of the cell of a function that has VMs.
+    pub(crate) fn cell_of(&self, function: &str) -> u32 {
+        let vms = self.vms();
+        pid_of(vms.iter().find(|vm| vm["function"] == function).expect("the function has a VM"))
     }
 
     /// The cell processes that are there now, those that still build their parent included.
@@ -159,6 +175,11 @@ impl Drop for Platform {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn pid_of(vm: &serde_json::Value) -> u32 {
+    let pid = vm["pid"].as_u64().expect("a number");
+    u32::try_from(pid).expect("a process id")
 }
 
 /// Sends a signal to a process of the test.

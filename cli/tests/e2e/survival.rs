@@ -29,5 +29,5 @@ fn a_cell_that_dies_is_replaced() {
     while platform.get("/function/probe?do=count").status != 200 {
         assert!(begun.elapsed().as_secs() < 30, "the function never came back");
     }
-    assert_eq!(platform.metric("spore_parent_boots_total", "probe"), 2.0);
+    assert_eq!(platform.metric("spore_cell_starts_total", "probe"), 2.0);
 }

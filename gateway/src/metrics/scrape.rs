@@ -36,14 +36,20 @@ fn functions(registry: &Registry, backend: &dyn Backend, names: &[String]) -> pr
     };
     let by_function = &["function"];
     let boots = counter("spore_parent_boots_total", "Parents built.", by_function)?;
+    let cells = counter("spore_cell_starts_total", "Cells started that came to their parent.", by_function)?;
+    let loads = counter("spore_parent_loads_total", "Parents taken up from their snapshots.", by_function)?;
+    let evictions = counter("spore_parent_evictions_total", "Parents that left memory.", by_function)?;
     let forks = counter("spore_forks_total", "Forks by kind of start.", &["function", "start"])?;
+    let spares = counter("spore_spares_prepared_total", "Shells made ahead of demand.", by_function)?;
+    let trimmed =
+        counter("spore_shells_trimmed_total", "Idle shells ended, by reason.", &["function", "reason"])?;
     let discarded = counter("spore_shells_discarded_total", "Shells destroyed.", by_function)?;
     let dropped = counter("spore_log_dropped_bytes_total", "Log bytes dropped at a limit.", by_function)?;
     let refused =
         counter("spore_unsupported_syscalls_total", "Refused system calls.", &["function", "syscall"])?;
     let shells = IntGaugeVec::new(Opts::new("spore_shells", "Live shells."), by_function)?;
     let parents = IntGaugeVec::new(
-        Opts::new("spore_parent_resident_bytes", "Resident memory of the parent."),
+        Opts::new("spore_parent_resident_bytes", "Resident memory of the parent, without its runtime's."),
         by_function,
     )?;
     registry.register(Box::new(shells.clone()))?;
@@ -51,8 +57,21 @@ fn functions(registry: &Registry, backend: &dyn Backend, names: &[String]) -> pr
     for name in names {
         let stats = backend.stats(name);
         boots.with_label_values(&[name]).inc_by(stats.parent_boots);
+        cells.with_label_values(&[name]).inc_by(stats.cell_starts);
+        loads.with_label_values(&[name]).inc_by(stats.parent_loads);
+        evictions.with_label_values(&[name]).inc_by(stats.parent_evictions);
         forks.with_label_values(&[name.as_str(), "recycled"]).inc_by(stats.forks_recycled);
+        forks.with_label_values(&[name.as_str(), "remapped"]).inc_by(stats.forks_remapped);
         forks.with_label_values(&[name.as_str(), "new"]).inc_by(stats.forks_new);
+        spares.with_label_values(&[name]).inc_by(stats.spares_prepared);
+        let reasons = [
+            ("idle", stats.trimmed_idle),
+            ("pressure", stats.trimmed_pressure),
+            ("room", stats.trimmed_room),
+        ];
+        for (reason, count) in reasons {
+            trimmed.with_label_values(&[name.as_str(), reason]).inc_by(count);
+        }
         discarded.with_label_values(&[name]).inc_by(stats.shells_discarded);
         dropped.with_label_values(&[name]).inc_by(stats.log_dropped_bytes);
         shells.with_label_values(&[name]).set(signed(stats.shells));

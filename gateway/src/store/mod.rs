@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
-use worker::api::{Contract, FunctionSpec};
+use worker::api::{Contract, FunctionSpec, Package};
 
 /// Version of [`Record`] that this program writes, and the only one it reads.
 const RECORD_VERSION: u32 = 1;
@@ -58,7 +58,7 @@ impl Record {
             memory_bytes: self.memory_bytes,
             timeout: self.timeout(),
             max_concurrency: self.max_concurrency,
-            package,
+            package: Some(Package { path: package, sha256: self.package_sha256.clone() }),
         }
     }
 

@@ -41,7 +41,12 @@ async fn a_deploy_is_described_as_it_was_asked_for() {
     assert_eq!(spec.env["SECRET"], "hidden");
     assert_eq!(spec.timeout.as_millis(), 1500);
     assert!(spec.command.iter().any(|argument| argument == "app.handler"), "{:?}", spec.command);
-    assert!(spec.package.ends_with(format!("{}.erofs", detail["package_sha256"].as_str().unwrap())));
+    assert!(
+        spec.package
+            .as_ref()
+            .unwrap()
+            .ends_with(format!("{}.erofs", detail["package_sha256"].as_str().unwrap()))
+    );
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! The state of the one program, and waiting.
 
 use crate::clock::Clock;
-use crate::errno::Errno;
+use crate::errno::{Errno, Result};
 use crate::file::FdTable;
 use crate::fs::Vfs;
 use crate::inbound;
@@ -10,8 +10,9 @@ use crate::net::Net;
 use crate::platform::Platform;
 use crate::process::{Process, Registers};
 use crate::random;
+use crate::rewrite::Rewriter;
 use crate::syscall;
-use abi::boot::Contract;
+use abi::boot::{Contract, PACKAGE_DIR};
 use abi::mailbox::Doorbell;
 use alloc::rc::Rc;
 
@@ -23,12 +24,16 @@ const SYSCALL_BYTES: u64 = 2;
 pub struct Config {
     /// How the function takes its requests.
     pub contract: Contract,
+    /// Whether the program is yet to become a function: the first thing it is given says which one.
+    pub awaits_function: bool,
     /// The port the program is expected to listen on (contract `Http`).
     pub port: u16,
     /// What `AT_HWCAP` tells the program: feature bits of the processor (`cpuid` 1, `edx`).
     pub hwcap: u64,
     /// What `AT_SYSINFO_EHDR` tells the program: where its vDSO lies; 0 if there is none.
     pub vdso: u64,
+    /// Where a rewritten system call enters pico, with the return address in `rcx`; 0: nothing is rewritten.
+    pub fast_entry: u64,
     /// The root image.
     pub root: &'static [u8],
     /// The package image; empty if there is none.
@@ -57,6 +62,8 @@ pub struct Kernel {
     pub inbound: inbound::Shared,
     /// Sockets and pipes.
     pub net: Net,
+    /// Which system-call sites were rewritten.
+    pub rewriter: Rewriter,
     /// Whether a request was delivered to this VM: it is a fork, no longer the parent.
     pub request_taken: bool,
 }
@@ -80,6 +87,7 @@ impl Kernel {
             vfs,
             net: Net::new(config.contract, config.port, inbound.clone()),
             inbound,
+            rewriter: Rewriter::default(),
             request_taken: false,
             platform,
         }
@@ -96,6 +104,7 @@ impl Kernel {
     /// it rings `Ready` once more, which tells the host.
     pub fn wait(&mut self, until: Option<u64>, takes_request: bool) {
         if takes_request && !self.request_taken {
+            self.rewrite_all();
             self.ring(Doorbell::Ready, [0; 4]);
             self.become_fork();
         } else if takes_request && until.is_none() {
@@ -125,6 +134,7 @@ impl Kernel {
     /// Serves the system call in `registers`. Returns whether registers changed that a system call preserves.
     pub fn system_call(&mut self, registers: &mut Registers) -> bool {
         let number = registers.rax;
+        self.rewrite_around(registers.rip);
         registers.rax = syscall::dispatch(self, number, &registers.args());
         self.expire_alarm();
         let ended_by_signal = registers.rax == Errno::EINTR.as_return_value();
@@ -157,8 +167,28 @@ impl Kernel {
         self.process.adopt(&identity);
         self.clock = Clock::new(&identity, self.platform.tsc());
         self.random.reseed(&identity.seed);
-        self.inbound.borrow_mut().deliver(self.platform.request(), self.platform.response());
+        if core::mem::take(&mut self.config.awaits_function) {
+            match self.become_function() {
+                Ok(()) => self.inbound.borrow_mut().deliver_function(self.platform.request()),
+                Err(_) => self.fail("the function's memory or package cannot be used"),
+            }
+            return;
+        }
         self.request_taken = true;
+        self.inbound.borrow_mut().deliver(self.platform.request(), self.platform.response());
+    }
+
+    /// Takes what the function has that its runtime had not: more memory, and its package as current directory.
+    fn become_function(&mut self) -> Result<()> {
+        let function = self.platform.function();
+        self.mm.grow(function.memory)?;
+        self.process.set_memory_limit(function.memory);
+        self.config.package = function.package;
+        if function.package.is_empty() {
+            return Ok(());
+        }
+        self.vfs.mounts.mount_package(function.package);
+        self.change_dir(PACKAGE_DIR.as_bytes())
     }
 }
 
@@ -167,8 +197,16 @@ impl Kernel {
     /// A kernel on a fake machine with 4 MiB of program memory; the second value is the machine.
     pub fn for_tests() -> (Self, Rc<crate::platform::fake::Fake>) {
         let fake = Rc::new(crate::platform::fake::Fake::default());
-        let config =
-            Config { contract: Contract::Http, port: 8080, hwcap: 0, vdso: 0, root: &[], package: &[] };
+        let config = Config {
+            contract: Contract::Http,
+            awaits_function: false,
+            port: 8080,
+            hwcap: 0,
+            vdso: 0,
+            fast_entry: 0,
+            root: &[],
+            package: &[],
+        };
         let kernel = Self::new(Rc::new(fake.clone()), 1, config, Mm::for_tests(4 << 20));
         (kernel, fake)
     }

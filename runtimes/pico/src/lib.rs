@@ -11,6 +11,7 @@
 //! | `kernel` | the state of the one program, and waiting |
 //! | `mm`, `exec`, `process`, `clock`, `random` | memory, ELF loading, identity and signals, time, randomness |
 //! | `file`, `fs` | descriptors, the tree: EROFS images, memory files, devices, proc |
+//! | `rewrite` | system calls without traps: jumps in place of `syscall` |
 //! | `inbound`, `net`, `poll` | the request, sockets, readiness |
 //! | `syscall` | the table of system calls and their handlers |
 #![no_std]
@@ -34,4 +35,5 @@ pub mod platform;
 pub mod poll;
 pub mod process;
 pub mod random;
+pub mod rewrite;
 pub mod syscall;

@@ -6,6 +6,15 @@ pub mod fake;
 use abi::identity::Identity;
 use abi::mailbox::Doorbell;
 
+/// What a function has that its runtime parent had not.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Function {
+    /// Bytes of program memory, at least as many as before.
+    pub memory: u64,
+    /// The package image; empty if there is none.
+    pub package: &'static [u8],
+}
+
 /// What pico needs from the machine.
 pub trait Platform {
     /// Rings the doorbell and returns when the host resumes the VM. `Response`, `Exit`, `Signal`, `Panic` and
@@ -17,6 +26,8 @@ pub trait Platform {
     fn identity(&self) -> Identity;
     /// The request the host wrote; `request_len` bytes of it.
     fn request(&self) -> &'static [u8];
+    /// What the host wrote for the function a fork of a runtime parent becomes.
+    fn function(&self) -> Function;
     /// The response area, `RESPONSE_MAX` bytes.
     fn response(&self) -> &'static mut [u8];
     /// Says how long the response is.

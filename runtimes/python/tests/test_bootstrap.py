@@ -58,10 +58,20 @@ class Function:
             file.close()
         self.folder.cleanup()
 
-    def raw(self, line):
-        """Sends bytes and returns one line."""
+    def raw_send(self, line):
+        """Sends bytes."""
         while line:
             line = line[os.write(self.master, line):]
+
+    def become(self, document):
+        """Tells a runtime its function, which prints when it is imported, and waits for that."""
+        self.raw_send(json.dumps(document).encode() + b"\n")
+        while self.process.poll() is None and not self.printed():
+            pass
+
+    def raw(self, line):
+        """Sends bytes and returns one line."""
+        self.raw_send(line)
         answer = b""
         while not answer.endswith(b"\n"):
             answer += os.read(self.master, 65536)
@@ -109,6 +119,27 @@ class Invocations(unittest.TestCase):
             self.assertGreater(result[9], 10**11)
             self.assertEqual(function.call({}, deadline_ms=1)["result"][1:], [2] + result[2:9] + [0])
             self.assertEqual(function.logged() + function.printed(), "")
+
+    def test_a_runtime_becomes_the_function_it_is_told(self):
+        source = """
+            import os, time
+            at_import = sorted(os.environ)
+            print("imported", flush=True)
+            def handler(event, context):
+                return [event, at_import, os.environ["COLOUR"], time.tzname[0], os.getenv("LANG")]
+        """
+        with Function(source, handler="--await-function") as function:
+            env = {"COLOUR": "green", "TZ": "EST5", "LAMBDA_TASK_ROOT": function.folder.name}
+            function.become({"handler": "app.handler", "env": env})
+            for event in (1, 2):
+                self.assertEqual(function.call(event), {"result": [event, sorted(env), "green", "EST", None]})
+
+    def test_a_runtime_cannot_become_a_function_that_is_not_there(self):
+        with Function("x = 1", handler="--await-function") as function:
+            env = {"LAMBDA_TASK_ROOT": function.folder.name}
+            function.become({"handler": "app.nothing", "env": env})
+            self.assertEqual(function.process.wait(), 1)
+            self.assertIn("Runtime.HandlerNotFound", function.logged())
 
     def test_large_documents_go_both_ways(self):
         with Function("def handler(event, context): return event[::-1]") as function:

@@ -32,7 +32,7 @@ fn package() -> PackageView {
     }
 }
 
-fn with(runtime: &str, handler: &str, env: &[(&str, &str)]) -> Result<Launch, PlanError> {
+pub(super) fn with(runtime: &str, handler: &str, env: &[(&str, &str)]) -> Result<Launch, PlanError> {
     let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     let package = package();
     plan(&Wanted {

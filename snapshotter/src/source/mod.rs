@@ -1,37 +1,38 @@
-//! Where the pages of a snapshot come from.
+//! Where the pages of a snapshot come from: the local disk or an object store. Whatever the source, every chunk is
+//! checked against its digest before anybody sees it.
+//!
+//! All calls block; they are made by threads of their own (pagers), never by tasks.
 
-use std::io;
+mod error;
+mod local;
+mod plan;
 
-/// Why a chunk could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum SourceError {
-    /// The local disk failed.
-    #[error("{place}: cannot be read")]
-    Disk {
-        /// What was read.
-        place: String,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-}
+pub use error::SourceError;
+pub use local::LocalSource;
 
-/// Storage that holds the pages of one memory as chunks. Calls block.
+/// Gives the page data of one snapshot.
 pub trait PageSource: Send + Sync {
-    /// Reads one chunk, verified, into `bytes`, which has exactly its size.
+    /// Fills `bytes` (pages * 4096) with chunk `index`, verified against its digest.
     fn read_chunk(&self, index: usize, bytes: &mut [u8]) -> Result<(), SourceError>;
 
-    /// Reads many chunks in whatever order and grouping suits the storage, verified, and calls `each` once for each.
+    /// Reads several chunks in as few reads as possible (a working set), and calls `each` with every verified one.
+    /// Chunks come in the order of the pack. After an error some may have been given to `each`; those are good.
     fn read_chunks(&self, indices: &[usize], each: &mut dyn FnMut(usize, &[u8])) -> Result<(), SourceError>;
 }
 
-/// A run of pages that is read as one.
+/// Pages in a row that are read together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chunk {
-    /// First page.
+    /// The first page.
     pub first_page: u64,
-    /// Pages, at least one.
+    /// How many; never 0.
     pub pages: u32,
+}
+
+/// The chunks of one snapshot, sorted by page, without overlap. Pages in none are zero.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChunkTable {
+    chunks: Vec<Chunk>,
 }
 
 impl Chunk {
@@ -41,27 +42,29 @@ impl Chunk {
     }
 }
 
-/// The chunks of one memory, in order. Pages in no chunk are zero.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ChunkTable(Vec<Chunk>);
-
 impl ChunkTable {
-    /// Takes chunks in order. `None` if they are not in order, overlap or are empty.
+    /// Takes chunks from elsewhere. `None` if they are not in order, overlap or are empty.
     pub fn checked(chunks: Vec<Chunk>) -> Option<ChunkTable> {
         let ordered = chunks.windows(2).all(|pair| pair[0].end() <= pair[1].first_page);
         let filled = chunks.iter().all(|chunk| chunk.pages > 0 && chunk.end() < u64::MAX);
-        (ordered && filled).then_some(ChunkTable(chunks))
+        (ordered && filled).then_some(ChunkTable { chunks })
     }
 
-    /// All chunks.
-    pub fn chunks(&self) -> &[Chunk] {
-        &self.0
+    /// Takes sorted chunks, as every checked manifest has them.
+    pub(crate) fn new(chunks: Vec<Chunk>) -> ChunkTable {
+        ChunkTable { chunks }
     }
 
-    /// The chunk that holds `page`.
+    /// Index of the chunk that holds `page`; `None` if the page is zero.
     pub fn lookup(&self, page: u64) -> Option<usize> {
-        let index = self.0.partition_point(|chunk| chunk.first_page <= page).checked_sub(1)?;
-        (page < self.0[index].end()).then_some(index)
+        let index = self.chunks.partition_point(|chunk| chunk.first_page <= page).checked_sub(1)?;
+        let chunk = self.chunks[index];
+        (page - chunk.first_page < chunk.pages.into()).then_some(index)
+    }
+
+    /// All of them, in order.
+    pub fn chunks(&self) -> &[Chunk] {
+        &self.chunks
     }
 }
 
@@ -69,21 +72,9 @@ impl ChunkTable {
 mod tests {
     use super::*;
 
-    fn chunk(first_page: u64, pages: u32) -> Chunk {
-        Chunk { first_page, pages }
-    }
-
-    #[test]
-    fn pages_are_found_in_their_chunks_only() {
-        let table = ChunkTable::checked(vec![chunk(2, 3), chunk(5, 1), chunk(9, 2)]).unwrap();
-        let found: Vec<_> = (0..12).map(|page| table.lookup(page)).collect();
-        let [a, b, c] = [Some(0), Some(1), Some(2)];
-        assert_eq!(found, [None, None, a, a, a, b, None, None, None, c, c, None]);
-        assert_eq!(ChunkTable::default().lookup(0), None);
-    }
-
     #[test]
     fn disorder_is_refused() {
+        let chunk = |first_page, pages| Chunk { first_page, pages };
         for chunks in [
             vec![chunk(2, 3), chunk(4, 1)],
             vec![chunk(5, 1), chunk(2, 1)],
@@ -92,5 +83,15 @@ mod tests {
         ] {
             assert_eq!(ChunkTable::checked(chunks), None);
         }
+    }
+
+    #[test]
+    fn every_page_finds_its_chunk() {
+        let chunk = |first_page, pages| Chunk { first_page, pages };
+        let table = ChunkTable::new(vec![chunk(2, 3), chunk(5, 1), chunk(100, 16)]);
+        let found: Vec<_> = (0..8).map(|page| table.lookup(page)).collect();
+        assert_eq!(found, [None, None, Some(0), Some(0), Some(0), Some(1), None, None]);
+        assert_eq!((table.lookup(115), table.lookup(116), table.lookup(u64::MAX)), (Some(2), None, None));
+        assert_eq!(ChunkTable::default().lookup(0), None);
     }
 }

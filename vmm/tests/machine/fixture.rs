@@ -36,6 +36,7 @@ pub(crate) fn spec() -> BootSpec {
         port: 0,
         args: vec![b"/bin/test".to_vec()],
         env: vec![b"KEY=value".to_vec()],
+        awaits_function: false,
     }
 }
 
@@ -53,8 +54,13 @@ impl World {
 
     /// Boots the guest with `start` in the request area.
     pub(crate) fn with_start(start: &[u8]) -> World {
+        World::with_kernel(guest::code(), start)
+    }
+
+    /// Boots the guest kernel `code` with `start` in the request area.
+    pub(crate) fn with_kernel(code: &[u8], start: &[u8]) -> World {
         let (kvm, images) = (kvm(), images());
-        let kernel = KernelImage::parse(guest::elf(guest::code())).unwrap();
+        let kernel = KernelImage::parse(guest::elf(code)).unwrap();
         let mut memory = ParentMemory::new(guest::RAM).unwrap();
         let mut machine = Machine::boot(&kvm, &kernel, &mut memory, &images, &spec()).unwrap();
         machine.mailbox().set_request(start).unwrap();
@@ -68,9 +74,14 @@ impl World {
         World { kvm, images, parent }
     }
 
+    /// A shell.
+    pub(crate) fn shell(&self) -> Machine {
+        Machine::fork(&self.kvm, &self.parent, &self.images).unwrap()
+    }
+
     /// A shell, entered and with a request.
     pub(crate) fn fork(&self, request: &[u8]) -> Machine {
-        let mut machine = Machine::fork(&self.kvm, &self.parent, &self.images).unwrap();
+        let mut machine = self.shell();
         prepare(&mut machine, request);
         machine
     }

@@ -13,6 +13,7 @@ test_guest_start:
     .quad {base} + (exception_stack_top - test_guest_start)
     .quad {base} + (exception_stubs - test_guest_start)
     .quad 16
+    .quad {base} + (prefault - test_guest_start)
 
 # The request before the first run may hold an XSAVE image to start with.
 entry:
@@ -313,6 +314,24 @@ syscall_handler:
     mov rsp, [rip + user_stack]
     mov eax, 0x5ca11
     jmp rcx
+
+# Touches the rsi pages listed at rdi.
+prefault:
+    test rsi, rsi
+    jz 3f
+1:  mov rax, [rdi]
+    add rdi, 8
+    btr rax, 0
+    jc 2f
+    movzx ecx, byte ptr [rax]
+    dec rsi
+    jnz 1b
+    jmp 3f
+2:  lock or byte ptr [rax], 0
+    dec rsi
+    jnz 1b
+3:  out {port}, al
+    jmp 3b
 
 .balign 4096
 hook: .quad 0

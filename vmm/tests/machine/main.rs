@@ -7,6 +7,8 @@ mod guest;
 mod hostile;
 mod kick;
 mod open;
+mod prefault;
 mod property;
 mod recycle;
 mod specialize;
+mod stats;

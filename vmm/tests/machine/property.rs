@@ -1,4 +1,4 @@
-//! Whatever a guest did, a fork that could be restored cannot be told from a new one.
+//! Whatever a guest did, a fork that could be restored or mapped anew cannot be told from a new one.
 
 use crate::fixture::{COUNT, FILL, REPORT, SCRAMBLE, SUPERVISOR, World, answer, prepare, request, run};
 use crate::recycle::{extended, parent_ram, ram};
@@ -8,9 +8,9 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use vmm::{Exit, Machine};
 
-/// Sequences tried, and how many of them must end in a restored fork for the test to mean anything.
+/// Sequences tried, and how many of them must end in a recycled fork for the test to mean anything.
 const SEQUENCES: u32 = 96;
-const RESTORED_LEAST: u32 = SEQUENCES / 3;
+const RECYCLED_LEAST: u32 = SEQUENCES / 3;
 
 /// One thing a guest does.
 #[derive(Clone, Debug)]
@@ -118,23 +118,40 @@ fn compare(machine: &mut Machine, world: &World, memory: &[u8], report: &[u8]) -
     Ok(())
 }
 
+/// How a fork is made pristine again.
+#[derive(Clone, Copy, Debug)]
+enum How {
+    Restore,
+    Remap,
+    RemapAndTouch,
+}
+
+fn recycle(machine: &mut Machine, how: How) -> bool {
+    match how {
+        How::Restore => machine.restore().is_ok(),
+        How::Remap => machine.remap().is_ok(),
+        How::RemapAndTouch => machine.remap().is_ok() && machine.prefault().is_ok(),
+    }
+}
+
 #[test]
-fn a_restored_fork_is_a_new_fork() {
+fn a_recycled_fork_is_a_new_fork() {
     let world = World::with_start(&extended(0x3c));
     let (memory, report) = (parent_ram(&world), world.answer(&request(&[REPORT])));
-    let restored = std::cell::Cell::new(0);
+    let recycled = std::cell::Cell::new(0);
     let config = Config { cases: SEQUENCES, failure_persistence: None, ..Config::default() };
+    let how = prop::sample::select(vec![How::Restore, How::Restore, How::Remap, How::RemapAndTouch]);
     let deeds = prop::collection::vec(deed(), 1..6);
-    let outcome = TestRunner::new(config).run(&deeds, |deeds| {
+    let outcome = TestRunner::new(config).run(&(deeds, how), |(deeds, how)| {
         let mut machine = world.fork(&[]);
-        // What went wrong inside is no matter: either the restore refuses, or nothing of it is left.
+        // What went wrong inside is no matter: either it is refused, or nothing of it is left.
         misbehave(&mut machine, &deeds);
-        if machine.restore().is_err() {
+        if !recycle(&mut machine, how) {
             return Ok(());
         }
-        restored.set(restored.get() + 1);
+        recycled.set(recycled.get() + 1);
         compare(&mut machine, &world, &memory, &report)
     });
     outcome.unwrap_or_else(|error| panic!("{error}"));
-    assert!(restored.get() >= RESTORED_LEAST, "only {} of {SEQUENCES} could be restored", restored.get());
+    assert!(recycled.get() >= RECYCLED_LEAST, "only {} of {SEQUENCES} could be recycled", recycled.get());
 }

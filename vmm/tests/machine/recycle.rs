@@ -1,8 +1,8 @@
 //! A restored fork cannot be told from a new one.
 
 use crate::fixture::{
-    COUNT, DOORBELL_HERE, FILL, READ_KEYS, REPORT, SCRAMBLE, SUPERVISOR, WRITE_KEYS, World, answer, number,
-    prepare, request, run,
+    COUNT, DOORBELL_HERE, FILL, ILLEGAL, READ_KEYS, REPORT, SCRAMBLE, SUPERVISOR, WRITE_KEYS, World, answer,
+    number, prepare, request, run,
 };
 use crate::guest;
 use abi::layout::{HUGE, KERNEL_VA, PROGRAM_VA, kernel_area};
@@ -211,6 +211,48 @@ fn a_fork_that_wrote_too_much_or_to_its_tables_is_discarded() {
         answer(&mut machine);
         assert!(matches!(machine.restore(), Err(Discard::TablesTouched)), "{table:#x}");
     }
+}
+
+#[test]
+fn a_fork_that_cannot_be_restored_in_place_is_mapped_anew() {
+    let world = World::with_start(&extended(0x3c));
+    let (memory, report) = (parent_ram(&world), world.answer(&request(&[REPORT])));
+    let mut machine = world.fork(&request(&[FILL, PROGRAM_VA, (16 << 20) + 8192, 1]));
+    answer(&mut machine);
+    assert!(matches!(machine.restore(), Err(Discard::TooManyPages { .. })));
+    machine.remap().unwrap();
+    assert!(ram(&machine) == memory);
+    assert!(machine.usage().unwrap().private_bytes < 4 << 20, "what it wrote is given back");
+    // From the doorbell of a program that ended, and of one that answered.
+    for deed in [request(&[ILLEGAL]), scramble()] {
+        prepare(&mut machine, &deed);
+        assert_eq!(run(&mut machine), Exit::Doorbell);
+        machine.remap().unwrap();
+        assert!(ram(&machine) == memory);
+        prepare(&mut machine, &request(&[REPORT]));
+        assert!(answer(&mut machine) == report);
+        machine.restore().unwrap();
+    }
+}
+
+#[test]
+fn only_a_fork_in_a_known_state_is_mapped_anew() {
+    let world = World::new();
+    let mut pristine = world.shell();
+    assert!(matches!(pristine.remap(), Err(Discard::NotAtDoorbell)));
+    let mut touched = world.fork(&request(&[FILL, KERNEL_VA + kernel_area::PAGE_TABLES + 4090, 1, 2]));
+    answer(&mut touched);
+    assert!(matches!(touched.remap(), Err(Discard::TablesTouched)));
+    assert!(matches!(touched.remap(), Err(Discard::NotAtDoorbell)));
+    let mut stray = world.fork(&request(&[FILL, KERNEL_VA + kernel_area::IDT, 4096, 0]));
+    answer(&mut stray);
+    stray.mailbox().set_request(&request(&[ILLEGAL])).unwrap();
+    assert_eq!(run(&mut stray), Exit::TripleFault);
+    assert!(matches!(stray.remap(), Err(Discard::NotAtDoorbell)));
+    let mut kicked = world.fork(&request(&[COUNT]));
+    kicked.kicker().kick();
+    assert_eq!(kicked.run().unwrap(), Exit::Kicked);
+    assert!(matches!(kicked.remap(), Err(Discard::NotAtDoorbell)));
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! The cell's end of the control socket.
 
 use crate::protocol::{Command, DESCRIPTORS_MAX, Event, PACKET_MAX};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send};
-use std::io::{self, IoSliceMut};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
+};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// The control socket. Sending is one packet a call, so threads need no lock.
 pub(super) struct Control(OwnedFd);
@@ -46,9 +49,19 @@ impl Control {
 
     /// Sends one event; waits while the worker is behind.
     pub(super) fn send(&self, event: &Event) -> io::Result<()> {
+        self.send_with(event, &[])
+    }
+
+    /// Sends one event with descriptors.
+    pub(super) fn send_with(&self, event: &Event, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
         let packet = postcard::to_stdvec(event).map_err(io::Error::other)?;
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        if !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         loop {
-            match send(&self.0, &packet, SendFlags::NOSIGNAL) {
+            match sendmsg(&self.0, &[IoSlice::new(&packet)], &mut ancillary, SendFlags::NOSIGNAL) {
                 Err(rustix::io::Errno::INTR) => {}
                 sent => return sent.map(drop).map_err(Into::into),
             }

@@ -4,15 +4,15 @@
 //! parent; every shell has a thread of its own, because `KVM_RUN` blocks. When the worker goes away, for
 //! whatever reason, the control socket ends and so does the cell.
 
+mod build;
 mod control;
 mod shell;
 
-use crate::chain;
-use crate::protocol::{Command, Event, Frame, LOG_CHUNK, Setup, ShellUsage, USAGE_CHUNK, write_frame};
+use crate::protocol::{Command, Event, Frame, Setup, ShellUsage, USAGE_CHUNK, write_frame};
 use abi::identity::Identity;
 use control::Control;
 use snapshotter::drive::Interrupt;
-use snapshotter::parent::{BuildError, build};
+use snapshotter::parent::SPECIALIZED_GENERATION;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
@@ -22,10 +22,10 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
-use vmm::{BootSpec, Image, Images, KernelImage, Kvm, Parent};
+use vmm::{Image, Images, KernelImage, Kvm, Parent};
 
 /// Stack of a shell's thread. It runs shallow code; this leaves room for debug builds.
-const SHELL_STACK_BYTES: usize = 512 << 10;
+pub(crate) const SHELL_STACK_BYTES: usize = 512 << 10;
 
 /// Runs a cell until its worker is gone. The binary calls this for its hidden subcommand `cell`.
 pub fn main() -> ExitCode {
@@ -51,14 +51,15 @@ fn run(control: &Arc<Control>) -> io::Result<()> {
     let Some((Command::Setup(setup), descriptors)) = control.receive()? else {
         return Err(io::Error::other("the first command was not Setup"));
     };
-    let cell = Arc::new(Cell::new(control.clone(), descriptors).map_err(io::Error::other)?);
+    let (cell, memories) = Cell::new(control.clone(), &setup, descriptors).map_err(io::Error::other)?;
+    let cell = Arc::new(cell);
     let builder = cell.clone();
-    thread::Builder::new().name("build".to_owned()).spawn(move || builder.build_parent(&setup))?;
+    thread::Builder::new().name("build".to_owned()).spawn(move || build::run(&builder, &setup, memories))?;
     while let Some((command, descriptors)) = control.receive()? {
         match command {
             Command::Setup(_) => return Err(io::Error::other("a second Setup")),
             Command::AbortBuild => cell.building.fire(),
-            Command::AddShell { id } => cell.add_shell(id, descriptors),
+            Command::AddShell { id, touched } => cell.add_shell(id, touched, descriptors),
             Command::Kill { id } => cell.kill(id),
             Command::Usage => cell.report_usage()?,
         }
@@ -75,7 +76,7 @@ struct Cell {
     building: Interrupt,
     parent: OnceLock<Arc<Parent>>,
     shells: Mutex<HashMap<u32, ShellHandle>>,
-    /// Forks entered so far; numbers them.
+    /// Generation of the last fork.
     forks: AtomicU64,
 }
 
@@ -88,16 +89,19 @@ struct ShellHandle {
 }
 
 impl Cell {
+    /// Also returns the descriptors that are left: memories.
     fn new(
         control: Arc<Control>,
+        setup: &Setup,
         descriptors: Vec<OwnedFd>,
-    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+    ) -> Result<(Self, Vec<OwnedFd>), Box<dyn std::error::Error + Send + Sync>> {
         let mut descriptors = descriptors.into_iter();
         let (Some(kvm), Some(root)) = (descriptors.next(), descriptors.next()) else {
             return Err("Setup came without its descriptors".into());
         };
-        let package = descriptors.next().map(|fd| Image::map(&File::from(fd))).transpose()?;
-        Ok(Self {
+        let package = if setup.package { descriptors.next() } else { None };
+        let package = package.map(|fd| Image::map(&File::from(fd))).transpose()?;
+        let cell = Self {
             control,
             kvm: Kvm::from_fd(kvm)?,
             kernel: KernelImage::parse(runtimes::PICO)?,
@@ -105,48 +109,13 @@ impl Cell {
             building: Interrupt::default(),
             parent: OnceLock::new(),
             shells: Mutex::default(),
-            forks: AtomicU64::new(0),
-        })
-    }
-
-    fn build_parent(&self, setup: &Setup) {
-        let event = match self.try_build(setup) {
-            Ok(event) => event,
-            Err(error) => {
-                Event::Failed { program: matches!(error, BuildError::Program(_)), reason: chain(&error) }
-            }
+            forks: AtomicU64::new(SPECIALIZED_GENERATION),
         };
-        // A failed send means that the worker is gone; the main thread sees that too.
-        let _ = self.control.send(&event);
-    }
-
-    fn try_build(&self, setup: &Setup) -> Result<Event, BuildError> {
-        let bytes = |list: &[String]| list.iter().map(|text| text.clone().into_bytes()).collect();
-        let spec = BootSpec {
-            ram_bytes: setup.ram_bytes,
-            contract: if setup.http { abi::boot::Contract::Http } else { abi::boot::Contract::Handler },
-            port: setup.port,
-            args: bytes(&setup.args),
-            env: bytes(&setup.env),
-        };
-        let mut log = |records: Vec<u8>| {
-            for chunk in records.chunks(LOG_CHUNK) {
-                let _ = self.control.send(&Event::BootLog(chunk.to_vec()));
-            }
-        };
-        let identity = fresh_identity(0);
-        let built = build(&self.kvm, &self.kernel, &self.images, &spec, identity, &self.building, &mut log)?;
-        let event = Event::Built {
-            resident_bytes: built.parent.memory.resident_bytes(),
-            unsupported: built.unsupported,
-        };
-        // The cell builds one parent in its life; nobody can have set it.
-        let _ = self.parent.set(Arc::new(built.parent));
-        Ok(event)
+        Ok((cell, descriptors.collect()))
     }
 
     /// Starts a shell. What cannot be started costs one request, not the cell.
-    fn add_shell(self: &Arc<Self>, id: u32, descriptors: Vec<OwnedFd>) {
+    fn add_shell(self: &Arc<Self>, id: u32, touched: bool, descriptors: Vec<OwnedFd>) {
         let Some(socket) = descriptors.into_iter().next() else {
             eprintln!("cell: a VM could not be made: this process has too many open files (`ulimit -n`)");
             return;
@@ -157,7 +126,7 @@ impl Cell {
         let (cell, served) = (self.clone(), socket.clone());
         let thread = thread::Builder::new().name(format!("shell-{id}")).stack_size(SHELL_STACK_BYTES);
         let spawned = thread.spawn(move || {
-            shell::serve(&cell, &served, &handle);
+            shell::serve(&cell, &served, &handle, touched);
             cell.lock_shells().remove(&id);
         });
         if let Err(error) = spawned {
@@ -188,7 +157,8 @@ impl Cell {
             .map(|(id, shell)| (*id, shell.address.load(Ordering::Acquire)))
             .collect();
         let addresses: Vec<u64> = shells.iter().map(|(_, address)| *address).collect();
-        let usages = vmm::usage_of(&addresses).unwrap_or_default();
+        let bytes = self.parent.get().map_or(0, |parent| parent.memory.len());
+        let usages = vmm::usage_of(&addresses, bytes).unwrap_or_default();
         shells
             .into_iter()
             .zip(usages)
@@ -209,7 +179,7 @@ impl Cell {
 }
 
 /// An identity nobody had before. The VM fills in its own counter frequency.
-fn fresh_identity(generation: u64) -> Identity {
+pub(crate) fn fresh_identity(generation: u64) -> Identity {
     let mut random = [0; 48];
     fill_random(&mut random);
     let (seed, instance) = random.split_at(32);

@@ -1,13 +1,15 @@
 //! One shell: a VM and the thread that serves requests with it.
 //!
 //! ```text
-//! new VM --> wait for a request --> enter the fork --> run --> answer
-//!                  ^                                             |
-//!                  +----- restore in place (off the path) <------+   only after Outcome::Response
+//! new VM --> touch pages, if asked to --> Ready --> wait for a request --> enter the fork --> run --> answer
+//!                  ^                                       ^                                            |
+//!                  |                                       +------- restore in place (off the path) <---+ Response
+//!                  +------------------------- map anew <--- Exit, Signal, ResponseTooLarge -------------+
 //! anything else: the shell ends, and its VM with it
 //! ```
 
 use super::{Cell, ShellHandle, fresh_identity};
+use crate::api::StartKind;
 use crate::chain;
 use crate::protocol::{Done, Frame, Outcome, read_request, write_frame};
 use snapshotter::drive::{Interrupt, Stop, Stopped, drive};
@@ -16,49 +18,79 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
-use vmm::{Machine, MachineError};
+use vmm::{Discard, Machine, MachineError};
 
 /// Most bytes of log that one request may hand to the worker; the rest is counted and dropped.
 const LOG_MAX: usize = 1 << 20;
 
 /// Serves requests from `socket` until it closes or the VM cannot be used again.
-pub(super) fn serve(cell: &Arc<Cell>, socket: &UnixStream, handle: &ShellHandle) {
-    let Err(reason) = try_serve(cell, socket, handle) else { return };
+pub(super) fn serve(cell: &Arc<Cell>, socket: &UnixStream, handle: &ShellHandle, touched: bool) {
+    let Err(reason) = try_serve(cell, socket, handle, touched) else { return };
     handle.address.store(0, Ordering::Release);
     // The worker may have closed its end already.
     let _ = write_frame(&mut &*socket, &Frame::Gone(reason), &[], &[]);
 }
 
-fn try_serve(cell: &Arc<Cell>, socket: &UnixStream, handle: &ShellHandle) -> Result<(), String> {
-    let begun = Instant::now();
+/// What becomes of the VM after a request.
+enum After {
+    Restore,
+    Remap,
+    End,
+}
+
+fn try_serve(
+    cell: &Arc<Cell>,
+    socket: &UnixStream,
+    handle: &ShellHandle,
+    touched: bool,
+) -> Result<(), String> {
     let parent = cell.parent.get().ok_or("there is no parent yet")?;
     let mut machine = Machine::fork(&cell.kvm, parent, &cell.images).map_err(|error| chain(&error))?;
     handle.interrupt.attach(machine.kicker());
     handle.address.store(machine.memory_address(), Ordering::Release);
+    if touched {
+        machine.prefault().map_err(|discard| discard.to_string())?;
+    }
+    let ready = || write_frame(&mut &*socket, &Frame::Ready, &[], &[]).map_err(|error| error.to_string());
+    ready()?;
     let mut reader = BufReader::new(socket);
-    let mut made = Some(begun);
+    let mut start = StartKind::New;
     while let Some(request) = read_request(&mut reader).map_err(|error| error.to_string())? {
-        // Making the VM is part of the first fork's time, also where it happened before the request came.
-        let begun = made.take().unwrap_or_else(Instant::now);
-        let again = answer(cell, socket, &mut machine, &request, begun, &handle.interrupt)
+        let after = answer(cell, socket, &mut machine, &request, start, &handle.interrupt)
             .map_err(|error| error.to_string())?;
-        if !again {
-            return Ok(());
-        }
-        machine.restore().map_err(|discard| discard.to_string())?;
+        start = match after {
+            After::Restore => recycle(&mut machine).map_err(|discard| discard.to_string())?,
+            After::Remap => {
+                machine.remap().map_err(|discard| discard.to_string())?;
+                machine.prefault().map_err(|discard| discard.to_string())?;
+                ready()?;
+                StartKind::Remapped
+            }
+            After::End => return Ok(()),
+        };
     }
     Ok(())
 }
 
-/// Runs one request and sends its outcome. Whether the VM can be restored and used again.
+/// Puts the VM back after a response, while the next request may already be on its way.
+fn recycle(machine: &mut Machine) -> Result<StartKind, Discard> {
+    match machine.restore() {
+        Ok(_) => Ok(StartKind::Recycled),
+        Err(Discard::TooManyPages { .. }) => machine.remap().map(|()| StartKind::Remapped),
+        Err(discard) => Err(discard),
+    }
+}
+
+/// Runs one request and sends its outcome.
 fn answer(
     cell: &Cell,
     socket: &UnixStream,
     machine: &mut Machine,
     request: &[u8],
-    begun: Instant,
+    start: StartKind,
     interrupt: &Interrupt,
-) -> io::Result<bool> {
+) -> io::Result<After> {
+    let begun = Instant::now();
     let mut log = RequestLog::new(socket);
     let instance;
     let entered;
@@ -80,9 +112,15 @@ fn answer(
         Ok(Stopped { stop, memory_refused, .. }) => (outcome(machine, stop, &mut payload), memory_refused),
         Err(outcome) => (outcome, false),
     };
-    let again = matches!(outcome, Outcome::Response);
+    let after = match outcome {
+        Outcome::Response => After::Restore,
+        Outcome::Exit(_) | Outcome::Signal { .. } | Outcome::ResponseTooLarge => After::Remap,
+        Outcome::Killed | Outcome::Fault(_) | Outcome::RequestTooLarge | Outcome::Platform(_) => After::End,
+    };
     let done = Frame::Done(Done {
         outcome,
+        start,
+        again: matches!(after, After::Remap),
         fork_ns: nanoseconds(entered - begun),
         run_ns: nanoseconds(run),
         instance,
@@ -91,7 +129,7 @@ fn answer(
         log_dropped: log.dropped,
     });
     write_frame(&mut &*socket, &done, &payload, &log.pending)?;
-    Ok(again)
+    Ok(after)
 }
 
 fn enter(cell: &Cell, machine: &mut Machine, request: &[u8]) -> Result<[u8; 16], Outcome> {

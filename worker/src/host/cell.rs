@@ -1,22 +1,27 @@
 //! One cell process, seen from the worker: started, built, watched, ended.
 
+use super::archive::Label;
 use super::control::Control;
+use super::fleet::Fleet;
+use super::parents::{HeldParent, Origin};
 use super::shells::Shells;
 use super::totals::Totals;
 use crate::api::{Contract, FunctionSpec, ParentInfo, PrepareError};
 use crate::logs::LogWriter;
-use crate::protocol::{Command, Event, Setup, ShellUsage};
+use crate::protocol::{Command, Event, Setup, ShellUsage, Start};
 use abi::layout::{KERNEL_SIZE, PROGRAM_MIN, RAM_MAX};
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::process::Child;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
+use vmm::ParentMemory;
 
 /// How long a cell has to exit after its control socket closed.
 const EXIT_GRACE: Duration = Duration::from_secs(5);
@@ -30,17 +35,20 @@ const USAGES_MAX: usize = 16 << 10;
 const ABORT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a cell is started with, besides the function.
+#[derive(Clone)]
 pub(crate) struct CellConfig {
     pub(crate) command: Vec<PathBuf>,
     pub(crate) kvm: PathBuf,
     pub(crate) root_image: PathBuf,
+    /// SHA-256 of the root image, in hexadecimal.
+    pub(crate) root_sha256: String,
     pub(crate) boot_timeout: Duration,
 }
 
 /// A running cell whose parent is built.
 pub(crate) struct Cell {
     pub(crate) pid: u32,
-    pub(crate) shells: Shells,
+    pub(crate) shells: Arc<Shells>,
     commands: mpsc::UnboundedSender<(Command, Vec<OwnedFd>)>,
     control: Arc<Control>,
     usage_waiters: Arc<Mutex<Vec<oneshot::Sender<Vec<ShellUsage>>>>>,
@@ -49,20 +57,32 @@ pub(crate) struct Cell {
 }
 
 enum Build {
-    Built { resident_bytes: u64, unsupported: Vec<(u32, u32)> },
-    Failed { program: bool, reason: String },
+    /// With memory and entry state, unless the cell was given them.
+    Built {
+        parent: Option<(OwnedFd, Vec<u8>, ParentInfo)>,
+        unsupported: Vec<(u32, u32)>,
+    },
+    Failed {
+        program: bool,
+        reason: String,
+    },
 }
 
 impl Cell {
-    /// Starts a cell and builds the function's parent in it.
+    /// Starts a cell and makes the function's parent in it, as `origin` says.
     pub(crate) async fn start(
         config: &CellConfig,
         spec: &FunctionSpec,
+        label: &Label,
+        origin: &Origin,
         totals: &Arc<Totals>,
-    ) -> Result<Self, PrepareError> {
+        fleet: &Arc<Fleet>,
+    ) -> Result<(Self, Arc<HeldParent>), PrepareError> {
         let begun = Instant::now();
-        let setup = setup(spec)?;
-        let descriptors = open_all(config, spec)?;
+        let (start, memories) = origin.start().map_err(|error| platform("pass on a parent", &error))?;
+        let setup = setup(spec, start)?;
+        let mut descriptors = open_all(config, spec)?;
+        descriptors.extend(memories);
         let (control, theirs) = Control::pair().map_err(|error| platform("make a control socket", &error))?;
         let child = spawn(config, theirs).map_err(|error| platform("start a cell process", &error))?;
         let pid = child.id().unwrap_or_default();
@@ -76,14 +96,23 @@ impl Cell {
         tokio::spawn(write_commands(control.clone(), queue));
         tokio::spawn(read_events(control.clone(), Arc::clone(&usage_waiters), log, built_tx, gone_tx));
         tokio::spawn(reap(child, gone.clone(), killed));
-        let cell =
-            Self { pid, shells: Shells::new(totals.clone()), commands, control, usage_waiters, gone, kill };
+        let shells = Shells::new(totals.clone(), fleet.clone());
+        let cell = Self { pid, shells, commands, control, usage_waiters, gone, kill };
         cell.command(Command::Setup(setup), descriptors);
         match cell.wait_for_build(built_rx, config.boot_timeout).await? {
-            Build::Built { resident_bytes, unsupported } => {
+            Build::Built { parent, unsupported } => {
                 totals.unsupported(&unsupported);
-                totals.built(ParentInfo { build: begun.elapsed(), resident_bytes });
-                Ok(cell)
+                totals.cell_starts.fetch_add(1, Ordering::Relaxed);
+                if let Origin::Held(held) = origin {
+                    return Ok((cell, held.clone()));
+                }
+                let (memory, entry, info) = parent.ok_or_else(|| {
+                    PrepareError::Platform("the cell process kept the parent to itself".to_owned())
+                })?;
+                let runtime = origin.runtime().cloned();
+                let memory = sealed(memory, runtime.as_deref())?;
+                totals.built(ParentInfo { build: begun.elapsed(), ..info });
+                Ok((cell, Arc::new(HeldParent::new(memory, entry, runtime, label.clone()))))
             }
             Build::Failed { program: false, reason } => Err(PrepareError::Platform(reason)),
             Build::Failed { program: true, reason } => {
@@ -158,11 +187,22 @@ impl Drop for Cell {
     }
 }
 
+/// Memory a cell has sent: nothing can change it any more.
+fn sealed(memory: OwnedFd, runtime: Option<&HeldParent>) -> Result<ParentMemory, PrepareError> {
+    let memory = ParentMemory::from_fd(memory, runtime.map(|runtime| &runtime.memory));
+    let memory = memory.map_err(|error| platform("take over a parent's memory", &error))?;
+    if memory.is_sealed() {
+        Ok(memory)
+    } else {
+        Err(platform("take over a parent's memory", &"it is not sealed"))
+    }
+}
+
 fn platform(what: &str, error: &dyn std::fmt::Display) -> PrepareError {
     PrepareError::Platform(format!("could not {what}: {error}"))
 }
 
-fn setup(spec: &FunctionSpec) -> Result<Setup, PrepareError> {
+fn setup(spec: &FunctionSpec, start: Start) -> Result<Setup, PrepareError> {
     let ram_bytes = KERNEL_SIZE + spec.memory_bytes.next_multiple_of(abi::layout::HUGE);
     if spec.memory_bytes < PROGRAM_MIN || ram_bytes > RAM_MAX {
         let most = RAM_MAX - KERNEL_SIZE;
@@ -180,7 +220,8 @@ fn setup(spec: &FunctionSpec) -> Result<Setup, PrepareError> {
         )));
     }
     let http = spec.contract == Contract::Http;
-    Ok(Setup { ram_bytes, http, port: spec.port, args: spec.command.clone(), env })
+    let package = spec.package.is_some();
+    Ok(Setup { ram_bytes, http, port: spec.port, args: spec.command.clone(), env, package, start })
 }
 
 fn open_all(config: &CellConfig, spec: &FunctionSpec) -> Result<Vec<OwnedFd>, PrepareError> {
@@ -192,7 +233,11 @@ fn open_all(config: &CellConfig, spec: &FunctionSpec) -> Result<Vec<OwnedFd>, Pr
             PrepareError::Platform(format!("could not open the {what} {}: {error}", path.display()))
         })
     };
-    Ok(vec![kvm, open("root image", &config.root_image)?, open("package", &spec.package)?])
+    let mut descriptors = vec![kvm, open("root image", &config.root_image)?];
+    if let Some(package) = &spec.package {
+        descriptors.push(open("package", &package.path)?);
+    }
+    Ok(descriptors)
 }
 
 fn spawn(config: &CellConfig, control: OwnedFd) -> io::Result<Child> {
@@ -233,20 +278,22 @@ async fn read_events(
     };
     loop {
         match control.receive().await {
-            Ok(Some(Event::BootLog(records))) => log.write(&records),
-            Ok(Some(Event::Built { resident_bytes, unsupported })) => {
+            Ok(Some((Event::BootLog(records), _))) => log.write(&records),
+            Ok(Some((Event::Built { entry, resident_bytes, runtime_resident_bytes, unsupported }, fds))) => {
                 log.finish();
-                tell(Build::Built { resident_bytes, unsupported });
+                let info = ParentInfo { build: Duration::ZERO, resident_bytes, runtime_resident_bytes };
+                let parent = fds.into_iter().next().map(|memory| (memory, entry, info));
+                tell(Build::Built { parent, unsupported });
             }
-            Ok(Some(Event::Failed { program, reason })) => {
+            Ok(Some((Event::Failed { program, reason }, _))) => {
                 log.finish();
                 tell(Build::Failed { program, reason });
             }
-            Ok(Some(Event::Usage(part))) => {
+            Ok(Some((Event::Usage(part), _))) => {
                 usage.extend(part);
                 usage.truncate(USAGES_MAX);
             }
-            Ok(Some(Event::UsageEnd)) => {
+            Ok(Some((Event::UsageEnd, _))) => {
                 let usage = std::mem::take(&mut usage);
                 let waiters =
                     std::mem::take(&mut *usage_waiters.lock().unwrap_or_else(PoisonError::into_inner));

@@ -2,10 +2,11 @@
 
 use crate::protocol::{Command, DESCRIPTORS_MAX, Event, PACKET_MAX};
 use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketFlags,
-    SocketType, recv, sendmsg, shutdown, socketpair,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType, recvmsg, sendmsg, shutdown,
+    socketpair,
 };
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use tokio::net::UnixDatagram;
@@ -42,20 +43,31 @@ impl Control {
             .map(drop)
     }
 
-    /// The next event; `None` when the cell is gone.
-    pub(super) async fn receive(&self) -> io::Result<Option<Event>> {
+    /// The next event and its descriptors; `None` when the cell is gone.
+    pub(super) async fn receive(&self) -> io::Result<Option<(Event, Vec<OwnedFd>)>> {
         let mut packet = vec![0; PACKET_MAX];
         let received = self
             .0
             .async_io(tokio::io::Interest::READABLE, || {
-                Ok(recv(&self.0, &mut packet[..], RecvFlags::empty())?.0)
+                let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+                let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+                let parts = &mut [IoSliceMut::new(&mut packet)];
+                let received = recvmsg(&self.0, parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+                let rights = ancillary.drain().filter_map(|message| match message {
+                    RecvAncillaryMessage::ScmRights(fds) => Some(fds),
+                    _ => None,
+                });
+                Ok((received.bytes, rights.flatten().collect()))
             })
             .await;
         match received {
-            Ok(0) => Ok(None),
+            Ok((0, _)) => Ok(None),
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(None),
             Err(error) => Err(error),
-            Ok(bytes) => postcard::from_bytes(&packet[..bytes]).map(Some).map_err(io::Error::other),
+            Ok((bytes, descriptors)) => {
+                let event = postcard::from_bytes(&packet[..bytes]).map_err(io::Error::other)?;
+                Ok(Some((event, descriptors)))
+            }
         }
     }
 

@@ -1,76 +1,83 @@
 //! A function as the worker holds it: its cell, its places, and what happens when the cell dies.
 
-use super::cell::{Cell, CellConfig};
+use super::cell::Cell;
+use super::demand::Demand;
+use super::fleet::Fleet;
+use super::home::Home;
+use super::make;
+use super::places::Places;
 use super::run::{Ran, Run};
-use super::shells::Shell;
+use super::shells::{Offer, Take};
+use super::spares::{self, Making};
 use super::totals::Totals;
-use crate::api::{FunctionSpec, Invocation, InvokeError, PrepareError, Reply, Timing};
+use crate::api::{FunctionSpec, Invocation, InvokeError, Reply, Timing};
 use crate::logs::LogWriter;
 use crate::protocol::{Done, Outcome};
 use bytes::Bytes;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Most requests of one function that wait for a place.
-const QUEUE_MAX: usize = 1024;
 /// How many shells are tried for a request that none of them began.
 const TRIES: usize = 4;
-/// After a failed rebuild, how long requests are refused before the next attempt.
-const REBUILD_PAUSE: Duration = Duration::from_secs(2);
 
 /// A function whose parent is built. Dropping the last handle retires its cell.
 pub struct Function {
     /// What it was built from.
     pub spec: FunctionSpec,
-    config: CellConfig,
     totals: Arc<Totals>,
-    cell: Mutex<Arc<Cell>>,
-    places: Arc<Semaphore>,
-    waiting: AtomicUsize,
-    rebuilding: tokio::sync::Mutex<Option<(Instant, String)>>,
+    home: Arc<Home>,
+    places: Places,
+    demand: Mutex<Demand>,
+    pub(super) fleet: Arc<Fleet>,
+    pub(super) making_spares: Making,
 }
 
 impl Function {
-    pub(crate) async fn build(
-        spec: FunctionSpec,
-        config: CellConfig,
-        totals: Arc<Totals>,
-    ) -> Result<Self, PrepareError> {
-        let cell = Cell::start(&config, &spec, &totals).await?;
-        Ok(Self {
-            places: Arc::new(Semaphore::new(spec.max_concurrency.max(1))),
+    /// A function whose parent is at `home`.
+    pub(crate) fn new(spec: FunctionSpec, home: Arc<Home>, totals: Arc<Totals>, fleet: Arc<Fleet>) -> Self {
+        Self {
+            places: Places::new(spec.max_concurrency, fleet.clone()),
+            demand: Mutex::new(Demand::new(Instant::now())),
             spec,
-            config,
             totals,
-            cell: Mutex::new(Arc::new(cell)),
-            waiting: AtomicUsize::new(0),
-            rebuilding: tokio::sync::Mutex::new(None),
-        })
+            home,
+            fleet,
+            making_spares: Making::default(),
+        }
+    }
+
+    /// Lets go of the memory of a function that nobody has called for `idle`, if it is on disk. A request that comes
+    /// meanwhile is served by the cell it has found, or by a new one.
+    pub(crate) fn evict(&self, idle: Duration) {
+        let unused = self.lock_demand().unused(Instant::now());
+        if unused.is_some_and(|unused| unused >= idle) && self.home.evict() {
+            tracing::info!(function = self.spec.name, "nobody calls it; its parent is on disk only now");
+        }
     }
 
     pub(crate) async fn invoke(self: &Arc<Self>, invocation: Invocation) -> Result<Reply, InvokeError> {
         let begun = Instant::now();
-        let mut permit = Some(self.place().await?);
+        let mut place = Some(self.places.place(self.spec.timeout).await?);
+        let _busy = Busy::new(self);
         let mut last = String::new();
-        for attempt in 0..TRIES {
-            let cell = self.live_cell().await?;
-            // An idle shell may be found unfit any moment, a new one is not.
-            let idle = if attempt == 0 { cell.shells.take_idle() } else { None };
-            let shell = idle.map_or_else(|| new_shell(&cell), Ok)?;
-            let Some(held) = permit.take() else { break };
+        for _ in 0..TRIES {
+            let cell = self.home.cell().await?;
+            let shell = match self.shell(&cell).await {
+                Ok(shell) => shell,
+                Err(reason) => {
+                    last = reason;
+                    continue;
+                }
+            };
+            let Some(held) = place.take() else { break };
             let queue = begun.elapsed();
             let log = LogWriter::new(self.totals.clone(), invocation.request_id.clone());
             let run = Run::new(cell.clone(), self.totals.clone(), shell, log, held);
-            let start = run.start_kind();
             let (ran, back) = run.complete(&invocation.payload, self.spec.timeout).await;
-            permit = back;
-            if !matches!(ran, Ran::NotBegun(_) | Ran::NotTaken(_)) {
-                self.totals.forked(start);
-            }
+            place = back;
             match ran {
-                Ran::Done(done, payload) => return self.reply(done, payload, queue, start),
+                Ran::Done(done, payload) => return self.reply(done, payload, queue),
                 Ran::TimedOut => return Err(InvokeError::Timeout(self.spec.timeout)),
                 Ran::NotBegun(reason) => last = reason,
                 Ran::NotTaken(reason) => {
@@ -83,85 +90,53 @@ impl Function {
         Err(InvokeError::Platform(format!("no VM could be made for the request: {last}")))
     }
 
-    /// A place for one live VM; waits in a bounded queue.
-    async fn place(&self) -> Result<OwnedSemaphorePermit, InvokeError> {
-        if let Ok(permit) = self.places.clone().try_acquire_owned() {
-            return Ok(permit);
+    /// An idle shell, or the next that is idle or made.
+    async fn shell(&self, cell: &Arc<Cell>) -> Offer {
+        match cell.shells.take() {
+            Take::Shell(shell) => Ok(shell),
+            Take::Wait { line, make } => {
+                if make {
+                    self.fleet.make_room();
+                    tokio::spawn(make::for_waiting(cell.clone()));
+                }
+                line.shell().await
+            }
         }
-        let overloaded = || InvokeError::Overloaded {
-            limit: self.spec.max_concurrency,
-            retry_after: Duration::from_secs(1),
+    }
+
+    /// How many shells are to be made ahead of demand.
+    pub(super) fn missing_spares(&self) -> usize {
+        let Some(cell) = self.cell().filter(|cell| !cell.is_gone() && self.fleet.has_room()) else {
+            return 0;
         };
-        let _waiting = Waiting::enter(&self.waiting).ok_or_else(overloaded)?;
-        match tokio::time::timeout(self.spec.timeout, self.places.clone().acquire_owned()).await {
-            Ok(permit) => permit.map_err(|_| InvokeError::ShuttingDown),
-            Err(_) => Err(overloaded()),
-        }
+        let wanted = self.lock_demand().peak(Instant::now()).min(self.spec.max_concurrency.max(1));
+        wanted.saturating_sub(cell.shells.count())
     }
 
-    /// The cell, built anew if the last one died.
-    async fn live_cell(self: &Arc<Self>) -> Result<Arc<Cell>, InvokeError> {
-        let cell = self.cell();
-        if !cell.is_gone() {
-            return Ok(cell);
-        }
-        // A task of its own, so that it comes to its end however impatient the clients are.
-        let function = Arc::clone(self);
-        let rebuilt = tokio::spawn(async move { function.rebuild().await });
-        rebuilt.await.map_err(|error| InvokeError::Platform(format!("a rebuild was broken off: {error}")))?
+    pub(super) fn count_spare(&self) {
+        self.totals.spares_prepared.fetch_add(1, Ordering::Relaxed);
     }
 
-    async fn rebuild(&self) -> Result<Arc<Cell>, InvokeError> {
-        let mut failed = self.rebuilding.lock().await;
-        let cell = self.cell();
-        if !cell.is_gone() {
-            return Ok(cell);
-        }
-        if let Some((when, why)) = &*failed
-            && when.elapsed() < REBUILD_PAUSE
-        {
-            return Err(InvokeError::NotReady(why.clone()));
-        }
-        tracing::warn!(
-            function = self.spec.name,
-            pid = cell.pid,
-            "the cell is gone; building the parent again"
-        );
-        match Cell::start(&self.config, &self.spec, &self.totals).await {
-            Ok(cell) => {
-                let cell = Arc::new(cell);
-                *self.cell.lock().unwrap_or_else(PoisonError::into_inner) = cell.clone();
-                *failed = None;
-                Ok(cell)
-            }
-            Err(error) => {
-                let why = error.to_string();
-                *failed = Some((Instant::now(), why.clone()));
-                Err(InvokeError::NotReady(why))
-            }
-        }
+    fn lock_demand(&self) -> MutexGuard<'_, Demand> {
+        self.demand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn cell(&self) -> Arc<Cell> {
-        self.cell.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The cell, if there is one.
+    pub(crate) fn cell(&self) -> Option<Arc<Cell>> {
+        self.home.current()
+    }
+
+    /// Where its parent is.
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
     }
 
     /// No new requests, and waits for the running ones.
     pub(crate) async fn drain(&self) {
-        let all = u32::try_from(self.spec.max_concurrency.max(1)).unwrap_or(u32::MAX);
-        // Holding every place means that nobody else has one.
-        let all_places = self.places.acquire_many(all).await;
-        self.places.close();
-        drop(all_places);
+        self.places.drain().await;
     }
 
-    fn reply(
-        &self,
-        done: Done,
-        payload: Bytes,
-        queue: Duration,
-        start: crate::api::StartKind,
-    ) -> Result<Reply, InvokeError> {
+    fn reply(&self, done: Done, payload: Bytes, queue: Duration) -> Result<Reply, InvokeError> {
         let limit_bytes = self.spec.memory_bytes;
         match done.outcome {
             Outcome::Response => Ok(Reply {
@@ -171,7 +146,7 @@ impl Function {
                     fork: Duration::from_nanos(done.fork_ns),
                     run: Duration::from_nanos(done.run_ns),
                 },
-                start,
+                start: done.start,
                 instance: hex(&done.instance),
             }),
             Outcome::Exit(_) | Outcome::Signal { .. } if done.memory_refused => {
@@ -194,31 +169,25 @@ impl Function {
     }
 }
 
-fn new_shell(cell: &Cell) -> Result<Shell, InvokeError> {
-    let (shell, command, socket) = cell
-        .shells
-        .add()
-        .map_err(|error| InvokeError::Platform(format!("could not make a socket for a VM: {error}")))?;
-    cell.command(command, vec![socket]);
-    Ok(shell)
+/// A request that has a place. When it ends, spares are made for what it has shown to be needed.
+struct Busy {
+    function: Arc<Function>,
+    begun: Instant,
 }
 
-/// One request in the queue.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn enter(count: &'a AtomicUsize) -> Option<Self> {
-        if count.fetch_add(1, Ordering::Relaxed) >= QUEUE_MAX {
-            count.fetch_sub(1, Ordering::Relaxed);
-            return None;
-        }
-        Some(Self(count))
+impl Busy {
+    fn new(function: &Arc<Function>) -> Self {
+        let begun = Instant::now();
+        function.lock_demand().enter(begun);
+        Self { function: function.clone(), begun }
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.function.lock_demand().leave(Instant::now());
+        self.function.places.took(self.begun.elapsed());
+        spares::replenish(&self.function);
     }
 }
 
@@ -229,20 +198,4 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_queue_is_bounded_and_places_come_back() {
-        let count = AtomicUsize::new(0);
-        let queue: Vec<_> = (0..QUEUE_MAX).map_while(|_| Waiting::enter(&count)).collect();
-        assert_eq!(queue.len(), QUEUE_MAX);
-        assert!(Waiting::enter(&count).is_none());
-        drop(queue);
-        assert!(Waiting::enter(&count).is_some());
-        assert_eq!(count.load(Ordering::Relaxed), 0);
-    }
 }

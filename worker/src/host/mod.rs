@@ -1,8 +1,18 @@
 //! The worker's side of cells: starting them, taking shells, admitting requests.
 
+mod admission;
+pub(crate) mod archive;
 pub(crate) mod cell;
 mod control;
+mod demand;
+pub(crate) mod fleet;
 pub(crate) mod function;
+pub(crate) mod home;
+mod make;
+pub(crate) mod parents;
+mod places;
+pub(crate) mod pressure;
 mod run;
 mod shells;
+pub(crate) mod spares;
 pub(crate) mod totals;

@@ -1,6 +1,8 @@
 //! One request in one shell: sent, awaited, and ended whatever happens to whoever waits.
 
 use super::cell::Cell;
+use super::make;
+use super::places::Place;
 use super::shells::Shell;
 use super::totals::Totals;
 use crate::api::StartKind;
@@ -12,11 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 /// How long a killed shell has to report its end before its whole cell is given up.
-const KILL_PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const KILL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How a run ended, for the one who waits.
 pub(super) enum Ran {
@@ -39,7 +40,7 @@ pub(super) struct Run {
     log: Option<LogWriter>,
     shell: Option<Shell>,
     frames: Frames,
-    permit: Option<OwnedSemaphorePermit>,
+    permit: Option<Place>,
 }
 
 impl Run {
@@ -48,7 +49,7 @@ impl Run {
         totals: Arc<Totals>,
         shell: Shell,
         log: LogWriter,
-        permit: OwnedSemaphorePermit,
+        permit: Place,
     ) -> Self {
         Self {
             cell,
@@ -60,31 +61,23 @@ impl Run {
         }
     }
 
-    /// How the VM comes to be.
-    pub(super) fn start_kind(&self) -> StartKind {
-        match &self.shell {
-            Some(shell) if shell.served > 0 => StartKind::Recycled,
-            _ => StartKind::New,
-        }
-    }
-
     /// Sends the request and waits for its end, at most for `limit`. Gives back the permit if the shell was
     /// gone before the request began.
-    pub(super) async fn complete(
-        mut self,
-        payload: &Bytes,
-        limit: Duration,
-    ) -> (Ran, Option<OwnedSemaphorePermit>) {
+    pub(super) async fn complete(mut self, payload: &Bytes, limit: Duration) -> (Ran, Option<Place>) {
         let (Some(shell), Some(log)) = (&mut self.shell, &mut self.log) else {
             return (Ran::Lost("the shell is in use".to_owned()), self.permit.take());
         };
+        let start = shell.start;
         let frames = &mut self.frames;
         let work = async {
             let sent = send(&mut shell.socket, payload).await?;
             Ok::<_, io::Error>((sent, frames.done(&mut shell.socket, log).await))
         };
         let ran = match timeout(limit, work).await {
-            Err(_) => return (Ran::TimedOut, None), // dropping `self` kills the VM
+            Err(_) => {
+                self.totals.forked(start);
+                return (Ran::TimedOut, None); // dropping `self` kills the VM
+            }
             Ok(Err(error)) => Ran::Lost(error.to_string()),
             Ok(Ok((_, Ok(End::Done(done, payload))))) => Ran::Done(done, payload),
             Ok(Ok((_, Ok(End::Gone(reason))))) => Ran::NotBegun(reason),
@@ -96,15 +89,31 @@ impl Run {
         };
         log.finish();
         let shell = self.shell.take();
-        if let Ran::Done(done, _) = &ran {
-            self.totals.done(done);
-            // What follows the answer says that the VM could not be restored.
-            let reusable = matches!(done.outcome, Outcome::Response) && self.frames.buffer.is_empty();
-            if let Some(shell) = shell.filter(|_| reusable) {
-                self.cell.shells.put_back(shell);
+        match &ran {
+            Ran::Done(done, _) => {
+                self.totals.forked(done.start);
+                self.totals.done(done);
+                self.keep(shell, done);
             }
+            Ran::Lost(_) => self.totals.forked(start),
+            Ran::TimedOut | Ran::NotBegun(_) | Ran::NotTaken(_) => {}
         }
         (ran, self.permit.take())
+    }
+}
+
+impl Run {
+    /// Puts the shell where the next request finds it, if it can be used again.
+    fn keep(&mut self, shell: Option<Shell>, done: &Done) {
+        let Some(mut shell) = shell else { return };
+        if done.again {
+            shell.start = StartKind::Remapped;
+            let frames = std::mem::take(&mut self.frames);
+            tokio::spawn(make::take_ready(self.cell.clone(), shell, frames));
+        } else if matches!(done.outcome, Outcome::Response) && self.frames.is_empty() {
+            // What would follow the answer says that the VM could not be restored.
+            self.cell.shells.put_back(shell);
+        }
     }
 }
 
@@ -166,11 +175,26 @@ enum End {
 
 /// Reads frames.
 #[derive(Default)]
-struct Frames {
+pub(super) struct Frames {
     buffer: BytesMut,
 }
 
 impl Frames {
+    /// Whether nothing was received that has not been looked at.
+    fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    /// Waits until a shell says that it can take a request; the reason if it cannot.
+    pub(super) async fn ready(&mut self, socket: &mut UnixStream) -> io::Result<Result<(), String>> {
+        let (frame, _, _) = self.next(socket).await?;
+        match frame {
+            Frame::Ready if self.is_empty() => Ok(Ok(())),
+            Frame::Gone(reason) => Ok(Err(reason)),
+            Frame::Ready | Frame::Log | Frame::Done(_) => Err(io::Error::other("a shell spoke out of turn")),
+        }
+    }
+
     /// Reads until the request is over; log goes to `log` on the way. May be given up and called again.
     async fn done(&mut self, socket: &mut UnixStream, log: &mut LogWriter) -> io::Result<End> {
         loop {
@@ -178,6 +202,7 @@ impl Frames {
             log.write(&text);
             match frame {
                 Frame::Log => {}
+                Frame::Ready => return Err(io::Error::other("a shell spoke out of turn")),
                 Frame::Done(done) => return Ok(End::Done(done, payload)),
                 Frame::Gone(reason) => return Ok(End::Gone(reason)),
             }

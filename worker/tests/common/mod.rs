@@ -137,6 +137,7 @@ impl Guest {
             port: 8080,
             args: args.iter().map(|arg| arg.as_bytes().to_vec()).collect(),
             env: self.env.iter().map(|entry| entry.clone().into_bytes()).collect(),
+            awaits_function: false,
         };
         let mut machine =
             Machine::boot(&self.kvm, &self.kernel, memory, images, &spec).expect("the VM boots");

@@ -101,11 +101,15 @@ impl Backend for TestBackend {
                 Some("platform") => return Err(PrepareError::Platform("/dev/kvm is missing".to_owned())),
                 _ => {}
             }
-            let image = std::fs::read(&spec.package).unwrap();
+            let image = std::fs::read(&spec.package.as_ref().unwrap().path).unwrap();
             assert_eq!(image[1024..1028], 0xe0f5_e1e2_u32.to_le_bytes(), "the package is an EROFS image");
             self.change(&spec.name, |stats| {
                 stats.parent_boots += 1;
-                stats.parent = Some(ParentInfo { build: Duration::from_millis(5), resident_bytes: 4096 });
+                stats.parent = Some(ParentInfo {
+                    build: Duration::from_millis(5),
+                    resident_bytes: 4096,
+                    runtime_resident_bytes: 8192,
+                });
                 stats.unsupported = BTreeMap::from([("bpf".to_owned(), 2)]);
                 stats.log_dropped_bytes = 7;
                 stats.shells = 3;
@@ -115,6 +119,14 @@ impl Backend for TestBackend {
             Ok(Arc::new(Function { spec, hanging, dropped, release, forks: AtomicU64::new(0) })
                 as Arc<dyn Prepared>)
         })
+    }
+
+    fn resume(&self, spec: FunctionSpec) -> Pending<'_, Result<Arc<dyn Prepared>, PrepareError>> {
+        self.prepare(spec)
+    }
+
+    fn collect(&self, _deployed: Vec<FunctionSpec>) -> Pending<'_, Result<(), PrepareError>> {
+        Box::pin(async { Ok(()) })
     }
 
     fn vms(&self) -> Pending<'_, Vec<VmInfo>> {

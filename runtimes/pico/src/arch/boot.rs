@@ -7,7 +7,7 @@ use crate::errno::Result;
 use crate::exec;
 use crate::kernel::{Config, Kernel};
 use crate::mm::Mm;
-use crate::platform::Platform;
+use crate::platform::{Function, Platform};
 use abi::boot::{BOOT_MAGIC, BootInfo, Contract, PACKAGE_DIR, STRINGS_MAX};
 use abi::layout::{
     IMAGE_MAX, KERNEL_SIZE, KERNEL_VA, PACKAGE_VA, PROGRAM_MIN, PROGRAM_VA, RAM_MAX, ROOT_VA, kernel_area,
@@ -37,6 +37,12 @@ pub(super) extern "C" fn pico_start() -> ! {
     unsafe { pico_resume(&registers) }
 }
 
+/// What the host has written for the function that a fork of this VM becomes.
+pub(super) fn function() -> Function {
+    let info = boot_info();
+    Function { memory: info.ram_bytes - KERNEL_SIZE, package: image(PACKAGE_VA, info.package_bytes) }
+}
+
 /// What a program finds open, and where it starts: in its package, if it has one.
 fn prepare(kernel: &mut Kernel) -> Result<()> {
     kernel.open_standard_streams()?;
@@ -49,8 +55,8 @@ fn kernel_area_at<T>(offset: u64) -> *const T {
 }
 
 fn boot_info() -> BootInfo {
-    // SAFETY: the host filled the page before the first instruction; it is plain data.
-    let info = unsafe { kernel_area_at::<BootInfo>(kernel_area::BOOT_INFO).read() };
+    // SAFETY: the host fills the page while the VM is stopped; it is plain data.
+    let info = unsafe { kernel_area_at::<BootInfo>(kernel_area::BOOT_INFO).read_volatile() };
     if info.magic != BOOT_MAGIC || info.version != abi::VERSION {
         die(format_args!(
             "the host speaks version {} of the contract, this pico version {}; rebuild both",
@@ -94,9 +100,11 @@ fn new_kernel(tsc: u64, info: &BootInfo) -> Kernel {
     let cpuid = core::arch::x86_64::__cpuid(1);
     let config = Config {
         contract,
+        awaits_function: info.awaits_function != 0,
         port,
         hwcap: u64::from(cpuid.edx),
         vdso: super::vdso::start(),
+        fast_entry: super::entry::fast_entry(),
         root: image(ROOT_VA, info.root_bytes),
         package: image(PACKAGE_VA, info.package_bytes),
     };

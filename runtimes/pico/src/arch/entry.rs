@@ -20,7 +20,7 @@ global_asm!(
     ".section .header, \"a\"",
     ".ascii \"sporepic\"",
     ".long {version}, 0",
-    ".quad pico_entry, pico_stack_top, pico_syscall_stub, pico_ring0_stack_top, pico_exception_stubs, 32",
+    ".quad pico_entry, pico_stack_top, pico_syscall_stub, pico_ring0_stack_top, pico_exception_stubs, 32, pico_prefault",
     ".section .bss.stacks, \"aw\", @nobits",
     ".balign 4096",
     ".skip {stack}",
@@ -46,7 +46,26 @@ global_asm!(
     "mov [rip + pico_program_rsp], rsp",
     "lea rsp, [rip + pico_syscall_frame]",
     "iretq",
+    // Touches the rsi pages listed at rdi (`abi::boot::KernelHeader::prefault`). The host never resumes it.
+    ".balign 64",
+    "pico_prefault:",
+    "test rsi, rsi",
+    "jz 4f",
+    "2: mov rax, [rdi]",
+    "add rdi, 8",
+    "btr rax, 0",
+    "jc 3f",
+    "movzx ecx, byte ptr [rax]",
+    "dec rsi",
+    "jnz 2b",
+    "jmp 4f",
+    "3: lock or byte ptr [rax], 0",
+    "dec rsi",
+    "jnz 2b",
+    "4: out {port}, al",
+    "jmp 4b",
     version = const abi::VERSION,
+    port = const abi::layout::DOORBELL_PORT,
     stack = const STACK_SIZE,
     fault_stack = const FAULT_STACK_SIZE,
     ring0_stack = const RING0_STACK_SIZE,
@@ -99,6 +118,16 @@ global_asm!(
     ".endm",
     ".text",
     ".balign 64",
+    // Where a rewritten system call arrives: as behind the stub, with the flags as the stub's `iretq` sets them.
+    // Only rcx and r11 may change, as by `syscall`.
+    ".globl pico_fast_entry",
+    "pico_fast_entry:",
+    "mov [rip + pico_program_rsp], rsp",
+    "lea rsp, [rip + pico_stack_top]",
+    "pushfq",
+    "pop r11",
+    "push 2",
+    "popfq",
     "pico_syscall_entry:",
     "sub rsp, 416",
     "mov [rsp], rax",
@@ -148,6 +177,13 @@ unsafe extern "C" {
     pub(super) static pico_image_start: u8;
     /// First byte behind the image: the heap starts here.
     pub(super) static pico_image_end: u8;
+    /// Where a rewritten system call arrives.
+    static pico_fast_entry: u8;
     /// Goes to the program with `registers`, which lie on a stack of pico's with 64 free bytes below.
     pub(super) fn pico_resume(registers: *const crate::process::Registers) -> !;
+}
+
+/// The address of the entry for rewritten system calls.
+pub(super) fn fast_entry() -> u64 {
+    (&raw const pico_fast_entry).addr() as u64
 }

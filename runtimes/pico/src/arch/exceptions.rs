@@ -61,12 +61,22 @@ global_asm!(
     fault = sym pico_fault,
 );
 
+/// The vector of a single step, and the flag that asks for steps.
+const DEBUG: u64 = 1;
+const TRAP_FLAG: u64 = 1 << 8;
+
 /// An exception of the program, or of pico itself. `registers` is the state at the fault; on return it is resumed.
 extern "C" fn pico_fault(registers: &mut Registers, vector: u64, code: u64, cr2: u64) {
+    let in_pico = (KERNEL_VA..KERNEL_VA + KERNEL_SIZE).contains(&registers.rip);
+    if vector == DEBUG && in_pico {
+        // A program that single-steps called pico without a trap: not a step of its own.
+        registers.rflags &= !TRAP_FLAG;
+        return;
+    }
     if super::enter_fault() {
         super::die(format_args!("exception {vector} at {:#x} inside the exception handler", registers.rip));
     }
-    if (KERNEL_VA..KERNEL_VA + KERNEL_SIZE).contains(&registers.rip) {
+    if in_pico {
         let (rip, rsp) = (registers.rip, registers.rsp);
         super::die(format_args!(
             "exception {vector} (code {code:#x}) in pico at {rip:#x}, cr2 {cr2:#x}, rsp {rsp:#x}"

@@ -1,7 +1,7 @@
 //! The machine: doorbell, mailbox, time-stamp counter, thread pointers.
 
 use super::address;
-use crate::platform::Platform;
+use crate::platform::{Function, Platform};
 use crate::process::{XSTATE_MASK, XSTATE_SIZE};
 use abi::identity::Identity;
 use abi::layout::{DOORBELL_PORT, MAILBOX_VA};
@@ -120,6 +120,10 @@ impl Platform for Machine {
         let len = address(header!(request_len).min(REQUEST_MAX));
         // SAFETY: inside the request area; the host does not write while the VM runs.
         unsafe { core::slice::from_raw_parts(mailbox(REQUEST), len) }
+    }
+
+    fn function(&self) -> Function {
+        super::boot::function()
     }
 
     fn response(&self) -> &'static mut [u8] {

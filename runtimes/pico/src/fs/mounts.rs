@@ -52,16 +52,21 @@ pub struct Mounts {
     pool: Rc<Pool>,
 }
 
+fn read_only(path: &'static str, dev: u64, kind: &'static str, root: Node) -> Mount {
+    Mount { path, dev, kind, writable: false, root }
+}
+
+/// The root of an image.
+fn image(image: Option<Image>, dev: u64) -> Node {
+    let inode = image.and_then(|image| image.root().ok().map(|inode| (image, inode)));
+    inode.map_or(Node::Damaged(dev), |(image, inode)| Node::Image(image, inode, dev))
+}
+
 impl Mounts {
     /// Mounts everything. No root image is an empty one.
     pub fn new(root: &'static [u8], package: Option<&'static [u8]>) -> Self {
-        let images = [Image::open(root).ok(), package.and_then(|package| Image::open(package).ok())];
+        let images = [Image::open(root).ok(), None];
         let pool: Rc<Pool> = Rc::default();
-        let read_only = |path, dev, kind, root| Mount { path, dev, kind, writable: false, root };
-        let image = |image: Option<Image>, dev| {
-            let inode = image.and_then(|image| image.root().ok().map(|inode| (image, inode)));
-            inode.map_or(Node::Damaged(dev), |(image, inode)| Node::Image(image, inode, dev))
-        };
         let root = if root.is_empty() { Node::Empty(DEV_ROOT) } else { image(images[0], DEV_ROOT) };
         let mut mounts = Vec::from([
             read_only("/", DEV_ROOT, "erofs", root),
@@ -69,15 +74,23 @@ impl Mounts {
             read_only("/proc", DEV_PROC, "proc", Node::proc_root()),
             read_only("/sys", DEV_SYS, "sysfs", Node::sys_root()),
         ]);
-        if package.is_some() {
-            mounts.push(read_only(PACKAGE_DIR, DEV_PACKAGE, "erofs", image(images[1], DEV_PACKAGE)));
-        }
         for ((path, mode), dev) in iter::zip(MEMORY, DEV_MEMORY..) {
             let root =
                 Inode::new(&pool, dev, Body::directory(), mode, 0).expect("an empty pool has room for roots");
             mounts.push(Mount { path, dev, kind: "tmpfs", writable: true, root: Node::Memory(root) });
         }
-        Self { mounts, images, pool }
+        let mut mounts = Self { mounts, images, pool };
+        if let Some(package) = package {
+            mounts.mount_package(package);
+        }
+        mounts
+    }
+
+    /// Mounts the package image, behind the root and the system's own.
+    pub fn mount_package(&mut self, package: &'static [u8]) {
+        let package = Image::open(package).ok();
+        self.images[1] = package;
+        self.mounts.push(read_only(PACKAGE_DIR, DEV_PACKAGE, "erofs", image(package, DEV_PACKAGE)));
     }
 
     /// All of them, the root first.

@@ -39,7 +39,16 @@ impl Rig {
 
     pub(crate) fn with(root: &'static [u8], package: &'static [u8]) -> Self {
         let fake = Rc::new(Fake::default());
-        let config = Config { contract: Contract::Handler, port: 8080, hwcap: 0, vdso: 0, root, package };
+        let config = Config {
+            contract: Contract::Handler,
+            awaits_function: false,
+            port: 8080,
+            hwcap: 0,
+            vdso: 0,
+            fast_entry: 0,
+            root,
+            package,
+        };
         let mut kernel = Kernel::new(Rc::new(fake.clone()), 1, config, Mm::for_tests(4 << 20));
         let memory = |len| Mapping {
             placement: Placement::Hint(0),

@@ -44,6 +44,8 @@ enum Outcome {
 pub struct Inbound {
     state: State,
     request: &'static [u8],
+    /// Whether the request is none, but says which function the program is to become.
+    is_function: bool,
     /// Bytes of the request the program has read.
     read: usize,
     response: &'static mut [u8],
@@ -60,6 +62,7 @@ impl Default for Inbound {
         Self {
             state: State::None,
             request: &[],
+            is_function: false,
             read: 0,
             response: &mut [],
             written: 0,
@@ -81,6 +84,13 @@ impl Inbound {
             activity: self.activity + 1,
             ..Self::default()
         };
+    }
+
+    /// Takes what the host wrote about the function the program is to become. It is read like a request, has no
+    /// answer, and when it has been read the program waits for a request again.
+    pub fn deliver_function(&mut self, document: &'static [u8]) {
+        let (state, activity) = (State::Pending, self.activity + 1);
+        *self = Self { state, request: document, is_function: true, activity, ..Self::default() };
     }
 
     /// Where the request stands.
@@ -111,6 +121,9 @@ impl Inbound {
     /// The program has read the next `len` bytes.
     pub fn consume(&mut self, len: usize) {
         self.read = (self.read + len).min(self.request.len());
+        if self.is_function && self.read == self.request.len() {
+            *self = Self { activity: self.activity + 1, ..Self::default() };
+        }
     }
 
     /// Appends to an HTTP response and completes it when its end is reached. What follows the end is dropped, as

@@ -1,6 +1,7 @@
 use super::*;
 use crate::clock::SECOND;
 use crate::errno::Errno;
+use crate::platform::Function;
 use alloc::vec;
 use linux_raw_sys::general as linux;
 
@@ -33,6 +34,36 @@ fn waiting_for_a_request_makes_a_parent_and_its_return_a_fork() {
     kernel.wait(Some(soon), true);
     assert_eq!(fake.doorbells(), [Doorbell::Ready, Doorbell::Sleep], "a fork has its request already");
     assert!(kernel.now() >= soon);
+}
+
+#[test]
+fn a_runtimes_fork_becomes_a_function_before_it_takes_requests() {
+    let (mut kernel, fake) = Kernel::for_tests();
+    kernel.config.awaits_function = true;
+    let memory = kernel.mm.total();
+    fake.function.set(Function { memory: memory + (2 << 20), package: &[] });
+    for document in [&b"function"[..], b"request"] {
+        fake.requests.borrow_mut().push_back(document.to_vec());
+    }
+    kernel.wait(None, true);
+    assert!(!kernel.request_taken, "what it was given is not a request");
+    assert_eq!(kernel.inbound.borrow().unread(), b"function");
+    assert_eq!(kernel.mm.total(), memory + (2 << 20));
+    assert_eq!(kernel.process.limits[linux::RLIMIT_AS as usize].0, memory + (2 << 20));
+    kernel.wait(None, true);
+    assert!(kernel.request_taken);
+    assert_eq!(kernel.inbound.borrow().unread(), b"request");
+    assert_eq!(fake.doorbells(), [Doorbell::Ready, Doorbell::Ready]);
+}
+
+#[test]
+fn a_function_with_less_memory_than_its_runtime_is_refused() {
+    let (mut kernel, fake) = Kernel::for_tests();
+    kernel.config.awaits_function = true;
+    fake.function.set(Function { memory: kernel.mm.total() - 4096, package: &[] });
+    fake.requests.borrow_mut().push_back(vec![]);
+    kernel.wait(None, true);
+    assert_eq!(fake.doorbells(), [Doorbell::Ready, Doorbell::Panic]);
 }
 
 #[test]

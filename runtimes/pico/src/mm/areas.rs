@@ -26,7 +26,7 @@ pub enum Kind {
     Heap,
     /// The main thread's stack.
     Stack,
-    /// pico's own (memory files); the program cannot name it.
+    /// pico's own (memory files, trampolines); the program cannot name it.
     Kernel,
 }
 

@@ -12,8 +12,12 @@ pub(super) struct Dirty {
 
 impl Dirty {
     pub(super) fn new(base: u64, len: u64) -> Self {
-        let pages = usize::try_from(len / PAGE).expect("usize is 64 bits wide");
-        Self { base, words: vec![0; pages.div_ceil(64)] }
+        Self { base, words: vec![0; words(len)] }
+    }
+
+    /// There are `len` bytes from now on, the new ones clean.
+    pub(super) fn grow(&mut self, len: u64) {
+        self.words.resize(words(len), 0);
     }
 
     fn index(&self, addr: u64) -> usize {
@@ -48,6 +52,11 @@ impl Dirty {
             }
         }
     }
+}
+
+/// How many words have a bit for every page of `len` bytes.
+fn words(len: u64) -> usize {
+    usize::try_from(len / PAGE).expect("usize is 64 bits wide").div_ceil(64)
 }
 
 #[cfg(test)]

@@ -68,6 +68,16 @@ impl Mm {
         }
     }
 
+    /// The region has `len` bytes from now on, the new ones zeroed. It never becomes smaller.
+    pub fn grow(&mut self, len: u64) -> Result<()> {
+        if len < self.len {
+            return Err(Errno::EINVAL);
+        }
+        self.dirty.grow(len);
+        self.len = len;
+        Ok(())
+    }
+
     /// First address of the region.
     pub fn base(&self) -> u64 {
         self.base
@@ -91,6 +101,11 @@ impl Mm {
     /// All mappings in order.
     pub fn areas(&self) -> impl Iterator<Item = &Area> {
         self.areas.iter()
+    }
+
+    /// The mapping that holds `addr`.
+    pub fn area_at(&self, addr: u64) -> Option<&Area> {
+        self.areas.find(addr)
     }
 
     /// Whether memory was refused since the last call. The system-call layer tells the host.
@@ -125,6 +140,15 @@ impl Mm {
             file: None,
         })?;
         Ok(self.raw(start, len))
+    }
+
+    /// A zeroed page for code of pico's own inside `low..high`, charged to the program, which cannot name it.
+    pub fn code_page(&mut self, low: u64, high: u64) -> Option<u64> {
+        let (low, high) = (low.max(self.base), high.min(self.end()));
+        let start = self.areas.gap_below(PAGE, low, high)?;
+        let (prot, kind) = (READ | WRITE | EXEC, Kind::Kernel);
+        self.place(Area { start, end: start + PAGE, prot, kind, reserved: false, file: None }).ok()?;
+        Some(start)
     }
 
     /// Gives back pages from [`Mm::alloc_pages`], all or part of them.

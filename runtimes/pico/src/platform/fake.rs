@@ -1,6 +1,6 @@
 //! A machine for tests: records what is rung and logged, and lets time pass only in `Sleep`.
 
-use super::Platform;
+use super::{Function, Platform};
 use abi::identity::Identity;
 use abi::mailbox::Doorbell;
 use alloc::boxed::Box;
@@ -29,6 +29,8 @@ pub struct Fake {
     pub refused: Cell<u32>,
     /// Bytes of response.
     pub response_len: Cell<u64>,
+    /// What `function` returns.
+    pub function: Cell<Function>,
     /// Text of the last failure.
     pub detail: RefCell<String>,
     request: Cell<&'static [u8]>,
@@ -55,6 +57,7 @@ impl Default for Fake {
             unsupported: RefCell::default(),
             refused: Cell::new(0),
             response_len: Cell::new(0),
+            function: Cell::default(),
             detail: RefCell::default(),
             request: Cell::new(&[]),
             response: Cell::new(Box::leak(vec![0; 1 << 20].into_boxed_slice())),
@@ -114,6 +117,10 @@ impl Platform for Rc<Fake> {
 
     fn request(&self) -> &'static [u8] {
         self.request.get()
+    }
+
+    fn function(&self) -> Function {
+        self.function.get()
     }
 
     fn response(&self) -> &'static mut [u8] {

@@ -75,6 +75,11 @@ impl Process {
         }
     }
 
+    /// There are `memory` bytes to live in from now on.
+    pub fn set_memory_limit(&mut self, memory: u64) {
+        self.limits[linux_raw_sys::general::RLIMIT_AS as usize] = (memory, memory);
+    }
+
     /// Becomes the fork `identity` describes.
     pub fn adopt(&mut self, identity: &Identity) {
         self.generation = identity.generation;

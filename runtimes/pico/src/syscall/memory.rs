@@ -160,6 +160,9 @@ fn mprotect(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     if prot & !(PROT_FLAGS | linux::PROT_GROWSDOWN) != 0 {
         return Err(Errno::EINVAL);
     }
+    if prot & WRITE != 0 {
+        restore_text(kernel, args.raw(0), args.raw(1));
+    }
     kernel.mm.protect(args.raw(0), args.raw(1), prot & PROT_FLAGS).map(|()| 0)
 }
 
@@ -192,7 +195,13 @@ fn mremap(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     if to.is_some() && !may_move {
         return Err(Errno::EINVAL);
     }
+    restore_text(kernel, args.raw(0), args.raw(1));
     kernel.mm.remap(args.raw(0), args.raw(1), args.raw(2), may_move, to)
+}
+
+/// Text the program is about to write or to move is again as it was in the file.
+fn restore_text(kernel: &mut Kernel, start: u64, len: u64) {
+    kernel.rewriter.restore(&kernel.mm, start, start.saturating_add(len));
 }
 
 fn madvise(kernel: &mut Kernel, args: &Args) -> Result<u64> {

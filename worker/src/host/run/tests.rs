@@ -1,10 +1,15 @@
 use super::*;
-use crate::host::shells::Shells;
+use crate::host::fleet::Fleet;
+use crate::host::shells::{Shells, Take};
 use crate::protocol::{read_request, write_frame};
 use std::os::unix::net::UnixStream as StdStream;
 
 /// More than fits into a socket that nobody reads.
 const LARGE: usize = 4 << 20;
+
+fn shells(totals: Arc<Totals>) -> Arc<Shells> {
+    Shells::new(totals, Arc::new(Fleet::new(100)))
+}
 
 fn pair() -> (UnixStream, StdStream) {
     let (ours, theirs) = StdStream::pair().unwrap();
@@ -60,18 +65,20 @@ async fn last_words_are_heard_even_if_the_request_was_not() {
 
 #[tokio::test]
 async fn an_idle_shell_that_has_spoken_is_not_used_again() {
-    let shells = Shells::new(Arc::new(Totals::default()));
-    let (first, _, fit) = shells.add().unwrap();
-    let (second, _, unfit) = shells.add().unwrap();
-    let (third, _, closed) = shells.add().unwrap();
+    let shells = shells(Arc::new(Totals::default()));
+    let (first, _, fit) = shells.add(false).unwrap();
+    let (second, _, unfit) = shells.add(false).unwrap();
+    let (third, _, closed) = shells.add(false).unwrap();
     let first_id = first.id;
     for shell in [first, second, third] {
         shells.put_back(shell);
     }
     write_frame(&mut StdStream::from(unfit), &Frame::Gone(String::new()), &[], &[]).unwrap();
     drop(closed);
-    assert_eq!(shells.take_idle().map(|shell| shell.id), Some(first_id));
-    assert!(shells.take_idle().is_none());
+    let Take::Shell(taken) = shells.take() else { panic!("one is fit") };
+    assert_eq!(taken.id, first_id);
+    drop(taken);
+    assert!(matches!(shells.take(), Take::Wait { make: true, .. }));
     assert!(shells.states().is_empty(), "all are dropped by now");
     drop(fit);
 }
@@ -79,9 +86,9 @@ async fn an_idle_shell_that_has_spoken_is_not_used_again() {
 #[tokio::test]
 async fn trimming_forgets_shells_that_are_gone() {
     let totals = Arc::new(Totals::default());
-    let shells = Shells::new(totals.clone());
-    let (kept, _, fit) = shells.add().unwrap();
-    let (lost, _, closed) = shells.add().unwrap();
+    let shells = shells(totals.clone());
+    let (kept, _, fit) = shells.add(false).unwrap();
+    let (lost, _, closed) = shells.add(false).unwrap();
     shells.put_back(kept);
     shells.put_back(lost);
     drop(closed);

@@ -62,6 +62,7 @@ pub static PROC: Entry = dir(
         file("loadavg", |_| b"0.00 0.00 0.00 1/1 1\n".into()),
         file("meminfo", system::meminfo),
         file("stat", system::stat),
+        dir("spore", &[file("system_calls", system::system_calls)]),
         file("uptime", system::uptime),
         file("version", system::version),
         dir(

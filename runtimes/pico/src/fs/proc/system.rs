@@ -2,6 +2,7 @@
 
 use crate::clock::SECOND;
 use crate::kernel::Kernel;
+use crate::rewrite::Counts;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -42,6 +43,12 @@ pub(super) fn meminfo(kernel: &Kernel) -> Vec<u8> {
         let _ = writeln!(text, "{name:<15}{kib:>9} kB");
     }
     text.into_bytes()
+}
+
+/// Which `syscall` instructions of the program no longer trap.
+pub(super) fn system_calls(kernel: &Kernel) -> Vec<u8> {
+    let Counts { rewritten, refused, crowded } = kernel.rewriter.counts();
+    format!("rewritten {rewritten}\nrefused {refused}\ncrowded {crowded}\n").into_bytes()
 }
 
 /// Nanoseconds as seconds with two decimals.

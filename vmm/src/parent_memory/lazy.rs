@@ -29,14 +29,14 @@ impl ParentMemory {
     }
 
     /// Announces a mapping of this memory, base included, before anything touches it.
-    pub(super) fn announce(&self, mut mapping: Mapping) -> io::Result<Mapping> {
+    pub(super) fn announce(&self, mapping: &mut Mapping) -> io::Result<()> {
         let base = self.base.as_deref().map(|base| (0, base));
         for (offset, memory) in base.into_iter().chain([(self.base_len(), self)]) {
             if let Some(paging) = &memory.paging {
-                let registered = paging.on_map(&LazyMapping::new(&mapping, offset, memory.own))?;
+                let registered = paging.on_map(&LazyMapping::new(mapping, offset, memory.own))?;
                 registered.into_iter().for_each(|registered| mapping.hold(registered));
             }
         }
-        Ok(mapping)
+        Ok(())
     }
 }

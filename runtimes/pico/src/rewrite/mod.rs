@@ -1,0 +1,251 @@
+//! System calls without traps: `syscall` in a program's text is rewritten into a jump to a trampoline.
+//!
+//! A trap costs two exits where KVM has no hardware to help, a jump costs nothing. When the program first traps in a
+//! text, and once more before the parent is captured, pico looks through that text for `syscall` and gives each site it
+//! understands a trampoline. Children inherit that and never rewrite anything.
+//!
+//! What is rewritten: text of a file, mapped private, executable and not writable. Code a program generates is
+//! never touched. A site is understood if the file's table of functions ([`functions`]) says where the function around
+//! it begins and its instructions decode from there ([`decode`]); see [`detour`] for what then becomes of it. The program
+//! can tell only by reading its own text, and by the address of the trampoline in a single step.
+//!
+//! ```text
+//! trampoline    moved instructions          (the replaced one and those up to the `syscall`)
+//!               lea  rcx, [behind syscall]  (`syscall` leaves the return address there, too)
+//!               jmp  [entry]                (`arch`: flags to r11, stack of pico, as if it had trapped)
+//! ```
+
+mod decode;
+mod detour;
+mod functions;
+#[cfg(test)]
+mod tests;
+
+use crate::kernel::Kernel;
+use crate::mm::Mm;
+use crate::mm::areas::{Area, EXEC, Kind, WRITE};
+use abi::layout::PAGE;
+use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::ops::Range;
+use detour::{Decoded, Detour, MOVED_MAX, NEAR, Refusal, SHORT, SYSCALL};
+use functions::Functions;
+
+/// Most pages of trampolines; 127 fit into one.
+pub const PAGES_MAX: usize = 32;
+/// Bytes of a trampoline. The first place of a page holds the address of pico's entry.
+const SLOT: u64 = 32;
+/// How far a trampoline may be from its site: what a 32-bit distance can say, with room to spare.
+const REACH: u64 = (1 << 31) - (1 << 20);
+/// Most texts that are looked through when a call comes from them; the rest have to wait for the capture.
+const TEXTS_MAX: usize = 256;
+
+const _: () = assert!(MOVED_MAX as u64 + 7 + 6 <= SLOT);
+
+/// What has been rewritten.
+#[derive(Default)]
+pub struct Rewriter {
+    /// By the address of the `syscall`.
+    sites: BTreeMap<u64, Site>,
+    pages: Vec<Page>,
+    /// Texts looked through, and what was mapped there.
+    texts: Vec<(Range<u64>, Rc<str>)>,
+    refused: u64,
+    crowded: u64,
+}
+
+/// Figures about one program's sites, as of the last look at each text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Rewritten.
+    pub rewritten: u64,
+    /// Not understood; they keep trapping.
+    pub refused: u64,
+    /// Understood, but there was no room for another trampoline; they keep trapping.
+    pub crowded: u64,
+}
+
+/// A rewritten site.
+struct Site {
+    trampoline: u64,
+    /// Where the text was changed, with the old and the new bytes.
+    at: u64,
+    original: Vec<u8>,
+    patched: Vec<u8>,
+}
+
+/// A page of trampolines.
+struct Page {
+    start: u64,
+    used: u64,
+}
+
+impl Rewriter {
+    /// Figures so far.
+    pub fn counts(&self) -> Counts {
+        Counts { rewritten: self.sites.len() as u64, refused: self.refused, crowded: self.crowded }
+    }
+
+    /// Rewrites what can be in all texts of the program.
+    fn rewrite_all(&mut self, mm: &mut Mm, entry: u64) {
+        (self.refused, self.crowded) = (0, 0);
+        let texts: Vec<Area> = mm.areas().filter(|area| is_text(area)).cloned().collect();
+        for text in texts {
+            self.rewrite_text(mm, entry, &text);
+        }
+    }
+
+    /// Rewrites the text that holds `syscall`, unless that was done before.
+    fn rewrite_around(&mut self, mm: &mut Mm, entry: u64, syscall: u64) {
+        let Some(text) = mm.area_at(syscall).filter(|area| is_text(area)).cloned() else { return };
+        let Some((file, _)) = &text.file else { return };
+        let is_known = self.texts.iter().any(|(range, path)| range.contains(&syscall) && file == path);
+        if !is_known && self.texts.len() < TEXTS_MAX {
+            self.texts.push((text.start..text.end, file.clone()));
+            self.rewrite_text(mm, entry, &text);
+        }
+    }
+
+    /// Rewrites what can be in one text.
+    fn rewrite_text(&mut self, mm: &mut Mm, entry: u64, text: &Area) {
+        let functions = Functions::of(mm, text);
+        let mut decoded: Option<Decoded> = None;
+        for syscall in candidates(mm, text) {
+            if self.is_rewritten(mm, syscall) {
+                continue;
+            }
+            if !decoded.as_ref().is_some_and(|decoded| decoded.holds(syscall)) {
+                let function = functions.and_then(|functions| functions.find(mm, syscall));
+                decoded = function.map(|function| Decoded::new(mm, function));
+            }
+            match decoded.as_ref().map(|decoded| decoded.detour(mm, syscall)) {
+                Some(Ok(detour)) => self.install(mm, entry, &detour),
+                Some(Err(Refusal::NoInstruction)) => {}
+                Some(Err(Refusal::NoRoom)) | None => self.refused += 1,
+            }
+        }
+    }
+
+    fn is_rewritten(&self, mm: &Mm, syscall: u64) -> bool {
+        self.sites.get(&syscall).is_some_and(|site| site.is_in_place(mm))
+    }
+
+    /// Puts the jump and the trampoline in place; the site stays as it is if there is no room.
+    fn install(&mut self, mm: &mut Mm, entry: u64, detour: &Detour) {
+        let known = self.sites.get(&detour.syscall).map(|site| site.trampoline);
+        let Some(trampoline) = known.or_else(|| self.claim(mm, entry, detour.syscall)) else {
+            self.crowded += 1;
+            return;
+        };
+        write_trampoline(mm, trampoline, detour);
+        let at = detour.replaced.start;
+        let len = detour.replaced.end - at;
+        let jump = match detour.padding {
+            Some(padding) => {
+                mm.raw(padding, NEAR as u64).copy_from_slice(&near_jump(padding, trampoline));
+                [0xeb, padding.wrapping_sub(at + SHORT as u64).to_le_bytes()[0]].to_vec()
+            }
+            None => near_jump(at, trampoline).to_vec(),
+        };
+        let original = mm.raw(at, len).to_vec();
+        let patched = padded(jump, original.len());
+        mm.raw(at, len).copy_from_slice(&patched);
+        self.sites.insert(detour.syscall, Site { trampoline, at, original, patched });
+    }
+
+    /// A free place for a trampoline in reach of `site`.
+    fn claim(&mut self, mm: &mut Mm, entry: u64, site: u64) -> Option<u64> {
+        let is_usable = |page: &&mut Page| page.start.abs_diff(site) < REACH && page.used < PAGE / SLOT;
+        if self.pages.iter_mut().find(is_usable).is_none() {
+            if self.pages.len() >= PAGES_MAX {
+                return None;
+            }
+            let start = mm.code_page(site.saturating_sub(REACH - PAGE), site.saturating_add(REACH - PAGE))?;
+            mm.raw(start, 8).copy_from_slice(&entry.to_le_bytes());
+            self.pages.push(Page { start, used: 1 });
+        }
+        let page = self.pages.iter_mut().find(is_usable)?;
+        page.used += 1;
+        Some(page.start + SLOT * (page.used - 1))
+    }
+
+    /// Puts back what was rewritten in `start..end`, because the program is about to move it or to write there.
+    pub fn restore(&self, mm: &Mm, start: u64, end: u64) {
+        for site in self.sites.range(start..end.saturating_add(MOVED_MAX as u64)).map(|(_, site)| site) {
+            if site.at < end && site.is_in_place(mm) {
+                mm.raw(site.at, site.original.len() as u64).copy_from_slice(&site.original);
+            }
+        }
+    }
+}
+
+impl Site {
+    /// Whether the program has not put something else there.
+    fn is_in_place(&self, mm: &Mm) -> bool {
+        mm.slice(self.at, self.patched.len()).is_ok_and(|bytes| bytes == self.patched)
+    }
+}
+
+/// Whether `area` is text of a file that the program cannot write.
+fn is_text(area: &Area) -> bool {
+    area.kind == Kind::File && area.prot & (EXEC | WRITE) == EXEC
+}
+
+/// Where the bytes of `syscall` are in `text`.
+fn candidates(mm: &Mm, text: &Area) -> Vec<u64> {
+    let Ok(len) = usize::try_from(text.end - text.start) else { return Vec::new() };
+    let Ok(bytes) = mm.slice(text.start, len) else { return Vec::new() };
+    let hits = bytes.windows(2).enumerate().filter(|(_, pair)| **pair == SYSCALL);
+    hits.map(|(offset, _)| text.start + offset as u64).collect()
+}
+
+/// `jmp target` at `at`.
+fn near_jump(at: u64, target: u64) -> [u8; NEAR] {
+    let [a, b, c, d] = distance(at + NEAR as u64, target);
+    [0xe9, a, b, c, d]
+}
+
+/// `target` relative to `from`; [`REACH`] keeps it in 32 bits.
+fn distance(from: u64, target: u64) -> [u8; 4] {
+    let distance = target.wrapping_sub(from).cast_signed();
+    i32::try_from(distance).expect("a trampoline is in reach of its site").to_le_bytes()
+}
+
+/// `code`, filled up with `nop`.
+fn padded(mut code: Vec<u8>, len: usize) -> Vec<u8> {
+    code.resize(len, 0x90);
+    code
+}
+
+fn write_trampoline(mm: &Mm, at: u64, detour: &Detour) {
+    let moved = mm.raw(detour.replaced.start, detour.syscall - detour.replaced.start);
+    let mut code = moved.to_vec();
+    code.extend([0x48, 0x8d, 0x0d]);
+    let behind = detour.syscall + SYSCALL.len() as u64;
+    code.extend(distance(at + code.len() as u64 + 4, behind));
+    code.extend([0xff, 0x25]);
+    code.extend(distance(at + code.len() as u64 + 4, at / PAGE * PAGE));
+    let place = mm.raw(at, SLOT);
+    place.copy_from_slice(&padded(code, place.len()));
+}
+
+impl Kernel {
+    /// After the `syscall` before `rip`: rewrites the text there. Not in a fork, which would pay for it in
+    /// every request.
+    pub(crate) fn rewrite_around(&mut self, rip: u64) {
+        let entry = self.config.fast_entry;
+        if entry != 0 && !self.request_taken {
+            let syscall = rip.wrapping_sub(SYSCALL.len() as u64);
+            self.rewriter.rewrite_around(&mut self.mm, entry, syscall);
+        }
+    }
+
+    /// Before the parent is captured: rewrites all texts, those no call came from among them.
+    pub(crate) fn rewrite_all(&mut self) {
+        let entry = self.config.fast_entry;
+        if entry != 0 {
+            self.rewriter.rewrite_all(&mut self.mm, entry);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! This machine, and what its kernel says about memory.
+
+use serde::Serialize;
+use std::fs;
+
+/// What a measurement was made on.
+#[derive(Clone, Debug, Serialize)]
+pub struct MachineDescription {
+    /// Processor model.
+    pub cpu: String,
+    /// Processors the kernel uses.
+    pub cores: usize,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+    /// Release of the kernel.
+    pub kernel: String,
+    /// The KVM module: `kvm_intel`, `kvm_amd`, `kvm_pvm`, or `kvm` if it is not known.
+    pub kvm: String,
+    /// Runnable threads, averaged over the last minute, when the measurement began: whether the machine was quiet.
+    pub load: f64,
+}
+
+impl MachineDescription {
+    /// Of this machine, now.
+    pub fn here() -> Self {
+        let cpuinfo = read("/proc/cpuinfo");
+        let field = |line: &str, name: &str| {
+            line.strip_prefix(name)?.trim().strip_prefix(':').map(str::trim).map(str::to_owned)
+        };
+        Self {
+            cpu: cpuinfo
+                .lines()
+                .find_map(|line| field(line, "model name"))
+                .unwrap_or_else(|| "unknown".to_owned()),
+            cores: cpuinfo.lines().filter(|line| line.starts_with("processor")).count(),
+            memory_bytes: kilobytes(&read("/proc/meminfo"), "MemTotal").unwrap_or(0),
+            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+            kvm: vmm::Kvm::kind(),
+            load: read("/proc/loadavg").split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0.0),
+        }
+    }
+}
+
+/// The date and time, RFC 3339.
+pub fn now() -> String {
+    jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string()
+}
+
+/// Memory of the whole machine, other programs included. What a kernel does not tell is 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct HostMemory {
+    /// What programs could still have.
+    pub available_bytes: u64,
+    /// Small objects of the kernel.
+    pub slab_bytes: u64,
+    /// Page tables of processes.
+    pub page_tables_bytes: u64,
+    /// Page tables of VMs.
+    pub sec_page_tables_bytes: u64,
+    /// Kernel stacks of threads.
+    pub kernel_stack_bytes: u64,
+}
+
+impl HostMemory {
+    /// From `/proc/meminfo`.
+    pub fn now() -> Self {
+        Self::parse(&read("/proc/meminfo"))
+    }
+
+    fn parse(meminfo: &str) -> Self {
+        let field = |name| kilobytes(meminfo, name).unwrap_or(0);
+        Self {
+            available_bytes: field("MemAvailable"),
+            slab_bytes: field("Slab"),
+            page_tables_bytes: field("PageTables"),
+            sec_page_tables_bytes: field("SecPageTables"),
+            kernel_stack_bytes: field("KernelStack"),
+        }
+    }
+}
+
+/// A file of the kernel; empty if it is not there.
+pub(super) fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+/// The value of a line like `Name:   12 kB`, in bytes.
+pub(super) fn kilobytes(text: &str, name: &str) -> Option<u64> {
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    value.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// Open descriptors of this process.
+pub(super) fn open_files() -> u64 {
+    // One of them is the directory that is being read.
+    fs::read_dir("/proc/self/fd").map_or(0, |entries| (entries.count() as u64).saturating_sub(1))
+}
+
+/// Threads of this process.
+pub(super) fn threads() -> u64 {
+    let status = read("/proc/self/status");
+    let value = status.lines().find_map(|line| line.strip_prefix("Threads:"));
+    value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_found_by_their_whole_name() {
+        let text =
+            "MemAvailable:   2048 kB\nPageTables:  3 kB\nSecPageTables:   7 kB\nKernelStack: many kB\n";
+        let memory = HostMemory::parse(text);
+        assert_eq!((memory.available_bytes, memory.page_tables_bytes), (2 << 20, 3 << 10));
+        assert_eq!(
+            (memory.sec_page_tables_bytes, memory.kernel_stack_bytes, memory.slab_bytes),
+            (7 << 10, 0, 0)
+        );
+        assert_eq!(kilobytes("A: 99999999999999999999 kB\n", "A"), None);
+    }
+
+    #[test]
+    fn this_machine_can_be_described() {
+        let here = MachineDescription::here();
+        assert!(here.cores > 0 && here.memory_bytes > 0 && !here.kernel.is_empty());
+        assert!(open_files() >= 3 && threads() >= 1 && HostMemory::now().available_bytes > 0);
+    }
+}
