@@ -105,6 +105,7 @@ impl Mapping {
         if parts.iter().map(|(len, _)| len).sum::<usize>() != self.len {
             return Err(io::Error::other("a mapping keeps its length"));
         }
+        // They belong to what is mapped now.
         self.registrations.clear();
         let mut offset = 0;
         for (len, backing) in parts {

@@ -181,11 +181,10 @@ impl ParentMemory {
     /// A view of all of it whose writes stay its own, and `more` bytes of zeroed memory behind it.
     pub(crate) fn map_private_and(&self, more: usize) -> io::Result<Mapping> {
         let private = (self.own, Backing::Private(self.fd.as_fd()));
-        let mapping = match more {
-            0 => Mapping::layered(&[private]),
-            more => Mapping::layered(&[private, (more, Backing::Anonymous)]),
+        let mut mapping = match more {
+            0 => Mapping::layered(&[private])?,
+            more => Mapping::layered(&[private, (more, Backing::Anonymous)])?,
         };
-        let mut mapping = mapping?;
         self.announce(&mut mapping)?;
         Ok(mapping)
     }

@@ -1,7 +1,7 @@
 //! Recycling children of lazy parents.
 
-use crate::fixture::{COUNT, FILL, answer, number, prepare, request};
-use crate::rig::{Rig, expected, ram};
+use crate::fixture::{COUNT, FILL, answer, number, prepare, request, run};
+use crate::rig::{Rig, expected, load, ram};
 use abi::layout::{HUGE, PAGE, PROGRAM_VA};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -51,4 +51,20 @@ fn memory_is_the_parents_whatever_was_written_while_it_was_read() {
         Ok(())
     });
     outcome.unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn a_child_mapped_anew_is_still_paged_in() {
+    let rig = Rig::new(2);
+    let mut machine = rig.lazy_child(&request(&[COUNT]));
+    answer(&mut machine);
+    machine.remap().unwrap();
+    let faults = rig.handler.counters().faults;
+    prepare(&mut machine, &load(1000));
+    assert_eq!(number(&answer(&mut machine)), expected(1000));
+    assert!(rig.handler.counters().faults > faults);
+    machine.remap().unwrap();
+    rig.handler.fail_all("the worker is gone");
+    prepare(&mut machine, &load(1040));
+    assert!(matches!(run(&mut machine), vmm::Exit::Other(reason) if reason.contains("the worker is gone")));
 }
