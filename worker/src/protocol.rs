@@ -48,7 +48,14 @@ pub(crate) enum Start {
     Specialize { entry: Vec<u8>, document: Vec<u8> },
     /// It takes a parent that another cell built: its entry state here, as descriptors its runtime's memory if
     /// `based`, then its own.
-    Take { entry: Vec<u8>, based: bool },
+    Take {
+        entry: Vec<u8>,
+        based: bool,
+        /// First page and pages of every chunk, if its own memory is still being read.
+        lazy: Option<Vec<(u64, u32)>>,
+        /// What forks of it touch, if that is known.
+        learnt: Option<vmm::WorkingSet>,
+    },
 }
 
 /// Worker to cell.
@@ -64,6 +71,10 @@ pub(crate) enum Command {
     Kill { id: u32 },
     /// Report the memory of all shells.
     Usage,
+    /// A chunk of the parent's memory is there, or why it cannot be had.
+    Paged { chunk: usize, failed: Option<String> },
+    /// All of the parent's memory is there.
+    AllPaged,
 }
 
 /// Cell to worker.
@@ -75,6 +86,10 @@ pub(crate) enum Event {
     Built { entry: Vec<u8>, resident_bytes: u64, runtime_resident_bytes: u64, unsupported: Vec<(u32, u32)> },
     /// There is no parent. `program`: it is the program's fault.
     Failed { program: bool, reason: String },
+    /// A fork waits for this chunk of the parent's memory.
+    Page { chunk: usize },
+    /// What the first fork touched. Sent once.
+    Learnt(vmm::WorkingSet),
     /// Part of the answer to `Usage`.
     Usage(Vec<ShellUsage>),
     /// The answer to `Usage` is complete.

@@ -7,6 +7,7 @@ use abi::boot::Contract;
 use snapshotter::parent::{BuildError, Built, Specialization, build, specialize};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use vmm::{BootSpec, MachineError, Parent, ParentMemory};
 
 /// Makes the cell's parent and tells the worker how it went.
@@ -58,22 +59,32 @@ fn make(cell: &Cell, setup: &Setup, memories: Vec<OwnedFd>) -> Result<Built, Bui
             build(&cell.kvm, &cell.kernel, &cell.images, &spec, identity, stop, &mut log)
         }
         Start::Specialize { entry, document } => {
-            let runtime = Arc::new(taken(entry, next()?, None)?);
+            let runtime = Arc::new(taken(entry, ParentMemory::from_fd(next()?, None)?)?);
             let (spec, images) = (boot_spec(setup, false), &cell.images);
             let what = Specialization { runtime: &runtime, document };
             specialize(&cell.kvm, what, images, &spec, identity, stop, &mut log)
         }
-        Start::Take { entry, based } => {
+        Start::Take { entry, based, lazy, learnt } => {
             let base = if *based { Some(Arc::new(ParentMemory::from_fd(next()?, None)?)) } else { None };
-            Ok(Built { parent: taken(entry, next()?, base.as_ref())?, unsupported: Vec::new() })
+            let (fd, base) = (next()?, base.as_ref());
+            let memory = match lazy {
+                None => ParentMemory::from_fd(fd, base)?,
+                Some(chunks) => cell.paging.memory(&cell.control, fd, base, chunks)?,
+            };
+            let parent = taken(entry, memory)?;
+            if let Some(learnt) = learnt {
+                cell.told_learnt.store(true, Ordering::Relaxed);
+                parent.expect(learnt.clone());
+            }
+            Ok(Built { parent, unsupported: Vec::new() })
         }
     }
 }
 
 /// A parent that was made elsewhere.
-fn taken(entry: &[u8], memory: OwnedFd, base: Option<&Arc<ParentMemory>>) -> Result<Parent, BuildError> {
+fn taken(entry: &[u8], memory: ParentMemory) -> Result<Parent, BuildError> {
     let entry = postcard::from_bytes(entry).map_err(|error| bad(&format!("its entry state: {error}")))?;
-    Ok(Parent::new(ParentMemory::from_fd(memory, base)?, entry)?)
+    Ok(Parent::new(memory, entry)?)
 }
 
 fn bad(what: &str) -> BuildError {

@@ -6,11 +6,13 @@
 
 mod build;
 mod control;
+mod paging;
 mod shell;
 
 use crate::protocol::{Command, Event, Frame, Setup, ShellUsage, USAGE_CHUNK, write_frame};
 use abi::identity::Identity;
 use control::Control;
+use paging::Paging;
 use snapshotter::drive::Interrupt;
 use snapshotter::parent::SPECIALIZED_GENERATION;
 use std::collections::HashMap;
@@ -19,7 +21,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use vmm::{Image, Images, KernelImage, Kvm, Parent};
@@ -62,6 +64,8 @@ fn run(control: &Arc<Control>) -> io::Result<()> {
             Command::AddShell { id, touched } => cell.add_shell(id, touched, descriptors),
             Command::Kill { id } => cell.kill(id),
             Command::Usage => cell.report_usage()?,
+            Command::Paged { chunk, failed } => cell.paging.paged(chunk, failed.as_deref()),
+            Command::AllPaged => cell.paging.all_paged(),
         }
     }
     Ok(())
@@ -74,7 +78,10 @@ struct Cell {
     kernel: KernelImage,
     images: Images,
     building: Interrupt,
+    paging: Paging,
     parent: OnceLock<Arc<Parent>>,
+    /// Whether the worker has been told what a fork touches, or knew.
+    told_learnt: AtomicBool,
     shells: Mutex<HashMap<u32, ShellHandle>>,
     /// Generation of the last fork.
     forks: AtomicU64,
@@ -107,7 +114,9 @@ impl Cell {
             kernel: KernelImage::parse(runtimes::PICO)?,
             images: Images { root: Arc::new(Image::map(&File::from(root))?), package: package.map(Arc::new) },
             building: Interrupt::default(),
+            paging: Paging::default(),
             parent: OnceLock::new(),
+            told_learnt: AtomicBool::new(false),
             shells: Mutex::default(),
             forks: AtomicU64::new(SPECIALIZED_GENERATION),
         };
@@ -142,6 +151,18 @@ impl Cell {
             self.control.send(&Event::Usage(part.to_vec()))?;
         }
         self.control.send(&Event::UsageEnd)
+    }
+
+    /// Tells the worker, once, what a fork touches.
+    fn tell_learnt(&self, parent: &Parent) {
+        if self.told_learnt.load(Ordering::Relaxed) {
+            return;
+        }
+        let learnt = parent.working_set();
+        if learnt.touched.is_some() && !self.told_learnt.swap(true, Ordering::Relaxed) {
+            // It only saves time, so a packet that is too large is not worth another way.
+            let _ = self.control.send(&Event::Learnt(learnt));
+        }
     }
 
     fn kill(&self, id: u32) {

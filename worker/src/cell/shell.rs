@@ -48,7 +48,8 @@ fn try_serve(
     let mut machine = Machine::fork(&cell.kvm, parent, &cell.images).map_err(|error| chain(&error))?;
     handle.interrupt.attach(machine.kicker());
     handle.address.store(machine.memory_address(), Ordering::Release);
-    if touched {
+    // As long as nobody knows what a request touches, the first one shows it.
+    if touched && parent.working_set().touched.is_some() {
         machine.prefault().map_err(|discard| discard.to_string())?;
     }
     let ready = || write_frame(&mut &*socket, &Frame::Ready, &[], &[]).map_err(|error| error.to_string());
@@ -59,7 +60,11 @@ fn try_serve(
         let after = answer(cell, socket, &mut machine, &request, start, &handle.interrupt)
             .map_err(|error| error.to_string())?;
         start = match after {
-            After::Restore => recycle(&mut machine).map_err(|discard| discard.to_string())?,
+            After::Restore => {
+                let start = recycle(&mut machine).map_err(|discard| discard.to_string())?;
+                cell.tell_learnt(parent);
+                start
+            }
             After::Remap => {
                 machine.remap().map_err(|discard| discard.to_string())?;
                 machine.prefault().map_err(|discard| discard.to_string())?;

@@ -1,18 +1,21 @@
 //! Parents on disk: saved when they have been built, taken up again after a restart or an eviction.
 
-use super::parents::HeldParent;
+use super::paging::Paged;
+use super::parents::{HeldParent, Memory};
 use crate::api::{Contract, FunctionSpec, PrepareError};
 use crate::chain;
 use runtimes::launch::Shared;
 use serde::Serialize;
+use snapshotter::snapshot::RANGES_MAX;
 use snapshotter::snapshot::{
-    Digest, Draft, FileMemory, Host, Kind, LoadError, Snapshot, Store, StoreError, Wanted,
+    Digest, Draft, FileMemory, Host, Kind, LoadError, PageRange, Refused, Snapshot, Store, StoreError, Wanted,
 };
 use snapshotter::source::{PageSource, SourceError};
 use std::collections::HashSet;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use vmm::{Kvm, ParentError, ParentMemory};
+use vmm::{Kvm, ParentError, ParentMemory, WorkingSet};
 
 /// The snapshots of one worker.
 pub(crate) struct Archive {
@@ -41,6 +44,12 @@ pub(crate) enum ArchiveError {
     /// Its pages cannot be read.
     #[error("its pages cannot be read")]
     Pages(#[from] SourceError),
+    /// Its table of chunks makes no sense.
+    #[error(transparent)]
+    Chunks(Refused),
+    /// Its memory, or that of its runtime, is still being read.
+    #[error("its memory is still being read")]
+    Incomplete,
     /// There is no memory for it.
     #[error(transparent)]
     Memory(#[from] ParentError),
@@ -68,16 +77,18 @@ impl Archive {
     /// Saves a parent whose base, if it has one, has been saved.
     pub(crate) fn save(&self, label: &Label, parent: &HeldParent) -> Result<Snapshot, ArchiveError> {
         let base = parent.runtime.as_ref().and_then(|runtime| runtime.snapshot());
+        let memory = parent.whole().ok_or(ArchiveError::Incomplete)?;
+        let learnt = parent.learnt().cloned().unwrap_or_default();
         let draft = Draft {
             wanted: self.wanted(label, base.as_ref()),
             host: self.host.clone(),
             base: base.as_ref().map(Snapshot::as_base),
-            ram_bytes: parent.memory.len(),
+            ram_bytes: memory.len(),
             entry: parent.entry.clone(),
-            read_set: Vec::new(),
-            write_set: Vec::new(),
+            read_set: page_ranges(learnt.touched),
+            write_set: page_ranges(learnt.written),
         };
-        Ok(self.store.put(&draft, &FileMemory::new(parent.memory.as_fd())?)?)
+        Ok(self.store.put(&draft, &FileMemory::new(memory.as_fd())?)?)
     }
 
     /// Whether there is a snapshot that can be taken up, without reading its pages. Of a function on a runtime, any.
@@ -95,15 +106,26 @@ impl Archive {
     ) -> Result<HeldParent, ArchiveError> {
         let base = runtime.and_then(|runtime| runtime.snapshot());
         let snapshot = self.store.load(&self.host, &self.wanted(label, base.as_ref()))?;
-        let own = snapshot.manifest.own_bytes();
-        let mut memory = match runtime {
-            Some(runtime) => ParentMemory::over(&runtime.memory, own)?,
-            None => ParentMemory::new(own)?,
+        let manifest = &snapshot.manifest;
+        let learnt = learnt(&manifest.read_set, &manifest.write_set);
+        let entry = manifest.entry.clone();
+        let memory = match runtime {
+            Some(_) if Paged::suits(&snapshot) => {
+                Memory::Paged(Arc::new(Paged::start(&snapshot, Arc::new(self.store.source(&snapshot)?))?))
+            }
+            Some(runtime) => {
+                let base = runtime.whole().ok_or(ArchiveError::Incomplete)?;
+                self.read(ParentMemory::over(base, manifest.own_bytes())?, &snapshot)?
+            }
+            None => self.read(ParentMemory::new(manifest.own_bytes())?, &snapshot)?,
         };
-        self.fill(&memory, &snapshot)?;
+        Ok(HeldParent::new(memory, entry, runtime.cloned(), label.clone()).with_snapshot(snapshot, learnt))
+    }
+
+    fn read(&self, mut memory: ParentMemory, snapshot: &Snapshot) -> Result<Memory, ArchiveError> {
+        self.fill(&memory, snapshot)?;
         memory.seal()?;
-        let entry = snapshot.manifest.entry.clone();
-        Ok(HeldParent::new(memory, entry, runtime.cloned(), label.clone()).with_snapshot(snapshot))
+        Ok(Memory::Whole(Arc::new(memory)))
     }
 
     fn fill(&self, memory: &ParentMemory, snapshot: &Snapshot) -> Result<(), ArchiveError> {
@@ -136,6 +158,22 @@ impl Archive {
             base: base.map(|base| base.id),
         }
     }
+}
+
+/// Ranges of bytes as ranges of pages; as many as a snapshot can have.
+fn page_ranges(set: Option<Vec<Range<usize>>>) -> Vec<PageRange> {
+    let page = |bytes: usize| bytes as u64 / abi::layout::PAGE;
+    let range = |bytes: &Range<usize>| PageRange { first: page(bytes.start), pages: page(bytes.len()) };
+    set.unwrap_or_default().iter().map(range).take(RANGES_MAX).collect()
+}
+
+/// The other way; nothing if nothing was learnt.
+fn learnt(read: &[PageRange], written: &[PageRange]) -> Option<WorkingSet> {
+    let bytes = |pages: u64| usize::try_from(pages * abi::layout::PAGE).unwrap_or(usize::MAX);
+    let ranges = |set: &[PageRange]| {
+        Some(set.iter().map(|range| bytes(range.first)..bytes(range.first + range.pages)).collect())
+    };
+    (!read.is_empty()).then(|| WorkingSet { written: ranges(written), touched: ranges(read) })
 }
 
 fn write_all(memory: &ParentMemory, mut bytes: &[u8], mut at: u64) -> std::io::Result<()> {

@@ -3,12 +3,14 @@
 use super::archive::Label;
 use super::control::Control;
 use super::fleet::Fleet;
-use super::parents::{HeldParent, Origin};
+use super::listener::{Listener, UsageWaiters};
+use super::paging::{Asked, Paged};
+use super::parents::{HeldParent, Memory, Origin};
 use super::shells::Shells;
 use super::totals::Totals;
 use crate::api::{Contract, FunctionSpec, ParentInfo, PrepareError};
 use crate::logs::LogWriter;
-use crate::protocol::{Command, Event, Setup, ShellUsage, Start};
+use crate::protocol::{Command, Setup, ShellUsage, Start};
 use abi::layout::{KERNEL_SIZE, PROGRAM_MIN, RAM_MAX};
 use std::fs::File;
 use std::io;
@@ -16,12 +18,12 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::process::Child;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
-use vmm::ParentMemory;
+use vmm::{ParentMemory, WorkingSet};
 
 /// How long a cell has to exit after its control socket closed.
 const EXIT_GRACE: Duration = Duration::from_secs(5);
@@ -29,8 +31,6 @@ const EXIT_GRACE: Duration = Duration::from_secs(5);
 const USAGE_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a cell that lost a shell is waited for to be seen ending.
 const ENDING_PATIENCE: Duration = Duration::from_secs(1);
-/// Most shells of a cell that are reported.
-const USAGES_MAX: usize = 16 << 10;
 /// How long a cell has to wind up a build it was told to abort.
 const ABORT_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -51,12 +51,14 @@ pub(crate) struct Cell {
     pub(crate) shells: Arc<Shells>,
     commands: mpsc::UnboundedSender<(Command, Vec<OwnedFd>)>,
     control: Arc<Control>,
-    usage_waiters: Arc<Mutex<Vec<oneshot::Sender<Vec<ShellUsage>>>>>,
+    usage_waiters: UsageWaiters,
+    paged: Option<Arc<Paged>>,
+    learnt: watch::Receiver<Option<WorkingSet>>,
     gone: watch::Receiver<bool>,
     kill: mpsc::Sender<()>,
 }
 
-enum Build {
+pub(super) enum Build {
     /// With memory and entry state, unless the cell was given them.
     Built {
         parent: Option<(OwnedFd, Vec<u8>, ParentInfo)>,
@@ -91,13 +93,24 @@ impl Cell {
         let (built_tx, built_rx) = oneshot::channel();
         let (gone_tx, gone) = watch::channel(false);
         let (kill, killed) = mpsc::channel(1);
-        let usage_waiters = Arc::default();
-        let log = LogWriter::new(totals.clone(), String::new());
+        let usage_waiters = UsageWaiters::default();
         tokio::spawn(write_commands(control.clone(), queue));
-        tokio::spawn(read_events(control.clone(), Arc::clone(&usage_waiters), log, built_tx, gone_tx));
+        let paged = origin.paged();
+        paged.iter().for_each(|paged| paged.announce(&commands));
+        let (learnt_tx, learnt) = watch::channel(None);
+        let listener = Listener {
+            control: control.clone(),
+            usage_waiters: Arc::clone(&usage_waiters),
+            asked: Asked::new(paged.clone(), commands.clone()),
+            learnt: learnt_tx,
+            gone: gone_tx,
+            log: LogWriter::new(totals.clone(), String::new()),
+            built: Some(built_tx),
+        };
+        tokio::spawn(listener.listen());
         tokio::spawn(reap(child, gone.clone(), killed));
         let shells = Shells::new(totals.clone(), fleet.clone());
-        let cell = Self { pid, shells, commands, control, usage_waiters, gone, kill };
+        let cell = Self { pid, shells, commands, control, usage_waiters, paged, learnt, gone, kill };
         cell.command(Command::Setup(setup), descriptors);
         match cell.wait_for_build(built_rx, config.boot_timeout).await? {
             Build::Built { parent, unsupported } => {
@@ -110,7 +123,7 @@ impl Cell {
                     PrepareError::Platform("the cell process kept the parent to itself".to_owned())
                 })?;
                 let runtime = origin.runtime().cloned();
-                let memory = sealed(memory, runtime.as_deref())?;
+                let memory = Memory::Whole(Arc::new(sealed(memory, runtime.as_deref())?));
                 totals.built(ParentInfo { build: begun.elapsed(), ..info });
                 Ok((cell, Arc::new(HeldParent::new(memory, entry, runtime, label.clone()))))
             }
@@ -143,9 +156,20 @@ impl Cell {
         let _ = self.commands.send((command, descriptors));
     }
 
+    /// Waits until a fork has shown what it touches; `None` if that never happens.
+    pub(super) fn learnt(&self) -> impl Future<Output = Option<WorkingSet>> + use<> {
+        let mut learnt = self.learnt.clone();
+        async move { learnt.wait_for(Option::is_some).await.ok()?.clone() }
+    }
+
     /// Whether the process has ended or is about to.
     pub(crate) fn is_gone(&self) -> bool {
         *self.gone.borrow()
+    }
+
+    /// Whether forks can be made here: the process lives, and its parent is whole or can still be read.
+    pub(super) fn is_usable(&self) -> bool {
+        !self.is_gone() && !self.paged.as_ref().is_some_and(|paged| paged.is_broken())
     }
 
     /// Waits until the process has ended, if it is about to.
@@ -189,7 +213,7 @@ impl Drop for Cell {
 
 /// Memory a cell has sent: nothing can change it any more.
 fn sealed(memory: OwnedFd, runtime: Option<&HeldParent>) -> Result<ParentMemory, PrepareError> {
-    let memory = ParentMemory::from_fd(memory, runtime.map(|runtime| &runtime.memory));
+    let memory = ParentMemory::from_fd(memory, runtime.and_then(HeldParent::whole));
     let memory = memory.map_err(|error| platform("take over a parent's memory", &error))?;
     if memory.is_sealed() {
         Ok(memory)
@@ -259,57 +283,6 @@ async fn write_commands(control: Arc<Control>, mut queue: mpsc::UnboundedReceive
             return;
         }
     }
-}
-
-async fn read_events(
-    control: Arc<Control>,
-    usage_waiters: Arc<Mutex<Vec<oneshot::Sender<Vec<ShellUsage>>>>>,
-    mut log: LogWriter,
-    built: oneshot::Sender<Build>,
-    gone: watch::Sender<bool>,
-) {
-    let mut built = Some(built);
-    let mut usage = Vec::new();
-    let mut tell = |build: Build| {
-        if let Some(built) = built.take() {
-            // Nobody waits any more if the deploy was cancelled.
-            let _ = built.send(build);
-        }
-    };
-    loop {
-        match control.receive().await {
-            Ok(Some((Event::BootLog(records), _))) => log.write(&records),
-            Ok(Some((Event::Built { entry, resident_bytes, runtime_resident_bytes, unsupported }, fds))) => {
-                log.finish();
-                let info = ParentInfo { build: Duration::ZERO, resident_bytes, runtime_resident_bytes };
-                let parent = fds.into_iter().next().map(|memory| (memory, entry, info));
-                tell(Build::Built { parent, unsupported });
-            }
-            Ok(Some((Event::Failed { program, reason }, _))) => {
-                log.finish();
-                tell(Build::Failed { program, reason });
-            }
-            Ok(Some((Event::Usage(part), _))) => {
-                usage.extend(part);
-                usage.truncate(USAGES_MAX);
-            }
-            Ok(Some((Event::UsageEnd, _))) => {
-                let usage = std::mem::take(&mut usage);
-                let waiters =
-                    std::mem::take(&mut *usage_waiters.lock().unwrap_or_else(PoisonError::into_inner));
-                for waiter in waiters {
-                    let _ = waiter.send(usage.clone());
-                }
-            }
-            Ok(None) => break,
-            Err(error) => {
-                tracing::error!(%error, "a cell sent what cannot be understood; it is ended");
-                control.close();
-                break;
-            }
-        }
-    }
-    gone.send_replace(true);
 }
 
 /// Waits for the process to end, and sees to it that it does.

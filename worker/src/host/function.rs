@@ -106,7 +106,7 @@ impl Function {
 
     /// How many shells are to be made ahead of demand.
     pub(super) fn missing_spares(&self) -> usize {
-        let Some(cell) = self.cell().filter(|cell| !cell.is_gone() && self.fleet.has_room()) else {
+        let Some(cell) = self.cell().filter(|cell| cell.is_usable() && self.fleet.has_room()) else {
             return 0;
         };
         let wanted = self.lock_demand().peak(Instant::now()).min(self.spec.max_concurrency.max(1));

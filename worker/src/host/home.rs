@@ -107,7 +107,7 @@ impl Home {
 
     /// The live cell, started if need be.
     pub(crate) async fn cell(self: &Arc<Self>) -> Result<Arc<Cell>, InvokeError> {
-        if let Some(cell) = self.current().filter(|cell| !cell.is_gone()) {
+        if let Some(cell) = self.current().filter(|cell| cell.is_usable()) {
             return Ok(cell);
         }
         // A task of its own, so that it comes to its end however impatient the clients are.
@@ -118,7 +118,7 @@ impl Home {
 
     async fn start(self: &Arc<Self>) -> Result<Arc<Cell>, InvokeError> {
         let mut failed = self.starting.lock().await;
-        if let Some(cell) = self.current().filter(|cell| !cell.is_gone()) {
+        if let Some(cell) = self.current().filter(|cell| cell.is_usable()) {
             return Ok(cell);
         }
         if let Some((when, why)) = &*failed
@@ -144,6 +144,9 @@ impl Home {
         let held = self.lock().parent.clone();
         if held.is_some() {
             tracing::warn!(function = self.spec.name, "the cell is gone; starting another");
+        }
+        if held.as_ref().is_some_and(|held| held.paged().is_some_and(|paged| paged.is_broken())) {
+            return self.build_parent().await;
         }
         let taken = match held {
             Some(held) => Ok(held),
@@ -217,6 +220,14 @@ impl Home {
         let cell = Arc::new(cell);
         *self.lock() = State { cell: Some(cell.clone()), parent: Some(parent.clone()) };
         parent.save_later(&self.workshop.archive);
+        if parent.learnt().is_none() {
+            let (learnt, archive) = (cell.learnt(), self.workshop.archive.clone());
+            tokio::spawn(async move {
+                if let Some(learnt) = learnt.await {
+                    parent.learn(learnt, &archive);
+                }
+            });
+        }
         cell
     }
 

@@ -4,6 +4,7 @@
 use super::archive::{Archive, ArchiveError, Label};
 use super::cell::Cell;
 use super::home::{Workshop, blocking};
+use super::paging::Paged;
 use crate::api::{Contract, FunctionSpec, PrepareError};
 use crate::chain;
 use crate::protocol::Start;
@@ -11,43 +12,87 @@ use runtimes::launch::Shared;
 use snapshotter::snapshot::{Digest, Snapshot};
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
-use vmm::ParentMemory;
+use vmm::{ParentMemory, WorkingSet};
+
+/// Memory of a parent.
+pub(super) enum Memory {
+    /// All there, and sealed.
+    Whole(Arc<ParentMemory>),
+    /// Still being read from its snapshot.
+    Paged(Arc<Paged>),
+}
 
 /// A parent some cell has built.
 pub(crate) struct HeldParent {
-    /// Its memory, sealed.
-    pub(super) memory: Arc<ParentMemory>,
+    memory: Memory,
     /// Its entry state, as the cell encoded it.
     pub(super) entry: Vec<u8>,
     /// The runtime parent it lies on.
     pub(super) runtime: Option<Arc<HeldParent>>,
     label: Label,
-    snapshot: OnceLock<Snapshot>,
+    snapshot: Mutex<Option<Snapshot>>,
+    /// What forks of it touch.
+    learnt: OnceLock<WorkingSet>,
     /// Held while it is being saved.
     saving: Mutex<()>,
 }
 
 impl HeldParent {
     pub(super) fn new(
-        memory: ParentMemory,
+        memory: Memory,
         entry: Vec<u8>,
         runtime: Option<Arc<HeldParent>>,
         label: Label,
     ) -> HeldParent {
-        let (memory, snapshot, saving) = (Arc::new(memory), OnceLock::new(), Mutex::default());
-        HeldParent { memory, entry, runtime, label, snapshot, saving }
+        let (snapshot, learnt, saving) = (Mutex::default(), OnceLock::new(), Mutex::default());
+        HeldParent { memory, entry, runtime, label, snapshot, learnt, saving }
     }
 
     /// The same, known to be on disk.
-    pub(super) fn with_snapshot(self, snapshot: Snapshot) -> HeldParent {
-        HeldParent { snapshot: snapshot.into(), ..self }
+    pub(super) fn with_snapshot(self, snapshot: Snapshot, learnt: Option<WorkingSet>) -> HeldParent {
+        let learnt = learnt.map(OnceLock::from).unwrap_or_default();
+        HeldParent { snapshot: Mutex::new(Some(snapshot)), learnt, ..self }
     }
 
     /// Its snapshot, if it has been saved.
     pub(super) fn snapshot(&self) -> Option<Snapshot> {
-        self.snapshot.get().cloned()
+        self.lock_snapshot().clone()
+    }
+
+    fn lock_snapshot(&self) -> MutexGuard<'_, Option<Snapshot>> {
+        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its memory, if all of it is there.
+    pub(super) fn whole(&self) -> Option<&Arc<ParentMemory>> {
+        match &self.memory {
+            Memory::Whole(memory) => Some(memory),
+            Memory::Paged(_) => None,
+        }
+    }
+
+    /// Its memory, if it is still being read.
+    pub(super) fn paged(&self) -> Option<&Arc<Paged>> {
+        match &self.memory {
+            Memory::Whole(_) => None,
+            Memory::Paged(paged) => Some(paged),
+        }
+    }
+
+    /// What forks of it touch, if that is known.
+    pub(super) fn learnt(&self) -> Option<&WorkingSet> {
+        self.learnt.get()
+    }
+
+    /// Takes what a cell has learnt, and saves it with the rest.
+    pub(super) fn learn(self: &Arc<Self>, learnt: WorkingSet, archive: &Arc<Archive>) {
+        let new = self.learnt.set(learnt).is_ok();
+        if new && self.whole().is_some() {
+            *self.lock_snapshot() = None;
+            self.save_later(archive);
+        }
     }
 
     /// Saves it in the background. Without a snapshot nothing is lost: it is built again when it is needed.
@@ -63,20 +108,22 @@ impl HeldParent {
     /// Saves it, what it lies on first, unless that has been done.
     pub(super) fn save(&self, archive: &Archive) -> Result<(), ArchiveError> {
         let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.snapshot.get().is_some() {
+        if self.snapshot().is_some() {
             return Ok(());
         }
         if let Some(runtime) = &self.runtime {
             runtime.save(archive)?;
         }
         let snapshot = archive.save(&self.label, self)?;
-        // Only whoever holds the lock sets it.
-        let _ = self.snapshot.set(snapshot);
+        *self.lock_snapshot() = Some(snapshot);
         Ok(())
     }
 
     fn descriptor(&self) -> std::io::Result<OwnedFd> {
-        self.memory.as_fd().try_clone_to_owned()
+        match &self.memory {
+            Memory::Whole(memory) => memory.as_fd().try_clone_to_owned(),
+            Memory::Paged(paged) => paged.descriptor(),
+        }
     }
 }
 
@@ -104,9 +151,19 @@ impl Origin {
             Origin::Held(parent) => {
                 let based = parent.runtime.is_some();
                 let memories = parent.runtime.iter().chain([parent]).map(|parent| parent.descriptor());
-                (Start::Take { entry: parent.entry.clone(), based }, memories.collect::<Result<_, _>>()?)
+                let lazy = parent.paged().map(|paged| paged.chunks());
+                let (entry, learnt) = (parent.entry.clone(), parent.learnt().cloned());
+                (Start::Take { entry, based, lazy, learnt }, memories.collect::<Result<_, _>>()?)
             }
         })
+    }
+
+    /// Memory that is still being read.
+    pub(super) fn paged(&self) -> Option<Arc<Paged>> {
+        match self {
+            Origin::Boot { .. } | Origin::Specialize { .. } => None,
+            Origin::Held(parent) => parent.paged().cloned(),
+        }
     }
 
     /// The runtime parent that what comes of this lies on.
@@ -154,7 +211,7 @@ impl Runtimes {
         keys
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Place>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Place>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
