@@ -37,6 +37,8 @@ pub enum Stop {
     ResponseTooLarge,
     /// Somebody called [`Interrupt::fire`].
     Interrupted,
+    /// A page of the parent's memory could not be had: the platform's fault.
+    PageLost(String),
     /// The guest broke its kernel or the contract.
     Fault(String),
 }
@@ -174,6 +176,7 @@ fn stop_of_exit(exit: Exit) -> Stop {
             Stop::Fault(format!("it {what} physical address {gpa:#x}, where it has no memory"))
         }
         Exit::Port { port } => Stop::Fault(format!("it used I/O port {port:#x}, which it may not")),
+        Exit::PageLost(what) => Stop::PageLost(what),
         Exit::Other(what) => Stop::Fault(what),
     }
 }

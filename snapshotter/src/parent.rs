@@ -111,6 +111,6 @@ pub fn describe(stop: &Stop) -> String {
         Stop::Interrupted => "did not wait for a request in time".to_owned(),
         Stop::Response(_) | Stop::ResponseTooLarge => "answered a request that was never sent".to_owned(),
         Stop::Ready => "is ready".to_owned(),
-        Stop::Fault(what) => format!("failed before it waited for a request: {what}"),
+        Stop::PageLost(what) | Stop::Fault(what) => format!("failed before it waited for a request: {what}"),
     }
 }

@@ -24,6 +24,8 @@ pub enum Exit {
         /// The port.
         port: u16,
     },
+    /// A page of the parent could not be had, and why. What the guest did with it does not count.
+    PageLost(String),
     /// KVM could not go on, in words.
     Other(String),
 }

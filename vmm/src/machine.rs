@@ -190,7 +190,11 @@ impl Machine {
         self.stage = match exit {
             Exit::Doorbell => Stage::Doorbell,
             Exit::Kicked => Stage::Kicked,
-            Exit::TripleFault | Exit::Stray { .. } | Exit::Port { .. } | Exit::Other(_) => Stage::Over,
+            Exit::TripleFault
+            | Exit::Stray { .. }
+            | Exit::Port { .. }
+            | Exit::PageLost(_)
+            | Exit::Other(_) => Stage::Over,
         };
         Ok(exit)
     }
@@ -199,7 +203,7 @@ impl Machine {
         let running = self.registration.enter();
         loop {
             if let Some(reason) = self.space.ram.failure() {
-                return Ok(Exit::Other(reason));
+                return Ok(Exit::PageLost(reason));
             }
             if running.is_kicked() {
                 return Ok(Exit::Kicked);
@@ -212,7 +216,7 @@ impl Machine {
                             .space
                             .ram
                             .failure()
-                            .map_or_else(|| self.with_place(exit), Exit::Other));
+                            .map_or_else(|| self.with_place(exit), Exit::PageLost));
                     }
                 }
                 Err(error) => match error.errno() {

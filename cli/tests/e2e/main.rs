@@ -13,5 +13,6 @@ mod pristine;
 mod programs;
 mod sharing;
 mod shutdown;
+mod snapshots;
 mod spares;
 mod survival;

@@ -11,7 +11,7 @@ const FAR: u64 = 1000;
 
 fn reason(exit: Exit) -> String {
     match exit {
-        Exit::Other(reason) => reason,
+        Exit::PageLost(reason) => reason,
         other => panic!("{other:?}"),
     }
 }

@@ -66,5 +66,7 @@ fn a_child_mapped_anew_is_still_paged_in() {
     machine.remap().unwrap();
     rig.handler.fail_all("the worker is gone");
     prepare(&mut machine, &load(1040));
-    assert!(matches!(run(&mut machine), vmm::Exit::Other(reason) if reason.contains("the worker is gone")));
+    assert!(
+        matches!(run(&mut machine), vmm::Exit::PageLost(reason) if reason.contains("the worker is gone"))
+    );
 }

@@ -159,6 +159,7 @@ fn outcome(machine: &mut Machine, stop: Stop, payload: &mut Vec<u8>) -> Outcome 
         Stop::Exit(status) => Outcome::Exit(status),
         Stop::Signal { number, address, .. } => Outcome::Signal { number, address },
         Stop::Interrupted => Outcome::Killed,
+        Stop::PageLost(what) => Outcome::Platform(what),
         Stop::Fault(what) => Outcome::Fault(what),
         Stop::Ready => Outcome::Fault("it asked for another request before it answered this one".to_owned()),
     }
