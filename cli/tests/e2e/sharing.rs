@@ -65,9 +65,11 @@ fn fifty_functions_of_a_runtime_share_its_memory() {
         assert_eq!(platform.get(&format!("/function/f{number}")).text(), format!("\"{number}\""));
     }
     let vms = platform.vms();
-    assert_eq!(vms.len(), FUNCTIONS);
+    assert!(vms.len() >= FUNCTIONS, "{} VMs", vms.len());
     let sum = |key: &str| vms.iter().map(|vm| vm[key].as_u64().unwrap()).sum::<u64>();
-    let (resident, pss) = (sum("shared_bytes") + sum("private_bytes"), sum("pss_bytes"));
-    // Without sharing the proportional size is the resident size.
-    assert!(pss * 5 < resident, "50 functions: {resident} bytes resident, {pss} bytes in proportion");
+    let (shared, private, pss) = (sum("shared_bytes"), sum("private_bytes"), sum("pss_bytes"));
+    // Of a page that n VMs map, each counts the n-th part. Without sharing between functions it would be all of it,
+    // or half where a function has a spare.
+    let own_part = pss - private;
+    assert!(own_part * 5 < shared, "50 functions: {shared} bytes shared, {own_part} of them in proportion");
 }
