@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod cells;
+mod crashes;
 mod hostile_guest;
 mod http;
 mod identity;

@@ -35,6 +35,11 @@ impl Platform {
         Self::start_program(spore(), args, data)
     }
 
+    /// Starts with the data of an earlier platform and more arguments.
+    pub(crate) fn start_in_with(data: tempfile::TempDir, args: &[&str]) -> Self {
+        Self::start_program(spore(), args, data)
+    }
+
     /// Starts with limits on open files, set with `ulimit ARGS` first.
     pub(crate) fn start_with_ulimit(args: &str) -> Self {
         let mut shell = Command::new("bash");
