@@ -19,13 +19,17 @@ pub(super) enum Step {
     Read,
     /// Putting the VM back to the parent's state.
     Restore,
+    /// The same by mapping its memory anew.
+    Remap,
+    /// Touching the pages a request will touch, from inside.
+    Prefault,
     /// Giving the VM back to the kernel.
     Drop,
 }
 
 impl Step {
     /// In the order they are shown.
-    pub(super) const ALL: [Step; 8] = [
+    pub(super) const ALL: [Step; 10] = [
         Step::Map,
         Step::Populate,
         Step::Create,
@@ -33,6 +37,8 @@ impl Step {
         Step::Run,
         Step::Read,
         Step::Restore,
+        Step::Remap,
+        Step::Prefault,
         Step::Drop,
     ];
 
@@ -45,13 +51,15 @@ impl Step {
             Step::Run => "run",
             Step::Read => "read",
             Step::Restore => "restore",
+            Step::Remap => "remap",
+            Step::Prefault => "prefault",
             Step::Drop => "drop",
         }
     }
 
     /// Whether a request waits for it.
     pub(super) fn on_path(self) -> bool {
-        !matches!(self, Step::Restore | Step::Drop)
+        !matches!(self, Step::Restore | Step::Remap | Step::Prefault | Step::Drop)
     }
 }
 

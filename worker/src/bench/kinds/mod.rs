@@ -3,6 +3,8 @@
 mod counters;
 mod new;
 mod recycled;
+mod remapped;
+mod spare;
 
 pub(super) use counters::Counters;
 
@@ -16,18 +18,24 @@ use vmm::Machine;
 pub enum Kind {
     /// The VM served before and was restored in place.
     Recycled,
+    /// The VM was made and prefaulted ahead of the request.
+    Spare,
+    /// The VM served before and its memory was mapped anew.
+    Remapped,
     /// The VM is made for the fork.
     New,
 }
 
 impl Kind {
     /// All that are implemented, fastest first.
-    pub const ALL: [Kind; 2] = [Kind::Recycled, Kind::New];
+    pub const ALL: [Kind; 4] = [Kind::Recycled, Kind::Spare, Kind::Remapped, Kind::New];
 
     /// Its name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Recycled => "recycled",
+            Kind::Spare => "spare",
+            Kind::Remapped => "remapped",
             Kind::New => "new",
         }
     }
@@ -36,13 +44,15 @@ impl Kind {
     pub(super) fn warm_up(self) -> usize {
         match self {
             Kind::Recycled => 100,
-            Kind::New => 10,
+            Kind::Spare | Kind::Remapped | Kind::New => 10,
         }
     }
 
     pub(super) fn starter<'a>(self, function: &'a Function) -> Box<dyn Starter + 'a> {
         match self {
             Kind::Recycled => Box::new(recycled::Recycled::new(function)),
+            Kind::Spare => Box::new(spare::Spare::new(function)),
+            Kind::Remapped => Box::new(remapped::Remapped::new(function)),
             Kind::New => Box::new(new::New(function)),
         }
     }
