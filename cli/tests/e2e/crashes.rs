@@ -11,8 +11,11 @@ fn entries(directory: &Path) -> usize {
     std::fs::read_dir(directory).map_or(0, Iterator::count)
 }
 
+/// What has happened when the platform is killed, and how that is seen.
+type Step = (&'static str, fn(&Platform) -> bool);
+
 /// Steps of a deploy as the file system and the process table show them, in order.
-const STEPS: [(&str, fn(&Platform) -> bool); 6] = [
+const STEPS: [Step; 6] = [
     ("the package is being stored", |platform| entries(&platform.data.path().join("packages")) > 0),
     ("a cell builds", |platform| !platform.cell_processes().is_empty()),
     ("a snapshot is being written", |platform| entries(&platform.data.path().join("snapshots/packs")) > 0),
