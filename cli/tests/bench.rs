@@ -50,7 +50,7 @@ fn a_recycled_fork_takes_few_exits_and_no_page_faults() {
             check_kind(kind);
         }
         let names: Vec<_> = kinds.iter().map(|kind| kind["kind"].as_str().unwrap()).collect();
-        assert_eq!(names, ["recycled", "spare", "remapped", "new"]);
+        assert_eq!(names, ["recycled", "spare", "remapped", "new", "cold"]);
         let (recycled, spare, new) = (&kinds[0], &kinds[1], &kinds[3]);
         if recycled["exits"].is_object() {
             let exits = number(&recycled["exits"]["p50"]);

@@ -8,7 +8,7 @@ use std::path::Path;
 /// Held while the platform runs.
 #[derive(Debug)]
 pub(crate) struct DataLock {
-    _file: File,
+    file: File,
 }
 
 /// Why the lock was not had.
@@ -37,7 +37,16 @@ impl DataLock {
         }
         let noted = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
         noted.map_err(LockError::Io)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for DataLock {
+    /// Closing is not enough: a process that is being started holds a copy of the descriptor until its `execve`,
+    /// and flock(2) keeps the lock as long as any copy is open.
+    fn drop(&mut self) {
+        // It cannot fail on a descriptor of our own, and closing comes after it anyway.
+        let _ = self.file.unlock();
     }
 }
 
@@ -57,6 +66,15 @@ mod tests {
             Err(LockError::Held(pid)) => assert_eq!(pid, Some(std::process::id())),
             other => panic!("{other:?}"),
         }
+        drop(lock);
+        DataLock::take(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_copy_of_the_descriptor_does_not_keep_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = DataLock::take(dir.path()).unwrap();
+        let _copy = lock.file.try_clone().unwrap();
         drop(lock);
         DataLock::take(dir.path()).unwrap();
     }

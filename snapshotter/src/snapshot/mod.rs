@@ -17,6 +17,7 @@ mod error;
 mod failure;
 mod host;
 mod limits;
+mod lock;
 mod manifest;
 mod memory;
 mod pack;

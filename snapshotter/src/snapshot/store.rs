@@ -6,13 +6,14 @@ use super::error::Refused;
 use super::failure::{LoadError, StoreError};
 use super::host::{Draft, Host, Wanted};
 use super::limits::CHUNK_BYTES_MAX;
+use super::lock::Lock;
 use super::manifest::{Base, Kind, Manifest};
 use super::memory::Memory;
 use super::pack;
 use super::prefix::{PREFIX_BYTES, Prefix};
 use crate::source::{LocalSource, PageSource, SourceError};
-use rustix::fs::{FlockOperation, Mode, OFlags};
-use std::fs::{File, OpenOptions};
+use rustix::fs::OFlags;
+use std::fs::OpenOptions;
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -47,7 +48,7 @@ pub struct Store {
     /// Held by whoever changes files.
     pub(super) writing: Mutex<()>,
     /// Locked for as long as the store is open.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Store {
@@ -61,7 +62,7 @@ impl Store {
         for path in [&manifests, &packs] {
             std::fs::create_dir_all(path).map_err(|e| StoreError::io(path, "making the directory", e))?;
         }
-        let lock = lock(&directory.join("lock"))?;
+        let lock = Lock::take(&directory.join("lock"))?;
         let store = Store { manifests, packs, disk: Disk::new(gate), writing: Mutex::new(()), _lock: lock };
         store.sweep()?;
         Ok(store)
@@ -205,16 +206,4 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, ReadError> {
     bytes.reserve_exact(usize::try_from(body).unwrap_or(0));
     file.take(body).read_to_end(&mut bytes).map_err(ReadError::Io)?;
     Ok(bytes)
-}
-
-/// The lock is opened for reading only, so that a store on read-only storage can still be read.
-fn lock(path: &Path) -> Result<File, StoreError> {
-    let flags = OFlags::CREATE | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let file = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)
-        .map_err(|error| StoreError::io(path, "opening the lock", error.into()))?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file.into()),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::InUse { path: path.to_owned() }),
-        Err(error) => Err(StoreError::io(path, "locking it", error.into())),
-    }
 }

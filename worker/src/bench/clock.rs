@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 /// A step of an invocation. A kind of start has those that it really takes, one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
+    /// Reading the manifest and beginning to page the parent in.
+    Load,
     /// Mapping the parent's memory.
     Map,
     /// Populating the pages a fork is known to write.
@@ -29,7 +31,8 @@ pub(super) enum Step {
 
 impl Step {
     /// In the order they are shown.
-    pub(super) const ALL: [Step; 10] = [
+    pub(super) const ALL: [Step; 11] = [
+        Step::Load,
         Step::Map,
         Step::Populate,
         Step::Create,
@@ -44,6 +47,7 @@ impl Step {
 
     pub(super) fn name(self) -> &'static str {
         match self {
+            Step::Load => "load",
             Step::Map => "map",
             Step::Populate => "populate",
             Step::Create => "create",

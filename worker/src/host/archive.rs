@@ -161,14 +161,14 @@ impl Archive {
 }
 
 /// Ranges of bytes as ranges of pages; as many as a snapshot can have.
-fn page_ranges(set: Option<Vec<Range<usize>>>) -> Vec<PageRange> {
+pub(crate) fn page_ranges(set: Option<Vec<Range<usize>>>) -> Vec<PageRange> {
     let page = |bytes: usize| bytes as u64 / abi::layout::PAGE;
     let range = |bytes: &Range<usize>| PageRange { first: page(bytes.start), pages: page(bytes.len()) };
     set.unwrap_or_default().iter().map(range).take(RANGES_MAX).collect()
 }
 
 /// The other way; nothing if nothing was learnt.
-fn learnt(read: &[PageRange], written: &[PageRange]) -> Option<WorkingSet> {
+pub(crate) fn learnt(read: &[PageRange], written: &[PageRange]) -> Option<WorkingSet> {
     let bytes = |pages: u64| usize::try_from(pages * abi::layout::PAGE).unwrap_or(usize::MAX);
     let ranges = |set: &[PageRange]| {
         Some(set.iter().map(|range| bytes(range.first)..bytes(range.first + range.pages)).collect())

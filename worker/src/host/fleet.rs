@@ -6,9 +6,12 @@ use super::pressure::Source;
 use super::shells::{Shells, Trim};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 /// Most requests that wait for a place on this worker, of all functions.
 const QUEUE_MAX: usize = 4096;
+/// How long a function is idle before its parent leaves the memory of a machine that is short of it.
+const SHORT_IDLE: Duration = Duration::from_secs(10);
 /// Bytes of memory planned for one VM: what a live Python VM has of its own, and what the kernel keeps for it.
 const VM_BYTES: u64 = 1 << 20;
 /// Least and most VMs derived from the machine.
@@ -113,6 +116,9 @@ impl Fleet {
         let short = source.memory().is_ok_and(|memory| memory.is_short());
         self.short.store(short, Ordering::Relaxed);
         if short {
+            for function in self.functions() {
+                function.evict(SHORT_IDLE);
+            }
             let ended = trim_half(&self.pools());
             if ended > 0 {
                 tracing::warn!(ended, "the machine is short of memory; idle VMs were ended");

@@ -1,5 +1,6 @@
 //! The kinds of start. A new one is a file with a [`Starter`], a name here, and nothing else.
 
+mod cold;
 mod counters;
 mod new;
 mod recycled;
@@ -24,11 +25,13 @@ pub enum Kind {
     Remapped,
     /// The VM is made for the fork.
     New,
+    /// The same, of a parent that is on disk only.
+    Cold,
 }
 
 impl Kind {
     /// All that are implemented, fastest first.
-    pub const ALL: [Kind; 4] = [Kind::Recycled, Kind::Spare, Kind::Remapped, Kind::New];
+    pub const ALL: [Kind; 5] = [Kind::Recycled, Kind::Spare, Kind::Remapped, Kind::New, Kind::Cold];
 
     /// Its name in reports.
     pub fn name(self) -> &'static str {
@@ -37,6 +40,7 @@ impl Kind {
             Kind::Spare => "spare",
             Kind::Remapped => "remapped",
             Kind::New => "new",
+            Kind::Cold => "cold",
         }
     }
 
@@ -44,7 +48,7 @@ impl Kind {
     pub(super) fn warm_up(self) -> usize {
         match self {
             Kind::Recycled => 100,
-            Kind::Spare | Kind::Remapped | Kind::New => 10,
+            Kind::Spare | Kind::Remapped | Kind::New | Kind::Cold => 10,
         }
     }
 
@@ -54,6 +58,7 @@ impl Kind {
             Kind::Spare => Box::new(spare::Spare::new(function)),
             Kind::Remapped => Box::new(remapped::Remapped::new(function)),
             Kind::New => Box::new(new::New(function)),
+            Kind::Cold => Box::new(cold::Cold::new(function)),
         }
     }
 }
