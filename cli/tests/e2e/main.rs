@@ -12,6 +12,7 @@ mod logs;
 mod platform;
 mod pristine;
 mod programs;
+mod requirements;
 mod sharing;
 mod shutdown;
 mod snapshots;
