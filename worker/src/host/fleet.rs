@@ -12,8 +12,9 @@ use std::time::Duration;
 const QUEUE_MAX: usize = 4096;
 /// How long a function is idle before its parent leaves the memory of a machine that is short of it.
 const SHORT_IDLE: Duration = Duration::from_secs(10);
-/// Bytes of memory planned for one VM: what a live Python VM has of its own, and what the kernel keeps for it.
-const VM_BYTES: u64 = 1 << 20;
+/// Bytes of memory planned for one VM: what a live Python VM has of its own, and what the kernel keeps for it
+/// (docs/PERFORMANCE.md, Memory).
+const VM_BYTES: u64 = 2 << 20;
 /// Least and most VMs derived from the machine.
 const VMS_LEAST: u64 = 16;
 const VMS_MOST: u64 = 20_000;
@@ -92,9 +93,19 @@ impl Fleet {
         VmCount(self.clone())
     }
 
+    /// Live VMs, and most there may be.
+    pub(crate) fn vms(&self) -> (usize, usize) {
+        (self.vms.load(Ordering::Relaxed), self.max_vms)
+    }
+
+    /// Whether the machine was short of memory when it was last looked at.
+    pub(crate) fn is_short(&self) -> bool {
+        self.short.load(Ordering::Relaxed)
+    }
+
     /// Whether there may be a VM nobody waits for.
     pub(super) fn has_room(&self) -> bool {
-        self.vms.load(Ordering::Relaxed) < self.max_vms && !self.short.load(Ordering::Relaxed)
+        self.vms.load(Ordering::Relaxed) < self.max_vms && !self.is_short()
     }
 
     /// Waits until a processor is free of requests.
