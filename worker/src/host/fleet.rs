@@ -4,6 +4,7 @@ use super::admission::Admission;
 use super::function::Function;
 use super::pressure::Source;
 use super::shells::{Shells, Trim};
+use super::turns::Turns;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -29,6 +30,7 @@ pub(crate) fn max_vms(descriptors: u64, memory: u64) -> usize {
 /// What all functions of a worker share.
 pub(crate) struct Fleet {
     pub(super) admission: Arc<Admission>,
+    pub(super) turns: Arc<Turns>,
     max_vms: usize,
     vms: AtomicUsize,
     /// The machine is short of memory.
@@ -51,12 +53,14 @@ impl Drop for VmCount {
 
 impl Fleet {
     pub(crate) fn new(max_vms: usize) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             admission: Arc::new(Admission::new(max_vms, QUEUE_MAX)),
             max_vms,
             vms: AtomicUsize::new(0),
             short: AtomicBool::new(false),
-            processors: std::thread::available_parallelism().map_or(1, usize::from),
+            turns: Arc::new(Turns::new(processors)),
+            processors,
             functions: Mutex::default(),
             pools: Mutex::default(),
             next_owner: AtomicU64::new(0),

@@ -2,6 +2,7 @@
 
 use super::admission::{self, Overload, Service};
 use super::fleet::Fleet;
+use super::turns::Turn;
 use crate::api::InvokeError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,6 +17,7 @@ const QUEUE_MAX: usize = 1024;
 pub(super) struct Place {
     _function: OwnedSemaphorePermit,
     _worker: admission::Place,
+    _turn: Option<Turn>,
 }
 
 /// Places of one function.
@@ -36,7 +38,7 @@ impl Places {
     }
 
     /// A place for one request; waits for at most `patience` in bounded queues, first the function's, then the
-    /// worker's.
+    /// worker's. Then for its turn, if its function takes turns: as long as those before it go on ending.
     pub(super) async fn place(&self, patience: Duration) -> Result<Place, InvokeError> {
         let deadline = Instant::now() + patience;
         let function = match self.free.clone().try_acquire_owned() {
@@ -45,10 +47,12 @@ impl Places {
         };
         let left = deadline.saturating_duration_since(Instant::now());
         let worker = self.fleet.admission.place(self.owner, left).await;
-        match worker {
-            Ok(worker) => Ok(Place { _function: function, _worker: worker }),
-            Err(Overload { limit, retry_after }) => Err(InvokeError::WorkerOverloaded { limit, retry_after }),
-        }
+        let worker = worker.map_err(|Overload { limit, retry_after }| InvokeError::WorkerOverloaded {
+            limit,
+            retry_after,
+        })?;
+        let turn = self.fleet.turns.turn(self.service.mean()).await;
+        Ok(Place { _function: function, _worker: worker, _turn: turn })
     }
 
     async fn wait(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, InvokeError> {
