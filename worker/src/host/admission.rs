@@ -29,14 +29,9 @@ impl Service {
         self.mean_ns.store(next, Ordering::Relaxed);
     }
 
-    /// The average; zero before the first request.
-    pub(super) fn mean(&self) -> Duration {
-        Duration::from_nanos(self.mean_ns.load(Ordering::Relaxed))
-    }
-
     /// When a place can be expected by one who would come behind `waiting` others, where `places` work.
     pub(super) fn retry_after(&self, waiting: usize, places: usize) -> Duration {
-        let mean = self.mean();
+        let mean = Duration::from_nanos(self.mean_ns.load(Ordering::Relaxed));
         let rounds = u32::try_from((waiting + 1).div_ceil(places.max(1))).unwrap_or(u32::MAX);
         mean.saturating_mul(rounds).clamp(*RETRY.start(), *RETRY.end())
     }

@@ -30,7 +30,7 @@ pub(crate) fn max_vms(descriptors: u64, memory: u64) -> usize {
 /// What all functions of a worker share.
 pub(crate) struct Fleet {
     pub(super) admission: Arc<Admission>,
-    pub(super) turns: Arc<Turns>,
+    pub(super) turns: Turns,
     max_vms: usize,
     vms: AtomicUsize,
     /// The machine is short of memory.
@@ -59,7 +59,7 @@ impl Fleet {
             max_vms,
             vms: AtomicUsize::new(0),
             short: AtomicBool::new(false),
-            turns: Arc::new(Turns::new(processors)),
+            turns: Turns::new(processors),
             processors,
             functions: Mutex::default(),
             pools: Mutex::default(),

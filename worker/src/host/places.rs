@@ -2,7 +2,7 @@
 
 use super::admission::{self, Overload, Service};
 use super::fleet::Fleet;
-use super::turns::Turn;
+use super::turns::{Shortest, Turn};
 use crate::api::InvokeError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,17 +28,26 @@ pub(super) struct Places {
     free: Arc<Semaphore>,
     waiting: AtomicUsize,
     service: Service,
+    shortest: Shortest,
 }
 
 impl Places {
     pub(super) fn new(limit: usize, fleet: Arc<Fleet>) -> Self {
         let limit = limit.max(1);
         let (free, waiting) = (Arc::new(Semaphore::new(limit)), AtomicUsize::new(0));
-        Self { limit, owner: fleet.owner(), fleet, free, waiting, service: Service::default() }
+        Self {
+            limit,
+            owner: fleet.owner(),
+            fleet,
+            free,
+            waiting,
+            service: Service::default(),
+            shortest: Shortest::default(),
+        }
     }
 
     /// A place for one request; waits for at most `patience` in bounded queues, first the function's, then the
-    /// worker's. Then for its turn, if its function takes turns: as long as those before it go on ending.
+    /// worker's. Then for its turn, if its function takes turns.
     pub(super) async fn place(&self, patience: Duration) -> Result<Place, InvokeError> {
         let deadline = Instant::now() + patience;
         let function = match self.free.clone().try_acquire_owned() {
@@ -51,7 +60,7 @@ impl Places {
             limit,
             retry_after,
         })?;
-        let turn = self.fleet.turns.turn(self.service.mean()).await;
+        let turn = self.fleet.turns.turn(&self.shortest).await;
         Ok(Place { _function: function, _worker: worker, _turn: turn })
     }
 
@@ -72,6 +81,11 @@ impl Places {
     pub(super) fn took(&self, time: Duration) {
         self.service.took(time);
         self.fleet.admission.took(time);
+    }
+
+    /// Takes into account how long a request was in its VM.
+    pub(super) fn ran(&self, time: Duration) {
+        self.shortest.took(time);
     }
 
     /// No new requests, and waits for the running ones.
