@@ -1,8 +1,8 @@
 //! The machine: doorbell, mailbox, time-stamp counter, thread pointers.
 
 use super::address;
-use crate::platform::{Function, Platform};
-use crate::process::{XSTATE_MASK, XSTATE_SIZE};
+use crate::platform::{Function, Platform, Switch};
+use crate::process::{Registers, XSTATE_MASK, XSTATE_SIZE};
 use abi::identity::Identity;
 use abi::layout::{DOORBELL_PORT, MAILBOX_VA};
 use abi::mailbox::{
@@ -205,5 +205,13 @@ impl Platform for Machine {
                 out("xmm6") _, out("xmm7") _, out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
                 out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _, options(nostack));
         }
+    }
+
+    fn prepare(&self, stack: &mut [u8], registers: &Registers) -> u64 {
+        super::switch::prepare(stack, registers)
+    }
+
+    fn switcher(&self) -> Switch {
+        super::switch::switch
     }
 }

@@ -6,6 +6,7 @@ mod exceptions;
 mod heap;
 mod machine;
 mod mem;
+mod switch;
 mod vdso;
 
 use crate::kernel::Kernel;
