@@ -3,6 +3,7 @@
 mod common;
 
 use common::{End, Guest, GuestParent, Outcome, Programs, agrees_with_linux};
+use std::path::Path;
 
 /// A guest with room for many threads' stacks.
 fn roomy() -> Guest {
@@ -19,7 +20,10 @@ fn posix_threads_behave_as_on_linux_statically_linked() {
 fn posix_threads_behave_as_on_linux_dynamically_linked() {
     let programs = Programs::new();
     let program = programs.compile("threads", &["-pthread"]);
-    agrees_with_linux(&program, roomy().with_libraries_of(&program));
+    let guest = roomy().with_libraries_of(&program);
+    // The C library loads it when a thread is cancelled.
+    let unwinder = "/lib/x86_64-linux-gnu/libgcc_s.so.1";
+    agrees_with_linux(&program, guest.with_file(unwinder, Path::new(unwinder)));
 }
 
 /// Runs `thread_ends` with `way` in a guest.
@@ -143,4 +147,10 @@ fn a_recycled_shell_has_its_threads_back() {
         assert!(outcome.response.ends_with(b"36 of 8"), "{outcome:#?}");
         shell.restore().expect("nothing but memory and registers changed");
     }
+}
+
+#[test]
+fn threads_that_compute_for_ever_do_not_starve_the_others() {
+    let programs = Programs::new();
+    agrees_with_linux(&programs.compile("preempt", &["-static", "-pthread", "-lm"]), roomy());
 }

@@ -134,7 +134,17 @@ impl Kernel {
             self.pop_frame(registers);
         }
         self.share();
+        self.announce_ticks();
         self.deliver_signals(registers) || returned
+    }
+
+    /// The host has interrupted the program, as it does now and then if that was asked for.
+    pub fn tick(&mut self, registers: &mut Registers) {
+        self.expire_alarm();
+        if self.threads.are_others_due() {
+            self.yield_now();
+        }
+        self.deliver_signals(registers);
     }
 
     /// Monotonic time in ns.
@@ -152,6 +162,7 @@ impl Kernel {
             return;
         }
         self.process.adopt(&identity);
+        self.threads.ticks = false;
         self.clock = Clock::new(&identity, self.platform.tsc());
         self.random.reseed(&identity.seed);
         if core::mem::take(&mut self.config.awaits_function) {

@@ -60,6 +60,9 @@ pub trait Platform {
     fn save_xstate(&self, area: &mut [u8]);
     /// Restores what `save_xstate` saved.
     fn restore_xstate(&self, area: &[u8]);
+    /// Says whether the program is to be interrupted now and then ([`Kernel::tick`]), so that one thread cannot keep the
+    /// processor for itself.
+    fn set_ticks(&self, wanted: bool);
     /// Makes `stack` that of a thread that has not run yet: when it is switched to, the program goes on with `registers`
     /// and with the vector state of now. Returns what goes into [`crate::thread::Context::rsp`].
     fn prepare(&self, stack: &mut [u8], registers: &Registers) -> u64;

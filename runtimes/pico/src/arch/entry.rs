@@ -149,6 +149,23 @@ global_asm!(
     "popfq",
     "mov rsp, [rsp + 56]",
     "jmp rcx",
+    // Where the host sends the program for a tick, at any instruction: nothing but rip has changed.
+    ".globl pico_tick_entry",
+    "pico_tick_entry:",
+    "mov [rip + pico_program_rsp], rsp",
+    "mov rsp, [rip + pico_syscall_frame + 24]",
+    "lea rsp, [rsp - 416]",
+    "pushfq",
+    "pop qword ptr [rsp + 136]",
+    "push 2",
+    "popfq",
+    "mov [rsp], rax",
+    "PICO_SAVE",
+    "mov rax, [rip + pico_program_rsp]",
+    "mov [rsp + 56], rax",
+    "mov rdi, rsp",
+    "call {tick}",
+    "jmp pico_return_all",
     // Goes to the program with all of the Registers at rsp.
     ".globl pico_return_all",
     "pico_return_all:",
@@ -171,6 +188,7 @@ global_asm!(
     "mov rsp, rdi",
     "jmp pico_return_all",
     syscall = sym super::pico_syscall,
+    tick = sym super::pico_tick,
     code = const selector::USER_CODE,
     data = const selector::USER_DATA,
 );
@@ -182,6 +200,8 @@ unsafe extern "C" {
     pub(super) static pico_image_end: u8;
     /// Where a rewritten system call arrives.
     static pico_fast_entry: u8;
+    /// Where a tick arrives.
+    static pico_tick_entry: u8;
     /// The top of the first thread's stack.
     pub(super) static pico_stack_top: u8;
     /// What the stub's `iretq` takes; the fourth word is the top of the running thread's stack.
@@ -195,4 +215,9 @@ unsafe extern "C" {
 /// The address of the entry for rewritten system calls.
 pub(super) fn fast_entry() -> u64 {
     (&raw const pico_fast_entry).addr() as u64
+}
+
+/// The address of the entry for ticks.
+pub(super) fn tick_entry() -> u64 {
+    (&raw const pico_tick_entry).addr() as u64
 }

@@ -71,6 +71,11 @@ fn is_final(doorbell: Doorbell) -> bool {
 }
 
 impl Machine {
+    /// Where the program was when the host made pico take a tick.
+    pub(super) fn tick_rip(&self) -> u64 {
+        header!(tick_rip)
+    }
+
     /// Says which contract this pico was built for.
     pub(super) fn announce(&self) {
         header!(version = abi::VERSION);
@@ -205,6 +210,10 @@ impl Platform for Machine {
                 out("xmm6") _, out("xmm7") _, out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
                 out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _, options(nostack));
         }
+    }
+
+    fn set_ticks(&self, wanted: bool) {
+        header!(tick_entry = if wanted { super::entry::tick_entry() } else { 0 });
     }
 
     fn prepare(&self, stack: &mut [u8], registers: &Registers) -> u64 {

@@ -51,6 +51,12 @@ extern "C" fn pico_syscall(registers: &mut Registers) -> bool {
     kernel().system_call(registers)
 }
 
+/// A tick: the host interrupted the program, whose registers these are but for `rip`.
+extern "C" fn pico_tick(registers: &mut Registers) {
+    registers.rip = Machine.tick_rip();
+    kernel().tick(registers);
+}
+
 /// Notes that the exception handler runs; true if it already did.
 fn enter_fault() -> bool {
     IN_FAULT.swap(true, Ordering::Relaxed)

@@ -34,6 +34,8 @@ pub struct Fake {
     pub function: Cell<Function>,
     /// Text of the last failure.
     pub detail: RefCell<String>,
+    /// Whether ticks are wanted.
+    pub ticks: Cell<bool>,
     /// Registers of the threads that were made.
     pub prepared: RefCell<Vec<Registers>>,
     request: Cell<&'static [u8]>,
@@ -62,6 +64,7 @@ impl Default for Fake {
             response_len: Cell::new(0),
             function: Cell::default(),
             detail: RefCell::default(),
+            ticks: Cell::new(false),
             prepared: RefCell::default(),
             request: Cell::new(&[]),
             response: Cell::new(Box::leak(vec![0; 1 << 20].into_boxed_slice())),
@@ -175,6 +178,10 @@ impl Platform for Rc<Fake> {
     }
 
     fn restore_xstate(&self, _area: &[u8]) {}
+
+    fn set_ticks(&self, wanted: bool) {
+        self.ticks.set(wanted);
+    }
 
     fn prepare(&self, stack: &mut [u8], registers: &Registers) -> u64 {
         self.prepared.borrow_mut().push(*registers);

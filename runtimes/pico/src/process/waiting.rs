@@ -30,9 +30,10 @@ impl Kernel {
         self.process.signals.action(signal)?;
         let own = self.threads.tid();
         let blocks_it = self.process.signals.own.blocks(signal);
-        let taker = self.threads.iter_mut().find(|(tid, thread)| {
-            if *tid == own { !blocks_it } else { !thread.signals.blocks(signal) }
-        });
+        let taker = self
+            .threads
+            .iter_mut()
+            .find(|(tid, thread)| if *tid == own { !blocks_it } else { !thread.signals.blocks(signal) });
         match taker.map(|(tid, _)| tid) {
             Some(tid) => self.send_to_thread(tid, info),
             None => self.process.signals.send_shared(info),

@@ -69,7 +69,9 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         number: linux::__NR_membarrier,
         name: "membarrier",
-        support: Support::Partial("one processor needs no barrier between threads: registering and private barriers succeed"),
+        support: Support::Partial(
+            "one processor needs no barrier between threads: registering and private barriers succeed",
+        ),
         handler: membarrier,
     },
 ];

@@ -178,7 +178,7 @@ fn prctl(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         option::PR_GET_NAME => {
             let name = kernel.threads.current().name;
             kernel.mm.write(value, &name)?;
-        },
+        }
         option::PR_SET_PDEATHSIG if value <= 64 => {
             kernel.process.parent_death_signal = args.uint(1);
         }

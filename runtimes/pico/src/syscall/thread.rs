@@ -32,7 +32,12 @@ pub const ENTRIES: &[Entry] = &[
         support: Support::Full,
         handler: get_robust_list,
     },
-    Entry { number: linux::__NR_sched_yield, name: "sched_yield", support: Support::Full, handler: sched_yield },
+    Entry {
+        number: linux::__NR_sched_yield,
+        name: "sched_yield",
+        support: Support::Full,
+        handler: sched_yield,
+    },
 ];
 
 const THREADS_ONLY: Support = Support::Partial(
@@ -40,11 +45,9 @@ const THREADS_ONLY: Support = Support::Partial(
 );
 
 /// What a thread shares with its process.
-const SHARED: u64 = (linux::CLONE_VM
-    | linux::CLONE_FS
-    | linux::CLONE_FILES
-    | linux::CLONE_SIGHAND
-    | linux::CLONE_THREAD) as u64;
+const SHARED: u64 =
+    (linux::CLONE_VM | linux::CLONE_FS | linux::CLONE_FILES | linux::CLONE_SIGHAND | linux::CLONE_THREAD)
+        as u64;
 /// What may be asked for besides. There is no System V semaphore to undo, and `CLONE_DETACHED` has no effect.
 const OPTIONS: u64 = (linux::CLONE_SYSVSEM
     | linux::CLONE_SETTLS
@@ -129,7 +132,8 @@ fn start(kernel: &mut Kernel, wanted: &CloneArgs) -> Result<u64> {
     {
         thread.clear_child_tid = wanted.child_tid;
     }
-    let tells = [(linux::CLONE_PARENT_SETTID, wanted.parent_tid), (linux::CLONE_CHILD_SETTID, wanted.child_tid)];
+    let tells =
+        [(linux::CLONE_PARENT_SETTID, wanted.parent_tid), (linux::CLONE_CHILD_SETTID, wanted.child_tid)];
     for (_, at) in tells.into_iter().filter(|&(flag, _)| has(flag)) {
         // As on Linux, the thread exists even if nobody can be told its id.
         let _ = kernel.mm.write(at, &tid);

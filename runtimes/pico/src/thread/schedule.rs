@@ -47,6 +47,15 @@ impl Kernel {
         }
     }
 
+    /// Tells the host whether the program is to be interrupted now and then: while it has several threads, or an alarm.
+    pub(crate) fn announce_ticks(&mut self) {
+        let wanted = !self.threads.is_alone() || self.process.alarm.next.is_some();
+        if wanted != self.threads.ticks {
+            self.threads.ticks = wanted;
+            self.platform.set_ticks(wanted);
+        }
+    }
+
     /// Whether the running thread has had its share.
     pub(crate) fn is_slice_over(&self) -> bool {
         self.now() >= self.threads.slice_end

@@ -87,6 +87,8 @@ pub struct Threads {
     pub(super) slice_end: u64,
     /// A thread that clone(2) has made; the end of the system call starts it.
     pub(super) beginning: Option<super::Beginning>,
+    /// Whether the host knows that ticks are wanted.
+    pub(crate) ticks: bool,
     /// Stacks of threads that ended.
     pub(super) spare_stacks: Vec<u64>,
     /// Who waits at which address.
@@ -106,6 +108,7 @@ impl Default for Threads {
             wake_at: None,
             slice_end: 0,
             beginning: None,
+            ticks: false,
             spare_stacks: Vec::new(),
             futexes: Futexes::default(),
         }
