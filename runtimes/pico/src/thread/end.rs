@@ -44,7 +44,7 @@ impl Kernel {
     }
 
     /// Marks the robust futexes that the thread holds: their owner has died.
-    fn release_robust_futexes(&mut self) -> Result<()> {
+    pub(super) fn release_robust_futexes(&mut self) -> Result<()> {
         let head = self.threads.current().robust_list;
         if head == 0 {
             return Ok(());

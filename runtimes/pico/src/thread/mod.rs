@@ -23,6 +23,8 @@ mod futex;
 mod schedule;
 mod start;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use futex::{ANY, Futexes, Waiter};
 pub use schedule::Waiting;

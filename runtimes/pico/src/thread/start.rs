@@ -34,7 +34,7 @@ impl Kernel {
         let name = self.threads.current().name;
         // Ready, but in no queue yet.
         let state = State::Ready;
-        let thread = Thread { state, context, signals, name, clear_child_tid: 0, robust_list: 0 };
+        let thread = Thread { state, seen: 0, context, signals, name, clear_child_tid: 0, robust_list: 0 };
         let added = self.threads.add(thread);
         match added {
             Ok(tid) => self.threads.beginning = Some(Beginning { tid, rsp }),

@@ -43,6 +43,8 @@ pub struct Context {
 pub struct Thread {
     /// What it is doing.
     pub state: State,
+    /// The last change it knew of when it began to wait.
+    pub(super) seen: u64,
     /// Its state in the processor, while it does not run.
     pub context: Context,
     /// Its signals, while it does not run; those of the running thread are in [`crate::process::Signals`].
@@ -60,6 +62,7 @@ impl Thread {
     fn first() -> Self {
         Self {
             state: State::Running,
+            seen: 0,
             context: Context::default(),
             signals: ThreadSignals::default(),
             name: [0; 16],
@@ -214,7 +217,10 @@ impl Threads {
     /// The running thread waits from now on.
     pub(super) fn set_waiting(&mut self, waiting: Waiting) {
         self.wake_at = earlier(self.wake_at, waiting.until);
-        self.current().state = State::Waiting(waiting);
+        let seen = self.change;
+        let thread = self.current();
+        thread.state = State::Waiting(waiting);
+        thread.seen = seen;
     }
 
     /// Something happened that who waits for files may have waited for.
@@ -232,7 +238,9 @@ impl Threads {
         self.wake_at = None;
         for (&tid, thread) in &mut self.by_tid {
             let State::Waiting(waiting) = thread.state else { continue };
-            if (changed && waiting.for_files) || waiting.until.is_some_and(|until| until <= now) {
+            if (waiting.for_files && thread.seen != self.change)
+                || waiting.until.is_some_and(|until| until <= now)
+            {
                 thread.state = State::Ready;
                 self.ready.push_back(tid);
             } else {
