@@ -7,7 +7,7 @@
 //!
 //! The timer is periodic, so that a signal that comes between two `KVM_RUN` is made up for by the next one. It is started
 //! by the first run and stopped by the first signal that finds no guest running: threads that wait are left alone, and a
-//! request is not slowed down by timers being set for it.
+//! request is not slowed down by timers being set for it. A guest that wants no ticks is left alone for longer.
 #![expect(unsafe_code, reason = "POSIX timers and signals")]
 
 use crate::mailbox::Mailbox;
@@ -20,6 +20,8 @@ use std::sync::Once;
 
 /// Time between two ticks, in ns.
 const PERIOD: c_long = 10_000_000;
+/// Time between two looks at whether a guest wants ticks that wanted none, in ns.
+const PATIENCE: c_long = 100_000_000;
 
 /// The signal of the timers. Unlike that of kicks it lets other system calls of the thread go on.
 const SIGNAL: i32 = libc::SIGUSR2;
@@ -27,6 +29,8 @@ const SIGNAL: i32 = libc::SIGUSR2;
 thread_local! {
     static RUNS: Cell<bool> = const { Cell::new(false) };
     static STARTED: Cell<bool> = const { Cell::new(false) };
+    /// What the timer is set to.
+    static PACE: Cell<c_long> = const { Cell::new(0) };
     /// The thread's timer, null if there is none.
     static TIMER: Cell<libc::timer_t> = const { Cell::new(std::ptr::null_mut()) };
     static OWNED: Owned = const { Owned };
@@ -105,6 +109,7 @@ impl Ticking {
         RUNS.set(true);
         if !STARTED.get() {
             create();
+            PACE.set(PERIOD);
             STARTED.set(set(PERIOD));
         }
         Self(PhantomData)
@@ -117,11 +122,20 @@ impl Drop for Ticking {
     }
 }
 
+/// Sets the thread's timer to another pace.
+fn keep_pace(pace: c_long) {
+    if PACE.replace(pace) != pace {
+        STARTED.set(set(pace));
+    }
+}
+
 /// A signal ended `KVM_RUN`: makes the guest take a tick, if it wants one and runs its program.
 pub(crate) fn tick(vcpu: &VcpuFd, mailbox: &mut Mailbox) -> Result<(), kvm_ioctls::Error> {
     let kernel = KERNEL_VA..KERNEL_VA + KERNEL_SIZE;
     let entry = mailbox.tick_entry();
-    if !kernel.contains(&entry) {
+    let wanted = kernel.contains(&entry);
+    keep_pace(if wanted { PERIOD } else { PATIENCE });
+    if !wanted {
         return Ok(());
     }
     let events = vcpu.get_vcpu_events()?;
