@@ -154,15 +154,3 @@ fn threads_that_compute_for_ever_do_not_starve_the_others() {
     let programs = Programs::new();
     agrees_with_linux(&programs.compile("preempt", &["-static", "-pthread", "-lm"]), roomy());
 }
-#[test]
-fn zz_bench() {
-    let programs = Programs::new();
-    let program =
-        programs.compile_text("bench", &std::fs::read_to_string("/tmp/bench.c").unwrap(), &["-pthread"]);
-    let native = std::process::Command::new("taskset").args(["-c", "0"]).arg(&program).output().unwrap();
-    println!("native\n{}", String::from_utf8_lossy(&native.stdout));
-    println!(
-        "guest\n{}",
-        roomy().with_libraries_of(&program).with_file("/bin/b", &program).run(&["/bin/b"]).out()
-    );
-}
