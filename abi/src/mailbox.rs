@@ -101,6 +101,11 @@ pub struct Header {
     pub detail_len: u32,
     /// Guest: [`crate::VERSION`], written at boot.
     pub version: u32,
+    /// Guest: where its kernel takes a tick; 0 while it wants none. See [`Header::tick_rip`].
+    pub tick_entry: u64,
+    /// Host: a running guest with a `tick_entry` is interrupted now and then, unless its kernel runs. It goes on at
+    /// `tick_entry` in ring 3, with all registers as they were but `rip`, which is here.
+    pub tick_rip: u64,
     /// Guest: text for [`Doorbell::Panic`], UTF-8.
     pub detail: [u8; DETAIL_MAX],
 }
@@ -115,7 +120,7 @@ pub struct LogRecord {
     pub len: u32,
 }
 
-const _: () = assert!(size_of::<Header>() == 80 + 8 + 8 + 32 + 8 + 8 + 8 + 8 + DETAIL_MAX);
+const _: () = assert!(size_of::<Header>() == 80 + 8 + 8 + 32 + 8 + 8 + 8 + 8 + 16 + DETAIL_MAX);
 const _: () = assert!(size_of::<Header>() as u64 <= UNSUPPORTED);
 const _: () = assert!(UNSUPPORTED + 4 * UNSUPPORTED_COUNT as u64 <= LOG);
 const _: () = assert!(LOG + LOG_SIZE <= REQUEST);

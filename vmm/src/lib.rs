@@ -51,6 +51,7 @@ mod space;
 mod specialize;
 mod stats;
 mod sys;
+mod ticks;
 mod usage;
 mod userfault;
 

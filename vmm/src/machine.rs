@@ -27,6 +27,7 @@ use crate::parent_memory::ParentMemory;
 use crate::restore::Baseline;
 use crate::size::size;
 use crate::space::{Images, Space};
+use crate::ticks::{Ticking, tick};
 use crate::usage::MemoryUsage;
 use abi::boot::{BootInfo, Contract, EXCEPTIONS, KernelHeader, STRINGS_MAX};
 use abi::layout::{KERNEL_VA, PAGE, kernel_area};
@@ -172,6 +173,7 @@ impl Machine {
             return Err(MachineError::Order("it must be restored before it is entered again"));
         }
         parent.prepared.set_registers(&mut self.vcpu);
+        self.space.mailbox.clear_tick_entry();
         self.stage = Stage::Ready;
         Ok(())
     }
@@ -201,6 +203,7 @@ impl Machine {
 
     fn run_to_exit(&mut self) -> Result<Exit, MachineError> {
         let running = self.registration.enter();
+        let _ticking = Ticking::start();
         loop {
             if let Some(reason) = self.space.ram.failure() {
                 return Ok(Exit::PageLost(reason));
@@ -220,7 +223,9 @@ impl Machine {
                     }
                 }
                 Err(error) => match error.errno() {
-                    libc::EINTR | libc::EAGAIN => {}
+                    libc::EINTR => tick(&self.vcpu, &mut self.space.mailbox)
+                        .map_err(MachineError::kvm("giving the guest a tick"))?,
+                    libc::EAGAIN => {}
                     // Memory behind a guest address is gone (a shortened image, no memory left).
                     libc::EFAULT => {
                         return Ok(Exit::Other("memory the guest used could not be had".to_owned()));

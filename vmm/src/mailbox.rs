@@ -114,6 +114,23 @@ impl Mailbox {
         self.put(offset_of!(Header, memory_refused), 0_u32.as_bytes());
     }
 
+    /// Where the guest wants to be interrupted; 0: it does not.
+    pub(crate) fn tick_entry(&self) -> u64 {
+        let mut bytes = [0; 8];
+        self.mapping.read(offset_of!(Header, tick_entry), &mut bytes).expect(IN_BOUNDS);
+        u64::from_le_bytes(bytes)
+    }
+
+    /// Forgets where the last guest wanted to be interrupted.
+    pub(crate) fn clear_tick_entry(&mut self) {
+        self.put(offset_of!(Header, tick_entry), 0_u64.as_bytes());
+    }
+
+    /// Says where the guest was when it was interrupted.
+    pub(crate) fn set_tick_rip(&mut self, rip: u64) {
+        self.put(offset_of!(Header, tick_rip), rip.as_bytes());
+    }
+
     /// The first `len` bytes of the response area.
     pub fn response(&self, len: u64) -> Result<Vec<u8>, MailboxError> {
         if len > RESPONSE_MAX {

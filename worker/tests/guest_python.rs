@@ -88,3 +88,97 @@ with open('/dev/invocation', 'r+b', buffering=0) as invocation:
         shell.restore().expect("nothing but memory and registers changed");
     }
 }
+
+#[test]
+fn threads_queues_and_executors_print_what_they_print_on_linux() {
+    let script = "
+import threading, queue, concurrent.futures, time, asyncio, signal, os, multiprocessing.pool
+print(threading.current_thread().name, threading.active_count())
+work, results = queue.Queue(3), queue.Queue()
+def worker():
+    while (item := work.get()) is not None:
+        results.put(item * item)
+        work.task_done()
+threads = [threading.Thread(target=worker) for _ in range(4)]
+for thread in threads: thread.start()
+for i in range(200): work.put(i)
+work.join()
+for _ in threads: work.put(None)
+for thread in threads: thread.join()
+print(sum(results.get() for _ in range(200)), threading.active_count())
+with concurrent.futures.ThreadPoolExecutor(5) as pool:
+    print(list(pool.map(lambda n: sum(range(n)), range(0, 50000, 10000))))
+    futures = [pool.submit(time.sleep, 0.02) for _ in range(5)]
+    start = time.monotonic()
+    print(len(concurrent.futures.wait(futures).done), time.monotonic() - start < 5)
+local, lock, total = threading.local(), threading.Lock(), 0
+barrier, event, once = threading.Barrier(3), threading.Event(), threading.Semaphore(2)
+def mixed(number):
+    global total
+    local.value = number
+    for _ in range(300):
+        with lock: total += 1
+    barrier.wait()
+    event.wait(10)
+    with once: return local.value == number
+with concurrent.futures.ThreadPoolExecutor(3) as pool:
+    futures = [pool.submit(mixed, n) for n in range(3)]
+    time.sleep(0.01)
+    event.set()
+    print([f.result() for f in futures], total, hasattr(local, 'value'))
+# The interpreter's own switching between threads that compute.
+counts = [0, 0]
+def count(index):
+    until = time.monotonic() + 0.2
+    while time.monotonic() < until: counts[index] += 1
+threads = [threading.Thread(target=count, args=(i,)) for i in range(2)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(all(counts))
+timer_ran = threading.Event()
+threading.Timer(0.01, timer_ran.set).start()
+print(timer_ran.wait(5), threading.Event().wait(0.01))
+async def main():
+    return await asyncio.gather(*(asyncio.to_thread(pow, n, 2) for n in range(5)))
+print(asyncio.run(main()))
+signal.signal(signal.SIGUSR1, lambda *_: print('signal in', threading.current_thread().name))
+threading.Thread(target=lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)).start()
+time.sleep(0.05)
+with multiprocessing.pool.ThreadPool(3) as pool: print(pool.map(str, range(5)))
+daemon = threading.Thread(target=time.sleep, args=(1000,), daemon=True)
+daemon.start()
+print(daemon.is_alive(), threading.get_native_id() == os.getpid())
+";
+    let mut native = Command::new(PYTHON);
+    native.args(["-c", script]).env_clear();
+    let native = native.output().expect("it runs on the host");
+    assert!(native.status.success(), "{}", String::from_utf8_lossy(&native.stderr));
+    let outcome = python().with_memory(256).run(&[PYTHON, "-c", script]).exited(0);
+    assert_eq!(outcome.out(), String::from_utf8_lossy(&native.stdout), "{}", outcome.err());
+}
+
+#[test]
+fn forks_of_a_python_with_an_idle_executor_use_it() {
+    let mut guest = python().with_memory(256);
+    guest.contract = Contract::Handler;
+    let script = "
+import concurrent.futures
+pool = concurrent.futures.ThreadPoolExecutor(4)
+list(pool.map(str, range(16)))
+n = 0
+with open('/dev/invocation', 'r+b', buffering=0) as invocation:
+    while True:
+        request = invocation.read(65536)
+        n += 1
+        answer = sum(pool.map(lambda part: len(part) ** 2, request.decode().split()))
+        invocation.write(f'{n} {answer}\\n'.encode())
+";
+    let parent = guest.parent(&[PYTHON, "-c", script]);
+    let mut shell = parent.shell();
+    for generation in 1..=20 {
+        let outcome = parent.fork_in(&mut shell, generation, b"a bb ccc dddd\n");
+        assert_eq!(outcome.end, End::Doorbell(Doorbell::Response, 0, String::new()), "{outcome:#?}");
+        assert_eq!(outcome.response, b"1 30\n");
+        shell.restore().expect("nothing but memory and registers changed");
+    }
+}

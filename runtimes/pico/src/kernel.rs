@@ -12,6 +12,7 @@ use crate::process::{Process, Registers};
 use crate::random;
 use crate::rewrite::Rewriter;
 use crate::syscall;
+use crate::thread::{Threads, Waiting};
 use abi::boot::{Contract, PACKAGE_DIR};
 use abi::mailbox::Doorbell;
 use alloc::rc::Rc;
@@ -50,6 +51,8 @@ pub struct Kernel {
     pub mm: Mm,
     /// Identity, limits and signals.
     pub process: Process,
+    /// Its threads.
+    pub threads: Threads,
     /// Time.
     pub clock: Clock,
     /// Randomness.
@@ -80,6 +83,7 @@ impl Kernel {
         Self {
             config,
             process: Process::new(mm.total(), mm.stack_size()),
+            threads: Threads::default(),
             mm,
             clock,
             random: random::Shared::new(&identity.seed),
@@ -93,30 +97,11 @@ impl Kernel {
         }
     }
 
-    /// Gives the CPU away because nothing can proceed.
-    ///
-    /// `until`: monotonic time in ns at which to come back at the latest. `takes_request`: what is waited for is
-    /// satisfied by a request (a listening socket on the declared port, or the invocation device). If so, and no
-    /// request has been delivered yet, this is where the parent is captured (`Doorbell::Ready`); on return the
-    /// fork's identity has been adopted and the request is in `inbound`. Otherwise `Doorbell::Sleep`.
-    /// The caller then looks again at what it waits for. With `until` and a request to come, the request wins: time
-    /// stands still in a parent. A fork that waits for a second request, and for nothing else, can wait for ever:
-    /// it rings `Ready` once more, which tells the host.
+    /// The running thread waits for files, or for time to pass. Returns when others may have changed what it waits for, at
+    /// the latest at the monotonic time `until`; the caller then looks again. `takes_request`: what is waited for is
+    /// satisfied by a request.
     pub fn wait(&mut self, until: Option<u64>, takes_request: bool) {
-        if takes_request && !self.request_taken {
-            self.rewrite_all();
-            self.ring(Doorbell::Ready, [0; 4]);
-            self.become_fork();
-        } else if takes_request && until.is_none() {
-            self.ring(Doorbell::Ready, [0; 4]);
-            self.fail("the host resumed a fork that waits for a second request");
-        } else {
-            self.ring(Doorbell::Sleep, [until.unwrap_or(u64::MAX), 0, 0, 0]);
-            if let Some(until) = until {
-                // It is the host's clock that ended the sleep.
-                self.clock.catch_up(self.platform.tsc(), until);
-            }
-        }
+        self.suspend(Waiting { until, takes_request, for_files: true });
     }
 
     /// Rings the doorbell with the figures every doorbell carries. See [`Platform::ring`] for which ones are final.
@@ -136,6 +121,7 @@ impl Kernel {
         let number = registers.rax;
         self.rewrite_around(registers.rip);
         registers.rax = syscall::dispatch(self, number, &registers.args());
+        self.begin_thread(registers);
         self.expire_alarm();
         let ended_by_signal = registers.rax == Errno::EINTR.as_return_value();
         let restartable = core::mem::take(&mut self.process.restartable);
@@ -147,7 +133,18 @@ impl Kernel {
         if returned {
             self.pop_frame(registers);
         }
+        self.share();
+        self.announce_ticks();
         self.deliver_signals(registers) || returned
+    }
+
+    /// The host has interrupted the program, as it does now and then if that was asked for.
+    pub fn tick(&mut self, registers: &mut Registers) {
+        self.expire_alarm();
+        if self.threads.are_others_due() {
+            self.yield_now();
+        }
+        self.deliver_signals(registers);
     }
 
     /// Monotonic time in ns.
@@ -156,7 +153,7 @@ impl Kernel {
     }
 
     /// Takes the identity and the request the host wrote while the VM was stunned.
-    fn become_fork(&mut self) {
+    pub(crate) fn become_fork(&mut self) {
         let identity = self.platform.identity();
         if identity.generation == self.process.generation {
             self.fail(
@@ -165,6 +162,7 @@ impl Kernel {
             return;
         }
         self.process.adopt(&identity);
+        self.threads.ticks = false;
         self.clock = Clock::new(&identity, self.platform.tsc());
         self.random.reseed(&identity.seed);
         if core::mem::take(&mut self.config.awaits_function) {

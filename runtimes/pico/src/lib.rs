@@ -12,6 +12,7 @@
 //! | `mm`, `exec`, `process`, `clock`, `random` | memory, ELF loading, identity and signals, time, randomness |
 //! | `file`, `fs` | descriptors, the tree: EROFS images, memory files, devices, proc |
 //! | `rewrite` | system calls without traps: jumps in place of `syscall` |
+//! | `thread` | threads, who runs and who waits, futexes |
 //! | `inbound`, `net`, `poll` | the request, sockets, readiness |
 //! | `syscall` | the table of system calls and their handlers |
 #![no_std]
@@ -37,3 +38,4 @@ pub mod process;
 pub mod random;
 pub mod rewrite;
 pub mod syscall;
+pub mod thread;

@@ -3,8 +3,13 @@
 #[cfg(test)]
 pub mod fake;
 
+use crate::kernel::Kernel;
+use crate::process::Registers;
 use abi::identity::Identity;
 use abi::mailbox::Doorbell;
+
+/// Goes on with another thread. See [`Platform::switcher`].
+pub type Switch = fn(kernel: &mut Kernel, from: u32, to: u32);
 
 /// What a function has that its runtime parent had not.
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,4 +60,13 @@ pub trait Platform {
     fn save_xstate(&self, area: &mut [u8]);
     /// Restores what `save_xstate` saved.
     fn restore_xstate(&self, area: &[u8]);
+    /// Says whether the program is to be interrupted now and then ([`Kernel::tick`]), so that one thread cannot keep the
+    /// processor for itself.
+    fn set_ticks(&self, wanted: bool);
+    /// Makes `stack` that of a thread that has not run yet: when it is switched to, the program goes on with `registers`
+    /// and with the vector state of now. Returns what goes into [`crate::thread::Context::rsp`].
+    fn prepare(&self, stack: &mut [u8], registers: &Registers) -> u64;
+    /// The function that puts thread `from` aside and goes on with `to`, on the stack of `to`. It returns when another
+    /// thread switches back to `from`, and has by then lent the kernel to all that ran in between.
+    fn switcher(&self) -> Switch;
 }

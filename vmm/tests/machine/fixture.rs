@@ -149,3 +149,4 @@ pub(crate) const SYSTEM_CALL: u64 = 12;
 pub(crate) const PROCESSOR: u64 = 13;
 pub(crate) const READ_KEYS: u64 = 14;
 pub(crate) const WRITE_KEYS: u64 = 15;
+pub(crate) const SPIN: u64 = 16;

@@ -19,6 +19,8 @@ std::arch::global_asm!(
     response_len = const offset_of!(Header, response_len),
     doorbell = const offset_of!(Header, doorbell),
     args = const offset_of!(Header, args),
+    tick_entry = const offset_of!(Header, tick_entry),
+    tick_rip = const offset_of!(Header, tick_rip),
     program = const PROGRAM_VA,
     port = const DOORBELL_PORT,
 );

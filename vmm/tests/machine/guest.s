@@ -109,6 +109,8 @@ dispatch:
     je read_keys
     cmp rax, 15
     je write_keys
+    cmp rax, 16
+    je spin
     mov eax, 99
 
 # Answers with the 8 bytes in rax.
@@ -221,6 +223,37 @@ write_keys:
     xor ecx, ecx
     xor edx, edx
     wrpkru
+    jmp respond
+
+# Jumps to an endless loop at rdi and asks for ticks. At the third one it answers 1 if each came from the loop and no
+# register was changed. rcx is what it asks for; 0: the right thing.
+spin:
+    test rcx, rcx
+    jnz 1f
+    lea rcx, [rip + ticked]
+1:  mov qword ptr [r15 + {tick_entry}], rcx
+    mov word ptr [rdi], 0xfeeb
+    mov rsi, 3
+    mov rax, 0x1234
+    mov rbp, rsp
+    movq xmm5, rax
+    jmp rdi
+ticked:
+    cmp rcx, [r15 + {tick_entry}]
+    jne 2f
+    cmp rdi, [r15 + {tick_rip}]
+    jne 2f
+    cmp rbp, rsp
+    jne 2f
+    movq rbx, xmm5
+    cmp rax, rbx
+    jne 2f
+    dec rsi
+    jz 1f
+    jmp rdi
+1:  mov eax, 1
+    jmp respond
+2:  mov eax, 2
     jmp respond
 
 # Ring 0 code for `supervisor`, by number.

@@ -12,3 +12,4 @@ mod property;
 mod recycle;
 mod specialize;
 mod stats;
+mod ticks;

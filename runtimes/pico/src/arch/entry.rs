@@ -1,7 +1,7 @@
 //! The assembly: image header, entry, the system-call stub and its ring 3 handler, and the way back.
 //!
 //! `syscall` jumps to the stub, which runs in ring 0 on VMX and SVM and in ring 3 on `kvm_pvm`: it uses only
-//! what works at both, and `iretq` to the handler, which always runs in ring 3 on pico's own stack. The handler
+//! what works at both, and `iretq` to the handler, which always runs in ring 3 on a stack of pico's: the thread's own. The handler
 //! saves the program's registers as [`crate::process::Registers`], calls [`super::pico_syscall`] and restores
 //! them. A system call that replaced the registers (a signal, `rt_sigreturn`) goes back by `iretq`, all others by a
 //! jump with `rcx` and `r11` holding the return address and the flags, as after a real `sysret`.
@@ -24,6 +24,7 @@ global_asm!(
     ".section .bss.stacks, \"aw\", @nobits",
     ".balign 4096",
     ".skip {stack}",
+    ".globl pico_stack_top",
     "pico_stack_top:",
     ".skip {fault_stack}",
     "pico_fault_stack_top:",
@@ -31,6 +32,7 @@ global_asm!(
     "pico_ring0_stack_top:",
     ".section .data.entry, \"aw\"",
     ".balign 64",
+    ".globl pico_syscall_frame",
     "pico_syscall_frame:",
     ".quad pico_syscall_entry, {code}, 2, pico_stack_top, {data}",
     "pico_program_rsp: .quad 0",
@@ -123,7 +125,7 @@ global_asm!(
     ".globl pico_fast_entry",
     "pico_fast_entry:",
     "mov [rip + pico_program_rsp], rsp",
-    "lea rsp, [rip + pico_stack_top]",
+    "mov rsp, [rip + pico_syscall_frame + 24]",
     "pushfq",
     "pop r11",
     "push 2",
@@ -147,7 +149,25 @@ global_asm!(
     "popfq",
     "mov rsp, [rsp + 56]",
     "jmp rcx",
+    // Where the host sends the program for a tick, at any instruction: nothing but rip has changed.
+    ".globl pico_tick_entry",
+    "pico_tick_entry:",
+    "mov [rip + pico_program_rsp], rsp",
+    "mov rsp, [rip + pico_syscall_frame + 24]",
+    "lea rsp, [rsp - 416]",
+    "pushfq",
+    "pop qword ptr [rsp + 136]",
+    "push 2",
+    "popfq",
+    "mov [rsp], rax",
+    "PICO_SAVE",
+    "mov rax, [rip + pico_program_rsp]",
+    "mov [rsp + 56], rax",
+    "mov rdi, rsp",
+    "call {tick}",
+    "jmp pico_return_all",
     // Goes to the program with all of the Registers at rsp.
+    ".globl pico_return_all",
     "pico_return_all:",
     "mov rax, {data}",
     "push rax",
@@ -168,6 +188,7 @@ global_asm!(
     "mov rsp, rdi",
     "jmp pico_return_all",
     syscall = sym super::pico_syscall,
+    tick = sym super::pico_tick,
     code = const selector::USER_CODE,
     data = const selector::USER_DATA,
 );
@@ -179,6 +200,14 @@ unsafe extern "C" {
     pub(super) static pico_image_end: u8;
     /// Where a rewritten system call arrives.
     static pico_fast_entry: u8;
+    /// Where a tick arrives.
+    static pico_tick_entry: u8;
+    /// The top of the first thread's stack.
+    pub(super) static pico_stack_top: u8;
+    /// What the stub's `iretq` takes; the fourth word is the top of the running thread's stack.
+    pub(super) static mut pico_syscall_frame: [u64; 5];
+    /// Goes to the program with the registers at `rsp`. Only jumped to.
+    pub(super) fn pico_return_all() -> !;
     /// Goes to the program with `registers`, which lie on a stack of pico's with 64 free bytes below.
     pub(super) fn pico_resume(registers: *const crate::process::Registers) -> !;
 }
@@ -186,4 +215,9 @@ unsafe extern "C" {
 /// The address of the entry for rewritten system calls.
 pub(super) fn fast_entry() -> u64 {
     (&raw const pico_fast_entry).addr() as u64
+}
+
+/// The address of the entry for ticks.
+pub(super) fn tick_entry() -> u64 {
+    (&raw const pico_tick_entry).addr() as u64
 }

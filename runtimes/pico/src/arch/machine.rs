@@ -1,8 +1,8 @@
 //! The machine: doorbell, mailbox, time-stamp counter, thread pointers.
 
 use super::address;
-use crate::platform::{Function, Platform};
-use crate::process::{XSTATE_MASK, XSTATE_SIZE};
+use crate::platform::{Function, Platform, Switch};
+use crate::process::{Registers, XSTATE_MASK, XSTATE_SIZE};
 use abi::identity::Identity;
 use abi::layout::{DOORBELL_PORT, MAILBOX_VA};
 use abi::mailbox::{
@@ -71,6 +71,11 @@ fn is_final(doorbell: Doorbell) -> bool {
 }
 
 impl Machine {
+    /// Where the program was when the host made pico take a tick.
+    pub(super) fn tick_rip(&self) -> u64 {
+        header!(tick_rip)
+    }
+
     /// Says which contract this pico was built for.
     pub(super) fn announce(&self) {
         header!(version = abi::VERSION);
@@ -205,5 +210,17 @@ impl Platform for Machine {
                 out("xmm6") _, out("xmm7") _, out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
                 out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _, options(nostack));
         }
+    }
+
+    fn set_ticks(&self, wanted: bool) {
+        header!(tick_entry = if wanted { super::entry::tick_entry() } else { 0 });
+    }
+
+    fn prepare(&self, stack: &mut [u8], registers: &Registers) -> u64 {
+        super::switch::prepare(stack, registers)
+    }
+
+    fn switcher(&self) -> Switch {
+        super::switch::switch
     }
 }

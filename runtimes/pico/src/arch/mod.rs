@@ -6,6 +6,7 @@ mod exceptions;
 mod heap;
 mod machine;
 mod mem;
+mod switch;
 mod vdso;
 
 use crate::kernel::Kernel;
@@ -48,6 +49,12 @@ fn set_kernel(kernel: Kernel) -> &'static mut Kernel {
 /// A system call of the program. Returns whether all registers changed.
 extern "C" fn pico_syscall(registers: &mut Registers) -> bool {
     kernel().system_call(registers)
+}
+
+/// A tick: the host interrupted the program, whose registers these are but for `rip`.
+extern "C" fn pico_tick(registers: &mut Registers) {
+    registers.rip = Machine.tick_rip();
+    kernel().tick(registers);
 }
 
 /// Notes that the exception handler runs; true if it already did.

@@ -128,8 +128,9 @@ const _: () = assert!(elf_hash(b"LINUX_2.6") == 0x3ae_75f6, "the value every C l
 /// One of the calls above, on the program's stack. All of them only look at a clock and write a few bytes.
 extern "C" fn serve(first: u64, second: u64, third: u64, number: u64) -> u64 {
     let kernel = super::kernel();
-    if kernel.process.alarm.next.is_some() {
-        // The signal may be due, and only a real system call delivers it.
+    let is_turn_over = kernel.threads.are_others_due() && kernel.is_slice_over();
+    if kernel.process.alarm.next.is_some() || is_turn_over {
+        // A signal may be due, or it is another thread's turn: only a real system call sees to that.
         return trap(first, second, third, number);
     }
     dispatch(kernel, number, &Args([first, second, third, 0, 0, 0]))

@@ -172,7 +172,7 @@ fn launch(
         (entry, interpreter_base) = (interpreter.entry, interpreter.base);
     }
     let rsp = stack::build(kernel, top, &program, interpreter_base, path, args, env)?;
-    kernel.process.name = stack::process_name(path);
+    kernel.threads.current().name = stack::process_name(path);
     kernel.vfs.program.exe = path.as_bytes().to_vec();
     kernel.vfs.program.arguments = terminated(args);
     kernel.vfs.program.environment = terminated(env);

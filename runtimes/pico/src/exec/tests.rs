@@ -135,7 +135,7 @@ fn a_program_finds_its_segments_and_its_stack() {
     assert_eq!(setup.string(auxiliary[&31]), b"/bin/p", "AT_EXECFN");
     assert_eq!(setup.string(auxiliary[&15]), b"x86_64", "AT_PLATFORM");
     assert_ne!(setup.word(auxiliary[&25]), 0, "AT_RANDOM");
-    assert_eq!(&setup.kernel.process.name[..2], b"p\0");
+    assert_eq!(&setup.kernel.threads.process_name()[..2], b"p\0");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A machine for tests: records what is rung and logged, and lets time pass only in `Sleep`.
 
-use super::{Function, Platform};
+use super::{Function, Platform, Switch};
+use crate::process::Registers;
 use abi::identity::Identity;
 use abi::mailbox::Doorbell;
 use alloc::boxed::Box;
@@ -33,6 +34,10 @@ pub struct Fake {
     pub function: Cell<Function>,
     /// Text of the last failure.
     pub detail: RefCell<String>,
+    /// Whether ticks are wanted.
+    pub ticks: Cell<bool>,
+    /// Registers of the threads that were made.
+    pub prepared: RefCell<Vec<Registers>>,
     request: Cell<&'static [u8]>,
     response: Cell<*mut [u8]>,
     bases: Cell<(u64, u64)>,
@@ -59,6 +64,8 @@ impl Default for Fake {
             response_len: Cell::new(0),
             function: Cell::default(),
             detail: RefCell::default(),
+            ticks: Cell::new(false),
+            prepared: RefCell::default(),
             request: Cell::new(&[]),
             response: Cell::new(Box::leak(vec![0; 1 << 20].into_boxed_slice())),
             bases: Cell::new((0, 0)),
@@ -171,4 +178,18 @@ impl Platform for Rc<Fake> {
     }
 
     fn restore_xstate(&self, _area: &[u8]) {}
+
+    fn set_ticks(&self, wanted: bool) {
+        self.ticks.set(wanted);
+    }
+
+    fn prepare(&self, stack: &mut [u8], registers: &Registers) -> u64 {
+        self.prepared.borrow_mut().push(*registers);
+        stack.as_ptr().expose_provenance() as u64
+    }
+
+    /// There is one stack: whoever switches goes on at once, in the name of the other thread.
+    fn switcher(&self) -> Switch {
+        |_, _, _| {}
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Nothing is registered anywhere: who waits looks at all files, and if none is ready gives the CPU away until the
 //! earliest time at which one can become ready by itself. Only a timer can, or the request; everything else is
-//! done by the one program that waits.
+//! done by other threads, and whenever they have done something all who wait look again.
 
 pub mod epoll;
 pub mod eventfd;
@@ -89,6 +89,9 @@ pub fn block<T>(
     let start = kernel.now();
     open.file.tick(start);
     let first = attempt(kernel);
+    if !matches!(first, Err(Errno::EAGAIN)) {
+        kernel.threads.note_change();
+    }
     if dont_wait || open.flags.get() & c::O_NONBLOCK != 0 || !matches!(first, Err(Errno::EAGAIN)) {
         return first;
     }
@@ -96,7 +99,9 @@ pub fn block<T>(
     let found = look_until(kernel, deadline, |kernel, now, sources| {
         open.file.tick(now);
         sources.add(open, direction == Ready::IN);
-        Some(attempt(kernel)).filter(|result| !matches!(result, Err(Errno::EAGAIN)))
+        let result = Some(attempt(kernel)).filter(|result| !matches!(result, Err(Errno::EAGAIN)))?;
+        kernel.threads.note_change();
+        Some(result)
     });
     // As on Linux, a socket with a timeout of its own does not wait all over again.
     kernel.process.restartable = matches!(found, Err(Errno::EINTR)) && deadline.is_none();

@@ -128,7 +128,7 @@ impl Kernel {
         action: &Action,
         fault: Option<&Fault>,
     ) -> Result<()> {
-        let alt_stack = self.process.signals.alt_stack;
+        let alt_stack = self.process.signals.own.alt_stack;
         let on_stack = action.flags & u64::from(linux::SA_ONSTACK) != 0;
         let usable = alt_stack.flags & linux::SS_DISABLE == 0 && !alt_stack.holds(registers.rsp);
         let top = if on_stack && usable {
@@ -206,7 +206,7 @@ impl Kernel {
         *registers = restored;
         self.process.signals.set_blocked(frame.mask);
         if frame.stack.flags & !linux::SS_AUTODISARM == 0 || frame.stack.flags == linux::SS_DISABLE {
-            self.process.signals.alt_stack = frame.stack;
+            self.process.signals.own.alt_stack = frame.stack;
         }
         Ok(())
     }

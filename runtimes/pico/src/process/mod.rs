@@ -11,7 +11,7 @@ use crate::poll::timerfd::Setting;
 use abi::identity::Identity;
 pub use frame::{FRAME_SIZE, XSTATE_MASK, XSTATE_SIZE};
 pub use registers::Registers;
-pub use signals::{Action, AltStack, Fault, Info, Signals, fault_signal};
+pub use signals::{Action, AltStack, Fault, Info, Signals, ThreadSignals, fault_signal};
 
 /// The one process: its own parent's child, as in a container.
 pub const PID: u64 = 1;
@@ -22,8 +22,6 @@ pub struct Process {
     pub generation: u64,
     /// Random id of this fork.
     pub instance: [u8; 16],
-    /// Name set with `PR_SET_NAME`, padded with NULs.
-    pub name: [u8; 16],
     /// Signals.
     pub signals: Signals,
     /// Set by `rt_sigreturn`: the registers are to be taken from the frame on the stack.
@@ -54,7 +52,7 @@ impl Process {
         set(linux::RLIMIT_STACK, stack);
         set(linux::RLIMIT_AS, memory);
         set(linux::RLIMIT_CORE, 0);
-        set(linux::RLIMIT_NPROC, 1);
+        set(linux::RLIMIT_NPROC, crate::thread::THREADS_MAX as u64);
         set(linux::RLIMIT_SIGPENDING, 64);
         set(linux::RLIMIT_MSGQUEUE, 0);
         set(linux::RLIMIT_NICE, 0);
@@ -62,7 +60,6 @@ impl Process {
         Self {
             generation: 0,
             instance: [0; 16],
-            name: [0; 16],
             signals: Signals::default(),
             returning: false,
             restartable: false,

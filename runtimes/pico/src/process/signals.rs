@@ -5,7 +5,9 @@
 //!      -> blocked: pending -> unblocked -> delivered
 //!      -> delivered: default action ends the program, a handler gets a frame on its stack
 //! ```
-//! There is one thread and nobody else, so signals come from the program itself or from its faults.
+//! There is no other process, so signals come from the program itself or from its faults. Actions are the process's;
+//! masks and alternate stacks are each thread's; pending is what was sent to a thread, or to the process while all of
+//! its threads blocked it.
 
 use crate::errno::{Errno, Result};
 use alloc::collections::BTreeMap;
@@ -49,6 +51,11 @@ pub struct AltStack {
 }
 
 impl AltStack {
+    /// No alternate stack.
+    pub fn none() -> Self {
+        Self { base: 0, flags: linux::SS_DISABLE, reserved: 0, size: 0 }
+    }
+
     /// Whether `rsp` is on this stack.
     pub fn holds(&self, rsp: u64) -> bool {
         self.flags & linux::SS_DISABLE == 0 && rsp > self.base && rsp - self.base <= self.size
@@ -137,9 +144,8 @@ fn ignored_by_default(signal: u32) -> bool {
     )
 }
 
-/// State of all signals.
-pub struct Signals {
-    actions: [Action; SIGNAL_MAX as usize],
+/// The signals of one thread.
+pub struct ThreadSignals {
     blocked: u64,
     /// The mask that comes back when the signal that ended a call with a mask of its own is delivered.
     pub blocked_before: Option<u64>,
@@ -148,15 +154,54 @@ pub struct Signals {
     pub alt_stack: AltStack,
 }
 
+impl Default for ThreadSignals {
+    fn default() -> Self {
+        Self::new(0, AltStack::none())
+    }
+}
+
+impl ThreadSignals {
+    /// Signals of a thread that blocks `blocked`.
+    pub fn new(blocked: u64, alt_stack: AltStack) -> Self {
+        Self { blocked, blocked_before: None, pending: BTreeMap::new(), alt_stack }
+    }
+
+    /// The mask of blocked signals.
+    pub fn blocked(&self) -> u64 {
+        self.blocked
+    }
+
+    /// Whether `signal` is blocked.
+    pub fn blocks(&self, signal: u32) -> bool {
+        self.blocked & bit(signal) != 0
+    }
+
+    /// `info` is to be delivered to this thread. A second one of the same number is merged with the first.
+    pub fn add(&mut self, info: Info) {
+        self.pending.entry(info.signal).or_insert(info);
+    }
+
+    /// `signal` is not to be delivered any more.
+    pub fn forget(&mut self, signal: u32) {
+        self.pending.remove(&signal);
+    }
+}
+
+/// State of all signals of the process and of the thread that runs.
+pub struct Signals {
+    actions: [Action; SIGNAL_MAX as usize],
+    /// Sent to the process when every thread blocked them.
+    shared: BTreeMap<u32, Info>,
+    /// Those of the running thread.
+    pub own: ThreadSignals,
+}
+
 impl Default for Signals {
     fn default() -> Self {
-        let alt_stack = AltStack { base: 0, flags: linux::SS_DISABLE, reserved: 0, size: 0 };
         Self {
             actions: [Action::default(); SIGNAL_MAX as usize],
-            blocked: 0,
-            blocked_before: None,
-            pending: BTreeMap::new(),
-            alt_stack,
+            shared: BTreeMap::new(),
+            own: ThreadSignals::default(),
         }
     }
 }
@@ -179,12 +224,14 @@ impl Signals {
         }
         self.actions[index] = Action { mask: action.mask & !UNSTOPPABLE, ..action };
         if self.is_ignored(signal) {
-            self.pending.remove(&signal);
+            self.shared.remove(&signal);
+            self.own.forget(signal);
         }
         Ok(())
     }
 
-    fn is_ignored(&self, signal: u32) -> bool {
+    /// Whether `signal` has no effect.
+    pub fn is_ignored(&self, signal: u32) -> bool {
         match self.actions[signal as usize - 1].handler {
             IGNORE => true,
             DEFAULT => ignored_by_default(signal),
@@ -194,36 +241,52 @@ impl Signals {
 
     /// The mask of blocked signals.
     pub fn blocked(&self) -> u64 {
-        self.blocked
+        self.own.blocked
     }
 
     /// Sets the mask of blocked signals.
     pub fn set_blocked(&mut self, mask: u64) {
-        self.blocked = mask & !UNSTOPPABLE;
+        self.own.blocked = mask & !UNSTOPPABLE;
     }
 
     /// Whether a fault's signal can reach a handler.
     pub fn catches(&self, signal: u32) -> bool {
-        self.actions[signal as usize - 1].handler > IGNORE && self.blocked & bit(signal) == 0
+        self.actions[signal as usize - 1].handler > IGNORE && !self.own.blocks(signal)
     }
 
     /// The mask of signals that wait to be unblocked.
     pub fn pending(&self) -> u64 {
-        self.pending.keys().fold(0, |mask, &signal| mask | bit(signal))
+        self.all_pending().fold(0, |mask, signal| mask | bit(signal))
     }
 
-    /// Sends `info` to the program. A second one of the same number is merged with the first.
+    /// Sends `info` to the running thread.
     pub fn send(&mut self, info: Info) -> Result<()> {
         Self::index(info.signal)?;
-        if !self.is_ignored(info.signal) || self.blocked & bit(info.signal) != 0 {
-            self.pending.entry(info.signal).or_insert(info);
+        if !self.is_ignored(info.signal) || self.own.blocks(info.signal) {
+            self.own.add(info);
         }
         Ok(())
     }
 
+    /// Keeps `info` for whichever thread unblocks it first.
+    pub fn send_shared(&mut self, info: Info) -> Result<()> {
+        Self::index(info.signal)?;
+        self.shared.entry(info.signal).or_insert(info);
+        Ok(())
+    }
+
+    /// Numbers of the signals that are pending for the running thread: its own, then those of the process.
+    fn all_pending(&self) -> impl Iterator<Item = u32> {
+        self.own.pending.keys().chain(self.shared.keys()).copied()
+    }
+
     /// The next signal to deliver.
     fn next_due(&self) -> Option<u32> {
-        self.pending.keys().copied().find(|&s| self.blocked & bit(s) == 0 && !self.is_ignored(s))
+        self.all_pending().find(|&signal| !self.own.blocks(signal) && !self.is_ignored(signal))
+    }
+
+    fn remove(&mut self, signal: u32) -> Option<Info> {
+        self.own.pending.remove(&signal).or_else(|| self.shared.remove(&signal))
     }
 
     /// Whether there is a signal to deliver.
@@ -239,31 +302,31 @@ impl Signals {
 
     /// The mask that a handler that starts now leaves behind.
     pub fn take_blocked_before(&mut self) -> u64 {
-        self.blocked_before.take().unwrap_or(self.blocked)
+        self.own.blocked_before.take().unwrap_or(self.own.blocked)
     }
 
     /// Takes the next signal to deliver, with its action.
     pub fn take(&mut self) -> Option<(Info, Action)> {
-        while let Some(signal) = self.pending.keys().copied().find(|&s| self.blocked & bit(s) == 0) {
-            let info = self.pending.remove(&signal)?;
+        loop {
+            let signal = self.all_pending().find(|&signal| !self.own.blocks(signal))?;
+            let info = self.remove(signal)?;
             if !self.is_ignored(signal) {
                 return Some((info, self.actions[signal as usize - 1]));
             }
         }
-        None
     }
 
     /// Takes a pending signal out of `set`, whether blocked or not: sigtimedwait(2).
     pub fn take_from(&mut self, set: u64) -> Option<Info> {
-        let signal = self.pending.keys().copied().find(|&signal| set & bit(signal) != 0)?;
-        self.pending.remove(&signal)
+        let signal = self.all_pending().find(|&signal| set & bit(signal) != 0)?;
+        self.remove(signal)
     }
 
     /// A handler for `signal` starts: its mask takes effect.
     pub fn enter_handler(&mut self, signal: u32, action: &Action) {
-        self.blocked |= action.mask;
+        self.own.blocked |= action.mask;
         if action.flags & u64::from(linux::SA_NODEFER) == 0 {
-            self.blocked |= bit(signal);
+            self.own.blocked |= bit(signal);
         }
         if action.flags & u64::from(linux::SA_RESETHAND) != 0 {
             self.actions[signal as usize - 1].handler = DEFAULT;

@@ -168,11 +168,11 @@ fn blocked_signals_wait_and_kill_cannot_be_blocked() {
 fn handlers_run_on_the_alternate_stack_once() {
     let (mut kernel, _, mut registers) = kernel();
     let base = registers.rsp - (60 << 10);
-    kernel.process.signals.alt_stack = AltStack { base, flags: 0, reserved: 0, size: 16 << 10 };
+    kernel.process.signals.own.alt_stack = AltStack { base, flags: 0, reserved: 0, size: 16 << 10 };
     handle(&mut kernel, linux::SIGUSR1, linux::SA_ONSTACK | linux::SA_NODEFER | linux::SA_RESETHAND, 0);
     kernel.process.signals.send(Info::sent(linux::SIGUSR1, 0)).unwrap();
     kernel.deliver_signals(&mut registers);
-    assert!(kernel.process.signals.alt_stack.holds(registers.rsp));
+    assert!(kernel.process.signals.own.alt_stack.holds(registers.rsp));
     let first = registers.rsp;
     assert_eq!(kernel.process.signals.action(linux::SIGUSR1).unwrap().handler, 0, "SA_RESETHAND");
     assert_eq!(kernel.process.signals.blocked(), 0, "SA_NODEFER");

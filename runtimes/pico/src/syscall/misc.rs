@@ -1,7 +1,7 @@
-//! The machine, the scheduler, futexes, randomness.
+//! The machine, the scheduler's settings, randomness.
 
-use super::process::check_self;
-use super::{Args, Entry, Support, time};
+use super::process::check_thread;
+use super::{Args, Entry, Support};
 use crate::clock::SECOND;
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
@@ -9,14 +9,13 @@ use linux_raw_sys::general as linux;
 use linux_raw_sys::system;
 
 const ONE_CPU: Support =
-    Support::Partial("one processor, one thread; settings are checked, then have no effect");
+    Support::Partial("one processor, all threads alike; settings are checked, then have no effect");
 
 /// The family's rows.
 pub const ENTRIES: &[Entry] = &[
     Entry { number: linux::__NR_uname, name: "uname", support: Support::Full, handler: uname },
     Entry { number: linux::__NR_sysinfo, name: "sysinfo", support: Support::Full, handler: sysinfo },
     Entry { number: linux::__NR_getrandom, name: "getrandom", support: Support::Full, handler: getrandom },
-    Entry { number: linux::__NR_sched_yield, name: "sched_yield", support: Support::Full, handler: nothing },
     Entry { number: linux::__NR_getcpu, name: "getcpu", support: Support::Full, handler: getcpu },
     Entry {
         number: linux::__NR_sched_getaffinity,
@@ -70,16 +69,10 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         number: linux::__NR_membarrier,
         name: "membarrier",
-        support: Support::Partial("one thread needs no barrier: registering and private barriers succeed"),
-        handler: membarrier,
-    },
-    Entry {
-        number: linux::__NR_futex,
-        name: "futex",
         support: Support::Partial(
-            "one thread: WAKE finds nobody, WAIT ends by its timeout; no requeue, no priority",
+            "one processor needs no barrier between threads: registering and private barriers succeed",
         ),
-        handler: futex,
+        handler: membarrier,
     },
 ];
 
@@ -139,7 +132,7 @@ fn getcpu(kernel: &mut Kernel, args: &Args) -> Result<u64> {
 }
 
 fn sched_getaffinity(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    check_self(args, 0)?;
+    check_thread(kernel, args, 0)?;
     let size = args.uint(1);
     if size < 8 || !size.is_multiple_of(8) {
         return Err(Errno::EINVAL);
@@ -149,17 +142,17 @@ fn sched_getaffinity(kernel: &mut Kernel, args: &Args) -> Result<u64> {
 }
 
 fn sched_setaffinity(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    check_self(args, 0)?;
+    check_thread(kernel, args, 0)?;
     let mask = kernel.mm.slice(args.raw(2), args.size(1).min(128))?;
     if mask.first().is_some_and(|byte| byte & 1 == 1) { Ok(0) } else { Err(Errno::EINVAL) }
 }
 
-fn sched_getscheduler(_kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    check_self(args, 0).map(|()| u64::from(linux::SCHED_NORMAL))
+fn sched_getscheduler(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    check_thread(kernel, args, 0).map(|()| u64::from(linux::SCHED_NORMAL))
 }
 
-fn sched_setscheduler(_kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    check_self(args, 0)?;
+fn sched_setscheduler(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    check_thread(kernel, args, 0)?;
     match args.uint(1) {
         linux::SCHED_NORMAL | linux::SCHED_BATCH | linux::SCHED_IDLE => Ok(0),
         linux::SCHED_FIFO | linux::SCHED_RR | linux::SCHED_DEADLINE => Err(Errno::EPERM),
@@ -168,7 +161,7 @@ fn sched_setscheduler(_kernel: &mut Kernel, args: &Args) -> Result<u64> {
 }
 
 fn sched_getparam(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    check_self(args, 0)?;
+    check_thread(kernel, args, 0)?;
     kernel.mm.write(args.raw(1), &0u32).map(|()| 0)
 }
 
@@ -202,62 +195,5 @@ fn membarrier(_kernel: &mut Kernel, args: &Args) -> Result<u64> {
         0 => Ok(u64::from(GLOBAL | PRIVATE_EXPEDITED | REGISTER_PRIVATE_EXPEDITED)),
         GLOBAL | PRIVATE_EXPEDITED | REGISTER_PRIVATE_EXPEDITED => Ok(0),
         _ => Err(Errno::EINVAL),
-    }
-}
-
-fn futex(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    let operation = args.uint(1);
-    let clock_realtime = operation & linux::FUTEX_CLOCK_REALTIME != 0;
-    match operation & !(linux::FUTEX_PRIVATE_FLAG | linux::FUTEX_CLOCK_REALTIME) {
-        linux::FUTEX_WAKE | linux::FUTEX_WAKE_BITSET => {
-            kernel.mm.read::<u32>(args.raw(0))?;
-            Ok(0)
-        }
-        linux::FUTEX_WAIT => {
-            let until = match args.raw(3) {
-                0 => None,
-                at => Some(kernel.now().saturating_add(time::read_timespec(kernel, at)?)),
-            };
-            futex_wait(kernel, args, until)
-        }
-        linux::FUTEX_WAIT_BITSET => {
-            if args.uint(5) == 0 {
-                return Err(Errno::EINVAL);
-            }
-            let until = match args.raw(3) {
-                0 => None,
-                at => Some(deadline(kernel, time::read_timespec(kernel, at)?, clock_realtime)),
-            };
-            futex_wait(kernel, args, until)
-        }
-        _ => Err(Errno::ENOSYS),
-    }
-}
-
-/// An absolute time as monotonic time.
-fn deadline(kernel: &Kernel, at: u64, realtime: bool) -> u64 {
-    if !realtime {
-        return at;
-    }
-    let tsc = kernel.platform.tsc();
-    kernel.clock.monotonic(tsc).saturating_add(at.saturating_sub(kernel.clock.wall(tsc)))
-}
-
-fn futex_wait(kernel: &mut Kernel, args: &Args, until: Option<u64>) -> Result<u64> {
-    let addr = args.raw(0);
-    if !addr.is_multiple_of(4) {
-        return Err(Errno::EINVAL);
-    }
-    if kernel.mm.read::<u32>(addr)? != args.uint(2) {
-        return Err(Errno::EAGAIN);
-    }
-    loop {
-        match until {
-            Some(until) if kernel.now() >= until => return Err(Errno::ETIMEDOUT),
-            // Without a timeout nobody will ever wake the only thread, unless a signal handler does.
-            until => kernel.wait_interruptibly(until, false).inspect_err(|_| {
-                kernel.process.restartable = until.is_none();
-            })?,
-        }
     }
 }

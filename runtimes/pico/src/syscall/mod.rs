@@ -10,6 +10,7 @@ pub mod file_copy;
 pub mod file_io;
 pub mod file_open;
 pub mod file_size;
+pub mod futex;
 pub mod memory;
 pub mod misc;
 pub mod path;
@@ -23,6 +24,7 @@ pub mod socket_io;
 pub mod stat;
 pub mod stat_change;
 mod table;
+pub mod thread;
 pub mod time;
 pub mod timerfd;
 
@@ -48,6 +50,8 @@ const FAMILIES: &[&[Entry]] = &[
     alarm::ENTRIES,
     signal::ENTRIES,
     process::ENTRIES,
+    thread::ENTRIES,
+    futex::ENTRIES,
     misc::ENTRIES,
     socket::ENTRIES,
     socket_io::ENTRIES,
@@ -94,7 +98,7 @@ impl Args {
 /// What pico does with a system call. The compatibility page is generated from this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Support {
-    /// As Linux does it, for one single-threaded program.
+    /// As Linux does it, for a program of one process.
     Full,
     /// With the stated difference.
     Partial(&'static str),

@@ -1,10 +1,9 @@
-//! The one process: who it is, what it may, how it ends.
+//! The one process: who it is, what it may.
 
 use super::{Args, Entry, Support};
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
 use crate::process::PID;
-use abi::mailbox::Doorbell;
 use linux_raw_sys::general as linux;
 
 const SELF_ONLY: Support = Support::Partial("only this process exists");
@@ -17,10 +16,7 @@ const fn full(number: u32, name: &'static str, handler: fn(&mut Kernel, &Args) -
 
 /// The family's rows.
 pub const ENTRIES: &[Entry] = &[
-    full(linux::__NR_exit, "exit", exit),
-    full(linux::__NR_exit_group, "exit_group", exit),
     full(linux::__NR_getpid, "getpid", own_id),
-    full(linux::__NR_gettid, "gettid", own_id),
     full(linux::__NR_getppid, "getppid", zero),
     full(linux::__NR_getpgrp, "getpgrp", own_id),
     Entry { number: linux::__NR_getpgid, name: "getpgid", support: SELF_ONLY, handler: own_id_of },
@@ -52,8 +48,6 @@ pub const ENTRIES: &[Entry] = &[
         support: Support::Partial("there are no children: ECHILD"),
         handler: no_children,
     },
-    full(linux::__NR_set_tid_address, "set_tid_address", own_id),
-    full(linux::__NR_set_robust_list, "set_robust_list", set_robust_list),
     Entry { number: linux::__NR_arch_prctl, name: "arch_prctl", support: ARCH, handler: arch_prctl },
     Entry { number: linux::__NR_prctl, name: "prctl", support: PRCTL, handler: prctl },
     Entry {
@@ -77,13 +71,6 @@ const ARCH: Support = Support::Partial("thread pointers only");
 const PRCTL: Support =
     Support::Partial("name, dumpable, no-new-privs, death signal, timer slack, capability bounds");
 
-fn exit(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    let status = u64::from(args.uint(0) & 0xff);
-    kernel.settle_at_exit();
-    kernel.ring(Doorbell::Exit, [status, 0, 0, 0]);
-    Ok(0)
-}
-
 fn own_id(_kernel: &mut Kernel, _args: &Args) -> Result<u64> {
     Ok(PID)
 }
@@ -96,6 +83,16 @@ fn zero(_kernel: &mut Kernel, _args: &Args) -> Result<u64> {
 pub(super) fn check_self(args: &Args, index: usize) -> Result<()> {
     let pid = i64::from(args.int(index));
     if pid == 0 || pid == PID.cast_signed() { Ok(()) } else { Err(Errno::ESRCH) }
+}
+
+/// `ESRCH` unless argument `index` is a thread of this process, by number or 0.
+pub(super) fn check_thread(kernel: &Kernel, args: &Args, index: usize) -> Result<()> {
+    let tid = args.uint(index);
+    if tid == 0 || kernel.threads.is_alive(tid) || check_self(args, index).is_ok() {
+        Ok(())
+    } else {
+        Err(Errno::ESRCH)
+    }
 }
 
 fn own_id_of(_kernel: &mut Kernel, args: &Args) -> Result<u64> {
@@ -149,11 +146,6 @@ fn no_children(_kernel: &mut Kernel, _args: &Args) -> Result<u64> {
     Err(Errno::ECHILD)
 }
 
-fn set_robust_list(_kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    // struct robust_list_head: looked at when a thread ends while others live, which cannot happen.
-    if args.size(1) == 24 { Ok(0) } else { Err(Errno::EINVAL) }
-}
-
 fn arch_prctl(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     const SET_GS: u32 = 0x1001;
     const SET_FS: u32 = 0x1002;
@@ -181,9 +173,12 @@ fn prctl(kernel: &mut Kernel, args: &Args) -> Result<u64> {
             let mut name = [0; 16];
             let len = given.len().min(15);
             name[..len].copy_from_slice(&given[..len]);
-            kernel.process.name = name;
+            kernel.threads.current().name = name;
         }
-        option::PR_GET_NAME => kernel.mm.write(value, &kernel.process.name)?,
+        option::PR_GET_NAME => {
+            let name = kernel.threads.current().name;
+            kernel.mm.write(value, &name)?;
+        }
         option::PR_SET_PDEATHSIG if value <= 64 => {
             kernel.process.parent_death_signal = args.uint(1);
         }
@@ -221,7 +216,7 @@ fn set_limit(kernel: &mut Kernel, index: usize, addr: u64) -> Result<()> {
 }
 
 fn prlimit64(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    check_self(args, 0)?;
+    check_thread(kernel, args, 0)?;
     let index = limit_index(args.uint(1))?;
     let old = kernel.process.limits[index];
     if args.raw(2) != 0 {

@@ -1,4 +1,4 @@
-//! Signals: the state of one thread, and signals it sends to itself.
+//! Signals: the state of a thread, and signals that threads send to each other.
 
 use super::{Args, Entry, Support};
 use crate::errno::{Errno, Result};
@@ -89,6 +89,9 @@ fn sigaction(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     if args.raw(1) != 0 {
         let action: Action = kernel.mm.read(args.raw(1))?;
         kernel.process.signals.set_action(signal, action)?;
+        if kernel.process.signals.is_ignored(signal) {
+            kernel.threads.iter_mut().for_each(|(_, thread)| thread.signals.forget(signal));
+        }
     }
     if args.raw(2) != 0 {
         kernel.mm.write(args.raw(2), &old)?;
@@ -157,37 +160,57 @@ fn sigsuspend(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     })
 }
 
-/// Sends the signal in argument `index` with the `siginfo_t` the program made up in the next one.
-fn queue(kernel: &mut Kernel, args: &Args, index: usize) -> Result<u64> {
-    let info: Info = kernel.mm.read(args.raw(index + 1))?;
-    if args.uint(index) != 0 {
-        kernel.process.signals.send(Info { signal: args.uint(index), ..info })?;
+/// Whom a signal is for.
+#[derive(Clone, Copy)]
+enum Target {
+    Process,
+    Thread(u32),
+}
+
+/// Sends `info`; number 0 only asks whether the target is there.
+fn send(kernel: &mut Kernel, target: Target, info: Info) -> Result<u64> {
+    match target {
+        Target::Thread(tid) if !kernel.threads.is_alive(tid) => Err(Errno::ESRCH),
+        _ if info.signal == 0 => Ok(0),
+        Target::Thread(tid) => kernel.send_to_thread(tid, info).map(|()| 0),
+        Target::Process => kernel.send_to_process(info).map(|()| 0),
     }
-    Ok(0)
+}
+
+/// Sends the signal in argument `index` with the `siginfo_t` the program made up in the next one.
+fn queue(kernel: &mut Kernel, target: Target, args: &Args, index: usize) -> Result<u64> {
+    let info: Info = kernel.mm.read(args.raw(index + 1))?;
+    send(kernel, target, Info { signal: args.uint(index), ..info })
 }
 
 fn sigqueueinfo(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     if i64::from(args.int(0)) != PID.cast_signed() {
         return Err(Errno::ESRCH);
     }
-    queue(kernel, args, 1)
+    queue(kernel, Target::Process, args, 1)
 }
 
 fn tgsigqueueinfo(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    match (i64::from(args.int(0)), i64::from(args.int(1))) {
-        (group, tid) if group <= 0 || tid <= 0 => Err(Errno::EINVAL),
-        (group, tid) if group == PID.cast_signed() && tid == PID.cast_signed() => queue(kernel, args, 2),
+    let target = thread_of_group(args)?;
+    queue(kernel, target, args, 2)
+}
+
+/// The thread that arguments 0 (its process) and 1 name.
+fn thread_of_group(args: &Args) -> Result<Target> {
+    match (u32::try_from(args.int(0)), u32::try_from(args.int(1))) {
+        (Err(_) | Ok(0), _) | (_, Err(_) | Ok(0)) => Err(Errno::EINVAL),
+        (Ok(group), Ok(tid)) if u64::from(group) == PID => Ok(Target::Thread(tid)),
         _ => Err(Errno::ESRCH),
     }
 }
 
 fn sigaltstack(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    let old = kernel.process.signals.alt_stack;
+    let old = kernel.process.signals.own.alt_stack;
     if args.raw(0) != 0 {
         let mut new: AltStack = kernel.mm.read(args.raw(0))?;
         new.reserved = 0;
         if new.flags == linux::SS_DISABLE {
-            new = AltStack { base: 0, flags: linux::SS_DISABLE, reserved: 0, size: 0 };
+            new = AltStack::none();
         } else if new.flags & !(linux::SS_ONSTACK | linux::SS_AUTODISARM) != 0 {
             return Err(Errno::EINVAL);
         } else if new.size < u64::from(linux::MINSIGSTKSZ).min(FRAME_SIZE) {
@@ -195,17 +218,10 @@ fn sigaltstack(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         } else {
             new.flags &= !linux::SS_ONSTACK;
         }
-        kernel.process.signals.alt_stack = new;
+        kernel.process.signals.own.alt_stack = new;
     }
     if args.raw(1) != 0 {
         kernel.mm.write(args.raw(1), &old)?;
-    }
-    Ok(0)
-}
-
-fn send(kernel: &mut Kernel, signal: u32, code: i32) -> Result<u64> {
-    if signal != 0 {
-        kernel.process.signals.send(Info::sent(signal, code))?;
     }
     Ok(0)
 }
@@ -215,26 +231,18 @@ fn kill(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     let own = PID.cast_signed();
     // 0 and -PID name the process group; -1 means all others, and there are none.
     if pid == own || pid == 0 || (pid == -own && pid != -1) {
-        send(kernel, args.uint(1), SI_USER)
+        send(kernel, Target::Process, Info::sent(args.uint(1), SI_USER))
     } else {
         Err(Errno::ESRCH)
     }
 }
 
 fn tkill(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    match i64::from(args.int(0)) {
-        tid if tid <= 0 => Err(Errno::EINVAL),
-        tid if tid == PID.cast_signed() => send(kernel, args.uint(1), SI_TKILL),
-        _ => Err(Errno::ESRCH),
-    }
+    let tid = u32::try_from(args.int(0)).ok().filter(|&tid| tid > 0).ok_or(Errno::EINVAL)?;
+    send(kernel, Target::Thread(tid), Info::sent(args.uint(1), SI_TKILL))
 }
 
 fn tgkill(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    match (i64::from(args.int(0)), i64::from(args.int(1))) {
-        (group, tid) if group <= 0 || tid <= 0 => Err(Errno::EINVAL),
-        (group, tid) if group == PID.cast_signed() && tid == PID.cast_signed() => {
-            send(kernel, args.uint(2), SI_TKILL)
-        }
-        _ => Err(Errno::ESRCH),
-    }
+    let target = thread_of_group(args)?;
+    send(kernel, target, Info::sent(args.uint(2), SI_TKILL))
 }

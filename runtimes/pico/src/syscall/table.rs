@@ -6,6 +6,7 @@ use crate::kernel::Kernel;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use linux_raw_sys::general as linux;
 
 /// First number that is certainly not a system call.
 const LIMIT: usize = 512;
@@ -39,6 +40,9 @@ pub fn dispatch(kernel: &mut Kernel, number: u64, args: &Args) -> u64 {
         None => Err(Errno::ENOSYS),
     };
     kernel.settle();
+    if !is_quiet(number) {
+        kernel.threads.note_change();
+    }
     match result {
         Ok(value) => value,
         Err(errno) => {
@@ -46,6 +50,35 @@ pub fn dispatch(kernel: &mut Kernel, number: u64, args: &Args) -> u64 {
             errno.as_return_value()
         }
     }
+}
+
+/// Whether a system call changes nothing that who waits for files could wait for. It is enough to know the frequent ones.
+fn is_quiet(number: u64) -> bool {
+    u32::try_from(number).is_ok_and(|number| {
+        matches!(
+            number,
+            linux::__NR_futex
+                | linux::__NR_sched_yield
+                | linux::__NR_clock_gettime
+                | linux::__NR_gettimeofday
+                | linux::__NR_time
+                | linux::__NR_getcpu
+                | linux::__NR_getpid
+                | linux::__NR_gettid
+                | linux::__NR_getrandom
+                | linux::__NR_nanosleep
+                | linux::__NR_clock_nanosleep
+                | linux::__NR_mmap
+                | linux::__NR_munmap
+                | linux::__NR_mprotect
+                | linux::__NR_madvise
+                | linux::__NR_brk
+                | linux::__NR_rt_sigprocmask
+                | linux::__NR_rt_sigaction
+                | linux::__NR_rt_sigreturn
+                | linux::__NR_sigaltstack
+        )
+    })
 }
 
 /// What the host wants to know about calls that failed: unsupported ones and refused memory.
@@ -75,7 +108,7 @@ pub fn markdown() -> String {
          Generated from the table in `runtimes/pico/src/syscall` by\n\
          `cargo run -p pico --example syscalls-md > docs/SYSCALLS.md`; a test keeps it true.\n\n\
          pico serves {} system calls of Linux x86-64, {} of them with the stated difference. \"Full\" means: as Linux\n\
-         does it for a program with one process and one thread. Every other number is answered with `ENOSYS` and\n\
+         does it for a program with one process. Every other number is answered with `ENOSYS` and\n\
          counted; `spore describe NAME` shows the counts.\n\n\
          | number | name | support |\n|---:|---|---|\n",
         rows.len(),

@@ -1,5 +1,6 @@
 """What ordinary Python programs do, one behaviour per name: `?do=NAME`."""
 import asyncio
+import concurrent.futures
 import locale
 import mmap
 import multiprocessing
@@ -13,6 +14,10 @@ import threading
 import time
 
 from . import __doc__ as about
+
+# Its threads exist, and wait, before the first request comes.
+pool = concurrent.futures.ThreadPoolExecutor(4)
+list(pool.map(str, range(16)))
 
 
 def do_package():
@@ -53,12 +58,19 @@ def do_shared():
 
 def do_refusals():
     refusals = []
-    for attempt in (threading.Thread(target=print).start, lambda: subprocess.run(["true"]), os.fork):
+    for attempt in (lambda: subprocess.run(["true"]), os.fork):
         try:
             attempt()
         except (RuntimeError, OSError) as error:
             refusals.append(type(error).__name__)
     return refusals
+
+
+def do_threads():
+    squares = list(pool.map(lambda n: n * n, range(5)))
+    event = threading.Event()
+    threading.Timer(0.02, event.set).start()
+    return [squares, event.wait(5), threading.active_count() >= 5]
 
 
 def do_asyncio():

@@ -12,7 +12,8 @@ use core::fmt::Write;
 
 /// The program's name: at most 15 bytes.
 fn name(kernel: &Kernel) -> String {
-    let name = kernel.process.name.split(|&byte| byte == 0).next().unwrap_or_default();
+    let name = kernel.threads.process_name();
+    let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
     String::from_utf8_lossy(name).into_owned()
 }
 
@@ -114,8 +115,10 @@ pub(super) fn mountinfo(kernel: &Kernel) -> Vec<u8> {
 
 pub(super) fn stat(kernel: &Kernel) -> Vec<u8> {
     let (used, name) = (kernel.mm.used(), name(kernel));
+    let threads = kernel.threads.count();
     let ticks = kernel.clock.elapsed(kernel.platform.tsc()) / 10_000_000;
-    let head = format!("1 ({name}) R 0 1 1 0 -1 0 0 0 0 0 {ticks} 0 0 0 20 0 1 0 0 {used} {}", used / PAGE);
+    let head =
+        format!("1 ({name}) R 0 1 1 0 -1 0 0 0 0 0 {ticks} 0 0 0 20 0 {threads} 0 0 {used} {}", used / PAGE);
     let limit = u64::MAX;
     format!("{head} {limit} 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n").into_bytes()
 }
@@ -131,12 +134,13 @@ pub(super) fn status(kernel: &Kernel) -> Vec<u8> {
     let kib = kernel.mm.used() / 1024;
     let name = name(kernel);
     let umask = kernel.vfs.umask;
+    let threads = kernel.threads.count();
     let no_new_privs = u32::from(kernel.process.no_new_privs);
     format!(
         "Name:\t{name}\nUmask:\t{umask:04o}\nState:\tR (running)\nTgid:\t1\nNgid:\t0\nPid:\t1\nPPid:\t0\nTracerPid:\t0\n\
          Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nFDSize:\t64\nGroups:\t0 \n\
          VmPeak:\t{kib:>8} kB\nVmSize:\t{kib:>8} kB\nVmHWM:\t{kib:>8} kB\nVmRSS:\t{kib:>8} kB\nVmSwap:\t       0 kB\n\
-         Threads:\t1\nNoNewPrivs:\t{no_new_privs}\nSeccomp:\t0\n\
+         Threads:\t{threads}\nNoNewPrivs:\t{no_new_privs}\nSeccomp:\t0\n\
          Cpus_allowed:\t1\nCpus_allowed_list:\t0\nMems_allowed:\t1\nMems_allowed_list:\t0\n"
     )
     .into_bytes()

@@ -1,0 +1,141 @@
+//! Giving the processor away: to another thread, or to the host if nobody can proceed.
+
+use super::State;
+use crate::kernel::Kernel;
+use crate::poll::earlier;
+
+/// What a thread waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Monotonic time in ns at which it goes on at the latest.
+    pub until: Option<u64>,
+    /// Whether a request can end it.
+    pub takes_request: bool,
+    /// Whether what other threads do with files can end it.
+    pub for_files: bool,
+}
+
+/// How long a thread runs while others are ready.
+const SLICE: u64 = 10_000_000;
+
+impl Kernel {
+    /// The running thread waits. Returns when `waiting` may be over: the caller looks again.
+    pub(crate) fn suspend(&mut self, waiting: Waiting) {
+        if self.threads.is_alone() {
+            self.idle(waiting.until, waiting.takes_request);
+        } else {
+            self.threads.set_waiting(waiting);
+            self.run_next();
+        }
+    }
+
+    /// Lets other threads run that are ready: sched_yield(2).
+    pub(crate) fn yield_now(&mut self) {
+        if self.threads.is_alone() {
+            return;
+        }
+        self.wake_due();
+        let tid = self.threads.tid();
+        self.threads.make_ready(tid);
+        self.run_next();
+    }
+
+    /// Lets other threads run if the running one has had its share.
+    pub(crate) fn share(&mut self) {
+        if !self.threads.is_alone() && self.threads.are_others_due() && self.is_slice_over() {
+            self.yield_now();
+        }
+    }
+
+    /// Tells the host whether the program is to be interrupted now and then: while it has several threads, or an alarm.
+    pub(crate) fn announce_ticks(&mut self) {
+        let wanted = !self.threads.is_alone() || self.process.alarm.next.is_some();
+        if wanted != self.threads.ticks {
+            self.threads.ticks = wanted;
+            self.platform.set_ticks(wanted);
+        }
+    }
+
+    /// Whether the running thread has had its share.
+    pub(crate) fn is_slice_over(&self) -> bool {
+        self.now() >= self.threads.slice_end
+    }
+
+    /// Goes on with the next thread. Returns when it is the turn of the one that called this, which has been made ready
+    /// or waits; never if it has exited.
+    pub(super) fn run_next(&mut self) {
+        loop {
+            self.wake_due();
+            if let Some(next) = self.threads.take_ready() {
+                return self.switch_to(next);
+            }
+            let (until, takes_request) = self.threads.all_wait_for();
+            self.idle(until, takes_request);
+            self.threads.note_change();
+        }
+    }
+
+    /// Makes ready what time, signals and changes have made ready.
+    fn wake_due(&mut self) {
+        self.expire_alarm();
+        let now = self.now();
+        self.threads.wake_due(now);
+    }
+
+    /// Gives the processor to thread `next`. Returns when the thread that called this has it again.
+    fn switch_to(&mut self, next: u32) {
+        self.threads.slice_end = self.now().saturating_add(SLICE);
+        let before = self.threads.tid();
+        self.check_stack();
+        if next == before {
+            self.threads.current().state = State::Running;
+            return;
+        }
+        let signals = self.threads.find(next).map(|thread| core::mem::take(&mut thread.signals));
+        let Some(signals) = signals else { return self.fail("a thread that is gone was ready to run") };
+        let own = core::mem::replace(&mut self.process.signals.own, signals);
+        let (fs_base, gs_base) = (self.platform.fs_base(), self.platform.gs_base());
+        self.threads.set_current(next);
+        let context = self.threads.current().context;
+        match self.threads.find(before) {
+            Some(thread) => {
+                thread.signals = own;
+                (thread.context.fs_base, thread.context.gs_base) = (fs_base, gs_base);
+            }
+            // It has exited: nothing of this call is dropped after the switch.
+            None => drop(own),
+        }
+        self.platform.set_fs_base(context.fs_base);
+        self.platform.set_gs_base(context.gs_base);
+        let switch = self.platform.switcher();
+        switch(self, before, next);
+    }
+
+    /// Gives the CPU to the host because no thread can proceed.
+    ///
+    /// `until`: monotonic time in ns at which to come back at the latest. `takes_request`: what is waited for is
+    /// satisfied by a request (a listening socket on the declared port, or the invocation device). If so, and no
+    /// request has been delivered yet, this is where the parent is captured (`Doorbell::Ready`); on return the
+    /// fork's identity has been adopted and the request is in `inbound`. Otherwise `Doorbell::Sleep`.
+    /// Everybody then looks again at what they wait for. With `until` and a request to come, the request wins: time
+    /// stands still in a parent. A fork that waits for a second request, and for nothing else, can wait for ever:
+    /// it rings `Ready` once more, which tells the host.
+    fn idle(&mut self, until: Option<u64>, takes_request: bool) {
+        use abi::mailbox::Doorbell;
+        let until = earlier(until, self.process.alarm.next);
+        if takes_request && !self.request_taken {
+            self.rewrite_all();
+            self.ring(Doorbell::Ready, [0; 4]);
+            self.become_fork();
+        } else if takes_request && until.is_none() {
+            self.ring(Doorbell::Ready, [0; 4]);
+            self.fail("the host resumed a fork that waits for a second request");
+        } else {
+            self.ring(Doorbell::Sleep, [until.unwrap_or(u64::MAX), 0, 0, 0]);
+            if let Some(until) = until {
+                // It is the host's clock that ended the sleep.
+                self.clock.catch_up(self.platform.tsc(), until);
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Ticks: a running guest that asks for it is interrupted every [`PERIOD`], so that a thread of the program that
+//! computes for ever does not starve the others.
+//!
+//! A timer of the vCPU's thread ends `KVM_RUN` with a signal. If the guest wants ticks and was running the program, its
+//! instruction pointer goes to [`abi::mailbox::Header::tick_rip`] and it goes on at the guest kernel's own code for it.
+//! That needs no interrupt controller and no interrupt flag, which ring 3 could not set again after an exception.
+//!
+//! The timer is periodic, so that a signal that comes between two `KVM_RUN` is made up for by the next one. It is started
+//! by the first run and stopped by the first signal that finds no guest running: threads that wait are left alone, and a
+//! request is not slowed down by timers being set for it. A guest that wants no ticks is left alone for longer.
+#![expect(unsafe_code, reason = "POSIX timers and signals")]
+
+use crate::mailbox::Mailbox;
+use abi::layout::{KERNEL_SIZE, KERNEL_VA};
+use kvm_ioctls::VcpuFd;
+use std::cell::Cell;
+use std::ffi::c_long;
+use std::marker::PhantomData;
+use std::sync::Once;
+
+/// Time between two ticks, in ns.
+const PERIOD: c_long = 10_000_000;
+/// Time between two looks at whether a guest wants ticks that wanted none, in ns.
+const PATIENCE: c_long = 100_000_000;
+
+/// The signal of the timers. Unlike that of kicks it lets other system calls of the thread go on.
+const SIGNAL: i32 = libc::SIGUSR2;
+
+thread_local! {
+    static RUNS: Cell<bool> = const { Cell::new(false) };
+    static STARTED: Cell<bool> = const { Cell::new(false) };
+    /// What the timer is set to.
+    static PACE: Cell<c_long> = const { Cell::new(0) };
+    /// The thread's timer, null if there is none.
+    static TIMER: Cell<libc::timer_t> = const { Cell::new(std::ptr::null_mut()) };
+    static OWNED: Owned = const { Owned };
+}
+
+/// Gives the thread's timer back when the thread ends.
+struct Owned;
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        let timer = TIMER.replace(std::ptr::null_mut());
+        if !timer.is_null() {
+            // SAFETY: made by `create`, and nobody uses it any more.
+            unsafe { libc::timer_delete(timer) };
+        }
+    }
+}
+
+extern "C" fn on_signal(_: i32) {
+    if !RUNS.get() && STARTED.replace(false) {
+        set(0);
+    }
+}
+
+/// Sets the thread's timer; 0 stops it. Safe in a signal handler.
+fn set(period: c_long) -> bool {
+    let time = libc::timespec { tv_sec: 0, tv_nsec: period };
+    let setting = libc::itimerspec { it_interval: time, it_value: time };
+    let timer = TIMER.get();
+    // SAFETY: the timer is the thread's own, and the setting lives on this stack.
+    !timer.is_null()
+        && unsafe { libc::timer_settime(timer, 0, &raw const setting, std::ptr::null_mut()) == 0 }
+}
+
+/// Makes the thread's timer, unless there is one. Without it the thread's guests get no ticks.
+fn create() {
+    static HANDLER: Once = Once::new();
+    HANDLER.call_once(|| {
+        // SAFETY: an all-zero sigaction is valid; the handler calls only what may be called in one.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = on_signal as extern "C" fn(i32) as usize;
+            action.sa_flags = libc::SA_RESTART;
+            libc::sigemptyset(&raw mut action.sa_mask);
+            libc::sigaction(SIGNAL, &raw const action, std::ptr::null_mut());
+        }
+    });
+    if !TIMER.get().is_null() {
+        return;
+    }
+    OWNED.with(|_| ());
+    let mut timer = std::ptr::null_mut();
+    // SAFETY: an all-zero sigevent is valid; the structures live on this stack; the signal set is initialised before
+    // it is used.
+    let made = unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, SIGNAL);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
+        let mut event: libc::sigevent = std::mem::zeroed();
+        event.sigev_notify = libc::SIGEV_THREAD_ID;
+        event.sigev_signo = SIGNAL;
+        event.sigev_notify_thread_id = crate::sys::thread_id();
+        libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) == 0
+    };
+    if made {
+        TIMER.set(timer);
+    }
+}
+
+/// The calling thread gets ticks while it has this.
+pub(crate) struct Ticking(PhantomData<*const ()>);
+
+impl Ticking {
+    pub(crate) fn start() -> Self {
+        RUNS.set(true);
+        if !STARTED.get() {
+            create();
+            PACE.set(PERIOD);
+            STARTED.set(set(PERIOD));
+        }
+        Self(PhantomData)
+    }
+}
+
+impl Drop for Ticking {
+    fn drop(&mut self) {
+        RUNS.set(false);
+    }
+}
+
+/// Sets the thread's timer to another pace.
+fn keep_pace(pace: c_long) {
+    if PACE.replace(pace) != pace {
+        STARTED.set(set(pace));
+    }
+}
+
+/// A signal ended `KVM_RUN`: makes the guest take a tick, if it wants one and runs its program.
+pub(crate) fn tick(vcpu: &VcpuFd, mailbox: &mut Mailbox) -> Result<(), kvm_ioctls::Error> {
+    let kernel = KERNEL_VA..KERNEL_VA + KERNEL_SIZE;
+    let entry = mailbox.tick_entry();
+    let wanted = kernel.contains(&entry);
+    keep_pace(if wanted { PERIOD } else { PATIENCE });
+    if !wanted {
+        return Ok(());
+    }
+    let events = vcpu.get_vcpu_events()?;
+    if events.exception.injected != 0 || events.exception.pending != 0 || events.interrupt.injected != 0 {
+        // The exception belongs to the instruction it was about to take place at.
+        return Ok(());
+    }
+    let mut regs = vcpu.get_regs()?;
+    if kernel.contains(&regs.rip) {
+        return Ok(());
+    }
+    mailbox.set_tick_rip(regs.rip);
+    regs.rip = entry;
+    vcpu.set_regs(&regs)
+}
