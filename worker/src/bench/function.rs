@@ -186,7 +186,7 @@ fn boot(name: &str, kvm: &Kvm, images: &Images, launch: &Launch) -> Result<Paren
     let spec = BootSpec {
         ram_bytes: KERNEL_SIZE + MEMORY_BYTES,
         contract: launch.contract,
-        port: PORT,
+        port: launch.port,
         args: launch.command.iter().map(|argument| argument.clone().into_bytes()).collect(),
         env: launch.env.iter().map(|(name, value)| format!("{name}={value}").into_bytes()).collect(),
         awaits_function: false,

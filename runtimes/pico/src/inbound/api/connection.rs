@@ -1,0 +1,352 @@
+//! One HTTP/1.1 connection to the API: a state machine. Requests are answered one after the other; while an answer
+//! is not read, nothing more is taken.
+
+use super::body::{Body, Step};
+use super::head::{Call, ERROR_BODY, ERROR_TYPE, Head};
+use super::status::Status;
+use super::{FIELDS_MAX, Next, REPORT_MAX, Shared, Wait, field, one_line};
+use crate::errno::{Errno, Result};
+use alloc::vec::Vec;
+
+/// Most bytes of the head of a request.
+const HEAD_MAX: usize = 16 << 10;
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// The server's side of a connection. Dropping it closes it.
+pub struct Connection {
+    server: Shared,
+    reading: Reading,
+    /// The head so far.
+    head: Vec<u8>,
+    /// What is to be sent, and how much of it was.
+    output: Vec<u8>,
+    sent: usize,
+    /// What is to be sent after that.
+    event: &'static [u8],
+    /// The connection ends with the answer that is on its way.
+    close: bool,
+    /// Changes with everything that happens here.
+    activity: u64,
+}
+
+/// What the next bytes from the client are.
+enum Reading {
+    Head,
+    Body(Body, Sink),
+    /// Nothing is expected: the call waits.
+    Waiting(Wait),
+    /// Nothing is understood any more.
+    Closed,
+}
+
+/// Where a body goes.
+enum Sink {
+    /// Into the answer to the invocation.
+    Answer,
+    /// Into the log: the program cannot start. Type of the error, and its document so far.
+    Report(Vec<u8>, Vec<u8>),
+    /// It is not wanted. What the call is answered with.
+    Nowhere(Status),
+    /// A call that waits once its body has ended.
+    Wait(Wait),
+}
+
+/// What comes of a body that has ended.
+enum Ended {
+    Answered(Status),
+    Waits(Wait),
+}
+
+impl Connection {
+    /// A new connection to `server`.
+    pub fn new(server: Shared) -> Self {
+        Self {
+            server,
+            reading: Reading::Head,
+            head: Vec::new(),
+            output: Vec::new(),
+            sent: 0,
+            event: &[],
+            close: false,
+            activity: 0,
+        }
+    }
+
+    /// Takes bytes from the client; `EAGAIN` while an earlier call is not answered.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<usize> {
+        if matches!(self.reading, Reading::Closed) {
+            return Err(Errno::EPIPE);
+        }
+        let mut taken = 0;
+        while taken < bytes.len() && self.takes_bytes() {
+            taken += self.take(&bytes[taken..]);
+        }
+        self.activity += 1;
+        if taken == 0 && !bytes.is_empty() { Err(Errno::EAGAIN) } else { Ok(taken) }
+    }
+
+    /// Gives bytes to the client; 0 is the end of the connection.
+    pub fn receive(&mut self, buf: &mut [u8], peek: bool) -> Result<usize> {
+        self.look();
+        if self.pending() == 0 {
+            let closed = matches!(self.reading, Reading::Closed) || buf.is_empty();
+            return if closed { Ok(0) } else { Err(Errno::EAGAIN) };
+        }
+        let text = &self.output[self.sent..];
+        let first = text.len().min(buf.len());
+        buf[..first].copy_from_slice(&text[..first]);
+        let second = self.event.len().min(buf.len() - first);
+        buf[first..first + second].copy_from_slice(&self.event[..second]);
+        if !peek {
+            self.consume(first, second);
+        }
+        Ok(first + second)
+    }
+
+    fn consume(&mut self, first: usize, second: usize) {
+        self.sent += first;
+        self.event = &self.event[second..];
+        self.activity += 1;
+        if self.pending() > 0 {
+            return;
+        }
+        self.output.clear();
+        self.sent = 0;
+        if self.close && matches!(self.reading, Reading::Head) {
+            self.reading = Reading::Closed;
+        }
+    }
+
+    /// Bytes to read now.
+    pub fn pending(&self) -> usize {
+        self.output.len() - self.sent + self.event.len()
+    }
+
+    /// Whether a read would not block.
+    pub fn readable(&self) -> bool {
+        let over = match self.reading {
+            Reading::Waiting(wait) => self.server.borrow().is_over(wait),
+            Reading::Closed => true,
+            Reading::Head | Reading::Body(..) => false,
+        };
+        over || self.pending() > 0
+    }
+
+    /// Whether nothing but the rest of the output will come.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.reading, Reading::Closed)
+    }
+
+    /// Whether a write would not block.
+    pub fn takes_bytes(&self) -> bool {
+        match self.reading {
+            Reading::Head => self.pending() == 0,
+            Reading::Body(..) => true,
+            Reading::Waiting(_) | Reading::Closed => false,
+        }
+    }
+
+    /// Whether the program waits here for the request.
+    pub fn takes_request(&self) -> bool {
+        matches!(self.reading, Reading::Waiting(_))
+    }
+
+    /// See [`crate::file::File::activity`].
+    pub fn activity(&self) -> u64 {
+        self.activity + self.server.borrow().activity()
+    }
+
+    /// The client sends nothing more. A request that is not complete is none.
+    pub fn end(&mut self) {
+        if let Reading::Body(_, Sink::Answer) = self.reading {
+            self.server.borrow_mut().abandon();
+        }
+        if !matches!(self.reading, Reading::Waiting(_)) {
+            self.reading = Reading::Closed;
+        }
+        self.close = true;
+        self.activity += 1;
+    }
+
+    /// Answers the call that waits, if the time has come.
+    fn look(&mut self) {
+        let Reading::Waiting(wait) = self.reading else { return };
+        let next = self.server.borrow_mut().end_of(wait);
+        match next {
+            None => return,
+            Some(Next::Status(status)) => self.answer(status),
+            Some(Next::Event(event)) => {
+                self.event = event;
+                self.reading = Reading::Head;
+            }
+        }
+        self.activity += 1;
+    }
+
+    /// Takes bytes from the front of `bytes`, at least one.
+    fn take(&mut self, bytes: &[u8]) -> usize {
+        match &mut self.reading {
+            Reading::Head => self.take_head(bytes),
+            Reading::Body(body, sink) => {
+                let (taken, data, step) = body.take(bytes);
+                let refused = sink.take(&self.server, &bytes[taken - data..taken]);
+                if let Some(status) = refused {
+                    *sink = Sink::Nowhere(status);
+                }
+                self.step(step);
+                taken
+            }
+            Reading::Waiting(_) | Reading::Closed => 0,
+        }
+    }
+
+    fn take_head(&mut self, bytes: &[u8]) -> usize {
+        let before = self.head.len();
+        for (index, &byte) in bytes.iter().enumerate() {
+            if before + index == HEAD_MAX {
+                self.refuse(Status::HeadTooLarge);
+                return index.max(1);
+            }
+            // Empty lines before a request are passed over.
+            if !self.head.is_empty() || !matches!(byte, b'\r' | b'\n') {
+                self.head.push(byte);
+            }
+            if byte == b'\n' && (self.head.ends_with(b"\n\r\n") || self.head.ends_with(b"\n\n")) {
+                self.head_ended();
+                return index + 1;
+            }
+        }
+        bytes.len()
+    }
+
+    fn head_ended(&mut self) {
+        let parsed = Head::parse(&self.head);
+        self.head.clear();
+        let head = match parsed {
+            Ok(head) => head,
+            Err(status) => return self.refuse(status),
+        };
+        self.close |= head.close;
+        let sink = self.sink_of(head.call);
+        let empty = matches!(head.body, Body::Length(0));
+        if head.expects && !empty {
+            self.output.extend_from_slice(CONTINUE);
+        }
+        self.reading = Reading::Body(head.body, sink);
+        if empty {
+            self.step(Step::End);
+        }
+    }
+
+    /// What happens with the body of a call.
+    fn sink_of(&self, call: Call) -> Sink {
+        let mut server = self.server.borrow_mut();
+        let begun = match call {
+            Call::Next(wait) => return server.wait(wait).map_or_else(Sink::Nowhere, |()| Sink::Wait(wait)),
+            Call::Refused(status) => return Sink::Nowhere(status),
+            Call::Answer { id, kind, detail } => server.begin(&id, kind, &detail),
+            Call::RestoreError(kind) if server.may_fail().is_err() => server.begin_restore_error(&kind),
+            Call::InitError(kind) | Call::RestoreError(kind) => {
+                let allowed = server.may_fail();
+                return allowed.map_or_else(Sink::Nowhere, |()| Sink::Report(kind, Vec::new()));
+            }
+        };
+        begun.map_or_else(Sink::Nowhere, |()| Sink::Answer)
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::More => {}
+            Step::Broken(what) => {
+                if let Reading::Body(_, Sink::Answer) = self.reading {
+                    self.server.borrow_mut().abandon();
+                }
+                self.refuse(Status::Malformed(what));
+            }
+            Step::End => {
+                let Reading::Body(body, sink) = core::mem::replace(&mut self.reading, Reading::Head) else {
+                    return;
+                };
+                match sink.end(&self.server, body.trailers()) {
+                    Ended::Waits(wait) => self.reading = Reading::Waiting(wait),
+                    Ended::Answered(status) => self.answer(status),
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, status: Status) {
+        status.write(&mut self.output, self.close);
+        self.reading = Reading::Head;
+    }
+
+    /// Answers, and understands nothing more.
+    fn refuse(&mut self, status: Status) {
+        self.close = true;
+        status.write(&mut self.output, true);
+        self.reading = Reading::Closed;
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Sink {
+    /// Takes data; says what the call is answered with if it is not wanted.
+    fn take(&mut self, server: &Shared, data: &[u8]) -> Option<Status> {
+        match self {
+            Self::Answer => {
+                let mut server = server.borrow_mut();
+                (!server.extend(data)).then(|| server.refuse_large())
+            }
+            Self::Report(_, document) => {
+                let room = REPORT_MAX - document.len();
+                document.extend_from_slice(&data[..data.len().min(room)]);
+                None
+            }
+            Self::Nowhere(_) | Self::Wait(_) => None,
+        }
+    }
+
+    /// The body has ended.
+    fn end(self, server: &Shared, trailers: &[u8]) -> Ended {
+        let mut server = server.borrow_mut();
+        Ended::Answered(match self {
+            Self::Wait(wait) => return Ended::Waits(wait),
+            Self::Nowhere(status) => status,
+            Self::Report(kind, document) => {
+                server.fail(&kind, &document);
+                Status::Accepted
+            }
+            Self::Answer => match broken_stream(trailers) {
+                Ok(None) => {
+                    server.finish();
+                    Status::Accepted
+                }
+                Ok(Some((kind, document))) => {
+                    server.finish_broken(&kind, &document).err().unwrap_or(Status::Accepted)
+                }
+                Err(status) => {
+                    server.abandon();
+                    status
+                }
+            },
+        })
+    }
+}
+
+/// Type and document of the error that the trailers of a body may tell of.
+fn broken_stream(trailers: &[u8]) -> core::result::Result<Option<(Vec<u8>, Vec<u8>)>, Status> {
+    if trailers.is_empty() {
+        return Ok(None);
+    }
+    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let Ok(httparse::Status::Complete((_, fields))) = httparse::parse_headers(trailers, &mut fields) else {
+        return Err(Status::Malformed("Malformed trailers"));
+    };
+    let kind = field(fields, ERROR_TYPE);
+    Ok(kind.map(|kind| (one_line(Some(kind)), one_line(field(fields, ERROR_BODY)))))
+}
