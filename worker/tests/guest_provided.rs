@@ -1,0 +1,152 @@
+//! Programs of AWS Lambda's Runtime API in a guest: pico answers them.
+
+mod common;
+
+use abi::boot::Contract;
+use abi::mailbox::Doorbell;
+use common::{End, Guest, Outcome, Programs};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const ID: &str = "8476a536-e9f4-11e8-9739-2dfe598c3fcd";
+
+/// What a host delivers for an event.
+fn next(event: &str) -> Vec<u8> {
+    let len = event.len();
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len}\r\n\
+         Lambda-Runtime-Aws-Request-Id: {ID}\r\nLambda-Runtime-Deadline-Ms: 32503680000000\r\n\
+         Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:local:anonymous:function:f\r\n\r\n{event}"
+    )
+    .into_bytes()
+}
+
+fn guest(program: &Path) -> Guest {
+    let mut guest = Guest::new().with_file("/bin/bootstrap", program);
+    guest.contract = Contract::RuntimeApi;
+    for entry in [
+        "AWS_LAMBDA_RUNTIME_API=127.0.0.1:8080",
+        "AWS_LAMBDA_FUNCTION_NAME=f",
+        "AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=64",
+        "AWS_LAMBDA_INITIALIZATION_TYPE=snap-start",
+        "_HANDLER=app.handler",
+        "LAMBDA_TASK_ROOT=/task",
+    ] {
+        guest.env.push(entry.into());
+    }
+    guest
+}
+
+fn plain() -> Guest {
+    guest(&Programs::new().compile("runtime_api", &["-static"]))
+}
+
+#[track_caller]
+fn answer(outcome: &Outcome) -> String {
+    assert!(matches!(outcome.end, End::Doorbell(Doorbell::Response, ..)), "{outcome:#?}");
+    String::from_utf8(outcome.response.clone()).expect("text")
+}
+
+#[test]
+fn a_plain_program_is_caught_in_next_and_its_answers_are_taken() {
+    let guest = plain();
+    let parent = guest.parent(&["/bin/bootstrap"]);
+    let mut shell = parent.shell();
+    let mut randoms = HashSet::new();
+    for generation in 1..=20 {
+        let stats = shell.vcpu_stats().ok();
+        let count = |name| stats.as_ref().and_then(|stats| stats.read(name).expect("KVM counts"));
+        let before = (count("exits"), count("pf_taken"));
+        let outcome = parent.fork_in(&mut shell, generation, &next("{}"));
+        let after = (count("exits"), count("pf_taken"));
+        println!("fork {generation}: {before:?} {after:?} in {:?}", outcome.elapsed);
+        let text = answer(&outcome);
+        assert!(text.starts_with("response \n{\"calls\":1,"), "{text}");
+        assert!(text.contains(ID) && randoms.insert(text), "random numbers repeat");
+        assert_eq!(outcome.err(), "call 1\n");
+        shell.restore().expect("nothing but memory and registers changed");
+    }
+    for (event, expected) in [
+        ("wrong", "response \n\"put right\"".to_owned()),
+        (
+            "raise",
+            "error unhandled\n{\"errorMessage\":\"as asked\",\"errorType\":\"AskedError\",\"stackTrace\":[]}"
+                .to_owned(),
+        ),
+        ("huge explain", "error \n{\"errorType\":\"TooMuch\"}".to_owned()),
+        ("stream break", "broken Broke\neyJlcnJvck1lc3NhZ2UiOiJoYWxmIHdheSJ9".to_owned()),
+        ("big", format!("response \n\"{}\"", "b".repeat((8 << 20) - 2))),
+    ] {
+        assert!(answer(&parent.fork(99, &next(event))) == expected, "{event}");
+    }
+    let streamed = answer(&parent.fork(99, &next("stream")));
+    let expected = "stream application/vnd.awslambda.http-integration-response\n\
+                    {\"statusCode\":418,\"headers\":{\"x-tea\":\"green\"}}\0\0\0\0\0\0\0\0first second";
+    assert_eq!(streamed, expected);
+}
+
+#[test]
+fn what_gives_no_answer_ends_as_what_it_is() {
+    let guest = plain();
+    let parent = guest.parent(&["/bin/bootstrap"]);
+    for (event, doorbell) in
+        [("skip", Doorbell::Ready), ("huge", Doorbell::ResponseTooLarge), ("leave", Doorbell::Exit)]
+    {
+        let outcome = parent.fork(1, &next(event));
+        assert!(
+            matches!(outcome.end, End::Doorbell(found, ..) if found == doorbell),
+            "{event}: {outcome:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_program_that_cannot_start_says_why() {
+    let outcome = plain().run(&["/bin/bootstrap", "fails"]).exited(3);
+    assert!(
+        outcome.err().starts_with("[ERROR] Runtime.NoDatabase: {\"errorMessage\":\"there is"),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn a_program_that_waits_to_be_restored_is_caught_there() {
+    let guest = plain();
+    let parent = guest.parent(&["/bin/bootstrap", "restores"]);
+    assert!(answer(&parent.fork(1, &next("{}"))).starts_with("response \n{\"calls\":1,"));
+}
+
+/// The example on `lambda_runtime`, built as its README says.
+fn rust_example() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace");
+    let cargo = Command::new(env!("CARGO"))
+        .args(["build", "--release", "-p", "rust-lambda"])
+        .current_dir(root)
+        .status();
+    assert!(cargo.expect("cargo built this test").success());
+    root.join("target/release/bootstrap")
+}
+
+#[test]
+fn the_unmodified_rust_runtime_answers_in_recycled_forks() {
+    let program = rust_example();
+    let guest = guest(&program).with_libraries_of(&program);
+    let parent = guest.parent(&["/bin/bootstrap"]);
+    let mut shell = parent.shell();
+    for generation in 1..=10 {
+        let stats = shell.vcpu_stats().ok();
+        let count = |name| stats.as_ref().and_then(|stats| stats.read(name).expect("KVM counts"));
+        let before = (count("exits"), count("pf_taken"));
+        let event = r#"{"queryStringParameters":{"name":"Ada"}}"#;
+        let outcome = parent.fork_in(&mut shell, generation, &next(event));
+        let after = (count("exits"), count("pf_taken"));
+        println!("fork {generation}: {before:?} {after:?} in {:?}", outcome.elapsed);
+        let text = answer(&outcome);
+        assert!(text.starts_with("response \n{") && text.contains("Hello from Lambda, Ada!"), "{text}");
+        shell.restore().expect("nothing but memory and registers changed");
+    }
+    let failed = answer(&parent.fork(99, &next(r#"{"queryStringParameters":{"name":" "}}"#)));
+    assert!(failed.starts_with("error unhandled\n{") && failed.contains("the name is empty"), "{failed}");
+}
