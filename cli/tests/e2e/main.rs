@@ -12,6 +12,7 @@ mod logs;
 mod platform;
 mod pristine;
 mod programs;
+mod provided;
 mod sharing;
 mod shutdown;
 mod snapshots;

@@ -9,7 +9,7 @@
 
 #define API "/2018-06-01/runtime/"
 
-static char reply[1 << 20];
+static char reply[12 << 20];
 static size_t head;
 static int calls;
 

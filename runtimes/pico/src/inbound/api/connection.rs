@@ -11,6 +11,9 @@ use alloc::vec::Vec;
 /// Most bytes of the head of a request.
 const HEAD_MAX: usize = 16 << 10;
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+/// The same with a field long enough for what a client does with long ones.
+const REHEARSAL: &[u8] = b"HTTP/1.1 100 Continue\r\n\
+    Spore-Rehearsal: 0123456789012345678901234567890123456789012345678901234567890123456789\r\n\r\n";
 
 /// The server's side of a connection. Dropping it closes it.
 pub struct Connection {
@@ -231,6 +234,10 @@ impl Connection {
         let empty = matches!(head.body, Body::Length(0));
         if head.expects && !empty {
             self.output.extend_from_slice(CONTINUE);
+        } else if head.is_own_client && matches!(sink, Sink::Wait(_)) && self.server.borrow().is_starting() {
+            // A client that waits for its first request reads an interim response meanwhile, as every HTTP client can
+            // (RFC 9110, 15.2). So what it does when it first reads a response is done in the parent, not in every fork.
+            self.output.extend_from_slice(REHEARSAL);
         }
         self.reading = Reading::Body(head.body, sink);
         if empty {

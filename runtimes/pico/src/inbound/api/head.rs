@@ -11,6 +11,8 @@ use alloc::vec::Vec;
 pub const ERROR_TYPE: &str = "Lambda-Runtime-Function-Error-Type";
 /// Trailer with the document of an error, in base64.
 pub const ERROR_BODY: &str = "Lambda-Runtime-Function-Error-Body";
+/// How the names of Amazon's own clients begin.
+const OWN_CLIENTS: &[u8] = b"aws-lambda";
 const RESPONSE_MODE: &str = "Lambda-Runtime-Function-Response-Mode";
 
 /// A call.
@@ -46,6 +48,8 @@ pub struct Head {
     pub close: bool,
     /// The client wants to be told to go on (`Expect: 100-continue`).
     pub expects: bool,
+    /// The client is one of Amazon's own, which are made of complete HTTP libraries.
+    pub is_own_client: bool,
 }
 
 impl Head {
@@ -70,6 +74,9 @@ impl Head {
             close: has("connection", "close")
                 || (request.version == Some(0) && !has("connection", "keep-alive")),
             expects: has("expect", "100-continue"),
+            is_own_client: field(fields, "user-agent").is_some_and(|name| {
+                name.get(..OWN_CLIENTS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OWN_CLIENTS))
+            }),
         })
     }
 }

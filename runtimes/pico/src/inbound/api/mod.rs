@@ -88,6 +88,11 @@ impl Server {
         self.inbound.borrow().activity()
     }
 
+    /// Whether this may still be the parent.
+    fn is_starting(&self) -> bool {
+        self.phase == Phase::Starting
+    }
+
     /// A program begins to wait.
     fn wait(&mut self, wait: Wait) -> Result<(), Status> {
         match (wait, self.phase) {
