@@ -106,7 +106,7 @@ int main(int argc, char **argv) {
             const char *text = "{\"statusCode\":201,\"headers\":{\"content-type\":\"image/x\"},\"cookies\":[\"a=1\",\"b=2\"],"
                                "\"multiValueHeaders\":{\"x-many\":[\"1\",\"2\"]},\"isBase64Encoded\":true,\"body\":\"AAEC/w==\"}";
             call(fd, "POST", path, "", text, strlen(text));
-        } else if (strstr(event, "stream")) {
+        } else if (strstr(event, "flow")) {
             char text[1024];
             int n = snprintf(text, sizeof text, "POST %s%s HTTP/1.1\r\nHost: api\r\nTransfer-Encoding: chunked\r\n"
                              "Lambda-Runtime-Function-Response-Mode: streaming\r\nTrailer: Lambda-Runtime-Function-Error-Type\r\n"

@@ -2,9 +2,10 @@
 //! is not read, nothing more is taken.
 
 use super::body::{Body, Step};
-use super::head::{Call, ERROR_BODY, ERROR_TYPE, Head};
+use super::head::Head;
+use super::sink::{Ended, Sink};
 use super::status::Status;
-use super::{FIELDS_MAX, Next, REPORT_MAX, Shared, Wait, field, one_line};
+use super::{Next, Shared, Wait};
 use crate::errno::{Errno, Result};
 use alloc::vec::Vec;
 
@@ -40,24 +41,6 @@ enum Reading {
     Waiting(Wait),
     /// Nothing is understood any more.
     Closed,
-}
-
-/// Where a body goes.
-enum Sink {
-    /// Into the answer to the invocation.
-    Answer,
-    /// Into the log: the program cannot start. Type of the error, and its document so far.
-    Report(Vec<u8>, Vec<u8>),
-    /// It is not wanted. What the call is answered with.
-    Nowhere(Status),
-    /// A call that waits once its body has ended.
-    Wait(Wait),
-}
-
-/// What comes of a body that has ended.
-enum Ended {
-    Answered(Status),
-    Waits(Wait),
 }
 
 impl Connection {
@@ -230,7 +213,7 @@ impl Connection {
             Err(status) => return self.refuse(status),
         };
         self.close |= head.close;
-        let sink = self.sink_of(head.call);
+        let sink = Sink::of(head.call, &self.server);
         let empty = matches!(head.body, Body::Length(0));
         if head.expects && !empty {
             self.output.extend_from_slice(CONTINUE);
@@ -243,22 +226,6 @@ impl Connection {
         if empty {
             self.step(Step::End);
         }
-    }
-
-    /// What happens with the body of a call.
-    fn sink_of(&self, call: Call) -> Sink {
-        let mut server = self.server.borrow_mut();
-        let begun = match call {
-            Call::Next(wait) => return server.wait(wait).map_or_else(Sink::Nowhere, |()| Sink::Wait(wait)),
-            Call::Refused(status) => return Sink::Nowhere(status),
-            Call::Answer { id, kind, detail } => server.begin(&id, kind, &detail),
-            Call::RestoreError(kind) if server.may_fail().is_err() => server.begin_restore_error(&kind),
-            Call::InitError(kind) | Call::RestoreError(kind) => {
-                let allowed = server.may_fail();
-                return allowed.map_or_else(Sink::Nowhere, |()| Sink::Report(kind, Vec::new()));
-            }
-        };
-        begun.map_or_else(Sink::Nowhere, |()| Sink::Answer)
     }
 
     fn step(&mut self, step: Step) {
@@ -299,61 +266,4 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-impl Sink {
-    /// Takes data; says what the call is answered with if it is not wanted.
-    fn take(&mut self, server: &Shared, data: &[u8]) -> Option<Status> {
-        match self {
-            Self::Answer => {
-                let mut server = server.borrow_mut();
-                (!server.extend(data)).then(|| server.refuse_large())
-            }
-            Self::Report(_, document) => {
-                let room = REPORT_MAX - document.len();
-                document.extend_from_slice(&data[..data.len().min(room)]);
-                None
-            }
-            Self::Nowhere(_) | Self::Wait(_) => None,
-        }
-    }
-
-    /// The body has ended.
-    fn end(self, server: &Shared, trailers: &[u8]) -> Ended {
-        let mut server = server.borrow_mut();
-        Ended::Answered(match self {
-            Self::Wait(wait) => return Ended::Waits(wait),
-            Self::Nowhere(status) => status,
-            Self::Report(kind, document) => {
-                server.fail(&kind, &document);
-                Status::Accepted
-            }
-            Self::Answer => match broken_stream(trailers) {
-                Ok(None) => {
-                    server.finish();
-                    Status::Accepted
-                }
-                Ok(Some((kind, document))) => {
-                    server.finish_broken(&kind, &document).err().unwrap_or(Status::Accepted)
-                }
-                Err(status) => {
-                    server.abandon();
-                    status
-                }
-            },
-        })
-    }
-}
-
-/// Type and document of the error that the trailers of a body may tell of.
-fn broken_stream(trailers: &[u8]) -> core::result::Result<Option<(Vec<u8>, Vec<u8>)>, Status> {
-    if trailers.is_empty() {
-        return Ok(None);
-    }
-    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
-    let Ok(httparse::Status::Complete((_, fields))) = httparse::parse_headers(trailers, &mut fields) else {
-        return Err(Status::Malformed("Malformed trailers"));
-    };
-    let kind = field(fields, ERROR_TYPE);
-    Ok(kind.map(|kind| (one_line(Some(kind)), one_line(field(fields, ERROR_BODY)))))
 }

@@ -8,12 +8,14 @@
 //! | this one | the calls in their order: what is allowed when, and what comes of it |
 //! | `connection` | one HTTP/1.1 connection: bytes in, bytes out |
 //! | `head` | the head of a request: which call it is, and how its body ends |
+//! | `sink` | where a body goes |
 //! | `body` | where a body ends, and its trailers |
 //! | `status` | what a call is answered with |
 
 pub mod body;
 pub mod connection;
 pub mod head;
+pub mod sink;
 pub mod status;
 
 use super::State;
