@@ -21,11 +21,16 @@ pub(crate) fn next(request: &Incoming<'_>, about: &About<'_>) -> Vec<u8> {
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{REQUEST_ID}: {}\r\n\
          Lambda-Runtime-Deadline-Ms: {}\r\nLambda-Runtime-Invoked-Function-Arn: {}\r\n{trace}\r\n",
         event.len(),
-        request.request_id,
+        invocation_id(request.request_id),
         deadline_ms(request, about),
         Arn(about.name),
     );
     [head.as_bytes(), &event].concat()
+}
+
+/// The request's id as it can be part of a path: a client may have chosen any text.
+fn invocation_id(request_id: &str) -> String {
+    request_id.replace(|c: char| !matches!(c, 'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '_' | '~'), "_")
 }
 
 /// The trace the request belongs to, as AWS writes it.
@@ -75,6 +80,13 @@ mod tests {
                 body.len()
             )
         );
+    }
+
+    #[test]
+    fn the_id_of_an_invocation_can_be_part_of_a_path() {
+        for (given, id) in [("req-1_A~", "req-1_A~"), ("..", "__"), ("a/b?c#d%20", "a_b_c_d_20")] {
+            assert_eq!(invocation_id(given), id);
+        }
     }
 
     #[test]
