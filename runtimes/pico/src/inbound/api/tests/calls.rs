@@ -191,3 +191,23 @@ fn what_is_no_event_is_an_error_of_the_platform() {
         assert_eq!(client.reply().0, 500);
     }
 }
+
+#[test]
+fn amazons_own_clients_read_a_response_before_the_parent_is_captured() {
+    for request in [NEXT, RESTORE] {
+        let vm = Vm::new();
+        let mut client = vm.connect();
+        client.send(request.replace("Host: x", "User-Agent: AWS-Lambda-Rust/1.1"));
+        let interim = client.read_text();
+        assert!(
+            interim.starts_with("HTTP/1.1 100 Continue\r\n") && interim.ends_with("\r\n\r\n"),
+            "{interim}"
+        );
+        assert!(client.connection.takes_request() && !client.connection.readable());
+        vm.deliver(event());
+        assert!(client.read_text().starts_with("HTTP/1.1 200 OK\r\n"));
+    }
+    let (_vm, mut client) = Vm::running();
+    client.send(NEXT.replace("Host: x", "User-Agent: aws-lambda-rust/1.1"));
+    assert_eq!(client.read_text(), "", "only while the parent may still be captured");
+}
