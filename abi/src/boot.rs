@@ -50,6 +50,8 @@ pub enum Contract {
     Handler = 1,
     /// Is an HTTP server that listens on [`BootInfo::port`].
     Http = 2,
+    /// Asks pico for invocations over HTTP at [`BootInfo::port`], as [`crate::runtime_api`] says.
+    RuntimeApi = 3,
 }
 
 /// The character device of the handler contract. Invocation and response are one line each.
@@ -80,7 +82,7 @@ pub struct BootInfo {
     pub root_bytes: u64,
     /// Bytes of the package image; 0 if there is none.
     pub package_bytes: u64,
-    /// The port the program is expected to listen on (contract `Http`).
+    /// The port the program is expected to listen on (contract `Http`), or pico answers on (contract `RuntimeApi`).
     pub port: u32,
     /// Number of program arguments; argument 0 is the path of the program to run.
     pub arg_count: u32,

@@ -118,6 +118,7 @@ async fn invoke(
     let answer = match contract {
         Contract::Handler => reply::lambda::answer(&reply.payload),
         Contract::Http => reply::wire::answer(&reply.payload, &parts.method),
+        Contract::RuntimeApi => reply::runtime_api::answer(&reply.payload),
     };
     match answer {
         Ok(answer) => Ok((answer, reply)),
@@ -164,6 +165,7 @@ fn payload(
     let payload = match record.contract {
         Contract::Handler => event::lambda::document(&incoming, &about),
         Contract::Http => event::wire::request(&incoming, &record.name),
+        Contract::RuntimeApi => event::runtime_api::next(&incoming, &about),
     };
     let limit_bytes = abi::mailbox::REQUEST_MAX;
     if payload.len() as u64 > limit_bytes {

@@ -21,7 +21,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::sync::Arc;
 use tempfile::NamedTempFile;
-use worker::api::{Contract, PrepareError};
+use worker::api::PrepareError;
 
 /// Deploys `upload` as `name`. Whether the function is new comes with its route.
 ///
@@ -126,15 +126,12 @@ fn make_record(
         name,
         revision: uuid::Uuid::new_v4().simple().to_string()[..12].to_owned(),
         runtime: guess.runtime,
-        contract: match launch.contract {
-            abi::boot::Contract::Handler => Contract::Handler,
-            abi::boot::Contract::Http => Contract::Http,
-        },
+        contract: launch.contract.into(),
         handler: guess.handler,
         command: launch.command,
         env: launch.env,
         user_env: settings.env.into_keys().collect(),
-        port: settings.port,
+        port: launch.port,
         memory_bytes: settings.memory_bytes,
         timeout_ms: u64::try_from(settings.timeout.as_millis()).expect("a timeout is 15 minutes at most"),
         max_concurrency: settings.max_concurrency,

@@ -1,13 +1,13 @@
 //! Guesses what a package is, when the user did not say. Only the obvious is guessed; in doubt the answer is an
 //! error that says what was found and which flags decide.
 
-use crate::launch::{NATIVE, PYTHON};
+use crate::launch::{NATIVE, PROVIDED, PYTHON, relative, runtime};
 use crate::package::{FileKind, PackageView};
 
 /// File names that are the entry point of a Python function by custom, best first.
 const MODULE_NAMES: &[&str] = &["app", "lambda_function", "main", "handler", "index"];
-/// The file name that is the entry point of a native function by custom.
-const PROGRAM_NAME: &str = "bootstrap";
+/// The program that AWS Lambda starts in custom runtimes, and that asks the Runtime API for events.
+const BOOTSTRAP: &str = "bootstrap";
 /// Most names listed in an error.
 const LISTED_MAX: usize = 8;
 
@@ -25,7 +25,7 @@ pub struct Guess {
 pub enum DetectError {
     /// Nothing that could be started was found.
     #[error(
-        "no function found: {found}. A Python function is a file with `def handler(event, context)`; a native one is a Linux x86-64 program. Say what to start with --runtime and --handler"
+        "no function found: {found}. A Python function is a file with `def handler(event, context)`; others are Linux x86-64 programs, `bootstrap` one that asks the Lambda Runtime API for events. Say what to start with --runtime and --handler"
     )]
     Nothing {
         /// What is in the package.
@@ -54,7 +54,7 @@ pub enum DetectError {
         module: String,
     },
     /// There is no such runtime.
-    #[error("there is no runtime `{name}`; the runtimes are {PYTHON} and {NATIVE}")]
+    #[error("there is no runtime `{name}`; the runtimes are {PYTHON}, {NATIVE} and {PROVIDED}")]
     UnknownRuntime {
         /// What was asked for.
         name: String,
@@ -64,20 +64,19 @@ pub enum DetectError {
 /// Completes what the user said about a package.
 pub fn detect(
     package: &PackageView,
-    runtime: Option<&str>,
+    wanted: Option<&str>,
     handler: Option<&str>,
 ) -> Result<Guess, DetectError> {
+    let known =
+        wanted.map(|name| runtime(name).ok_or_else(|| DetectError::UnknownRuntime { name: name.to_owned() }));
     let guess =
         |runtime: &str, handler: &str| Guess { runtime: runtime.to_owned(), handler: handler.to_owned() };
-    match (runtime, handler) {
-        (Some(name), _) if name != PYTHON && name != NATIVE => {
-            Err(DetectError::UnknownRuntime { name: name.to_owned() })
-        }
+    match (known.transpose()?, handler) {
         (Some(runtime), Some(handler)) => Ok(guess(runtime, handler)),
         (None, Some(handler)) => {
             let program = handler.split_whitespace().next().unwrap_or_default();
-            if package.files.contains_key(crate::launch::relative(program)) {
-                return Ok(guess(NATIVE, handler));
+            if package.files.contains_key(relative(program)) {
+                return Ok(guess(runtime_of(relative(program)), handler));
             }
             let module = handler.rsplit_once('.').map_or("", |(module, _)| module).replace('/', ".");
             if !module.is_empty() && package.has_module(&module) {
@@ -91,9 +90,13 @@ pub fn detect(
             })
         }
         (Some(PYTHON), None) => one(python(package)?, package),
-        (Some(_), None) => one(native(package), package),
+        (Some(runtime), None) => {
+            let mut found = programs(package);
+            found.iter_mut().for_each(|guess| runtime.clone_into(&mut guess.runtime));
+            one(found, package)
+        }
         (None, None) => {
-            let programs = native(package);
+            let programs = programs(package);
             let modules = match python(package) {
                 Err(_) if !programs.is_empty() => Vec::new(),
                 other => other?,
@@ -147,17 +150,23 @@ fn python(package: &PackageView) -> Result<Vec<Guess>, DetectError> {
 }
 
 /// Programs: `bootstrap` if there is one, else those in the top directory, else all.
-fn native(package: &PackageView) -> Vec<Guess> {
+fn programs(package: &PackageView) -> Vec<Guess> {
     let all: Vec<&str> = package.programs().collect();
     let top: Vec<&str> = all.iter().copied().filter(|path| !path.contains('/')).collect();
-    let chosen = if top.contains(&PROGRAM_NAME) {
-        vec![PROGRAM_NAME]
+    let chosen = if top.contains(&BOOTSTRAP) {
+        vec![BOOTSTRAP]
     } else if top.is_empty() {
         all
     } else {
         top
     };
-    chosen.into_iter().map(|path| Guess { runtime: NATIVE.to_owned(), handler: path.to_owned() }).collect()
+    let guess = |path: &str| Guess { runtime: runtime_of(path).to_owned(), handler: path.to_owned() };
+    chosen.into_iter().map(guess).collect()
+}
+
+/// The runtime of a program, by its name.
+fn runtime_of(program: &str) -> &'static str {
+    if program == BOOTSTRAP { PROVIDED } else { NATIVE }
 }
 
 /// What is in the package, in words.
@@ -220,7 +229,8 @@ mod tests {
         is(&["server"], NATIVE, "server");
         is(&["bin/server", "data.txt"], NATIVE, "bin/server");
         is(&["server", "bin/tool"], NATIVE, "server");
-        is(&["bootstrap", "tool"], NATIVE, "bootstrap");
+        is(&["bootstrap", "tool"], PROVIDED, "bootstrap");
+        is(&["bin/bootstrap"], NATIVE, "bin/bootstrap");
     }
 
     #[test]
@@ -243,6 +253,11 @@ mod tests {
         assert_eq!(said(None, Some("app.other")).unwrap().0, PYTHON);
         assert_eq!(said(None, Some("server --fast")).unwrap().0, NATIVE);
         assert!(said(None, Some("nothing.here")).unwrap_err().to_string().contains("nothing.here"));
+        assert_eq!(said(Some("provided.al2023"), None).unwrap(), (PROVIDED.to_owned(), "server".to_owned()));
+        let both = view(&["bootstrap"]);
+        let said = |runtime, handler| detect(&both, runtime, handler).map(|g| (g.runtime, g.handler));
+        assert_eq!(said(Some(NATIVE), None).unwrap().0, NATIVE);
+        assert_eq!(said(None, Some("./bootstrap --fast")).unwrap().0, PROVIDED);
         assert!(said(Some("node20"), None).unwrap_err().to_string().contains("node20"));
     }
 }

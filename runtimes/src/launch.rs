@@ -1,5 +1,6 @@
 //! How a function is started: program, arguments, environment.
 
+mod environment;
 mod share;
 
 pub use share::{Shared, share};
@@ -7,12 +8,19 @@ pub use share::{Shared, share};
 use crate::elf::{Elf, ElfKind};
 use crate::package::{FileKind, PackageView};
 use abi::boot::{Contract, PACKAGE_DIR, STRINGS_MAX};
+use environment::{check_variable, common_env, native_env, provided_env, python_env};
 use std::collections::BTreeMap;
 
 /// The runtime for Python handlers.
 pub const PYTHON: &str = "python3.11";
 /// The runtime for programs that are HTTP servers.
 pub const NATIVE: &str = "native";
+/// The runtime for programs that ask AWS Lambda's Runtime API for events.
+pub const PROVIDED: &str = "provided";
+/// All runtimes.
+pub const RUNTIMES: [&str; 3] = [PYTHON, NATIVE, PROVIDED];
+/// The names by which AWS Lambda knows some of them.
+const ALIASES: [(&str, &str); 2] = [("provided.al2023", PROVIDED), ("provided.al2", PROVIDED)];
 
 const INTERPRETER: &str = "/usr/bin/python3.11";
 const BOOTSTRAP: &str = "/opt/spore/bootstrap.py";
@@ -20,6 +28,18 @@ const BOOTSTRAP: &str = "/opt/spore/bootstrap.py";
 const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 /// Most arguments of a native program.
 const ARGUMENTS_MAX: usize = 256;
+
+/// The runtime called `name`, by this or by another name.
+pub fn runtime(name: &str) -> Option<&'static str> {
+    let alias = ALIASES.iter().find(|(alias, _)| *alias == name);
+    alias.map(|(_, runtime)| *runtime).or_else(|| RUNTIMES.into_iter().find(|known| *known == name))
+}
+
+/// Name of the root image of a runtime, for [`crate::image::prepare`].
+pub fn root_image(runtime: &str) -> &str {
+    // The same libraries; one image is shared by more VMs than two would be.
+    if runtime == PROVIDED { NATIVE } else { runtime }
+}
 
 /// What a function is started from.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +69,8 @@ pub struct Launch {
     pub command: Vec<String>,
     /// Environment, complete.
     pub env: BTreeMap<String, String>,
+    /// Port it listens on, or finds the Runtime API at.
+    pub port: u16,
     /// Name of the root image, for [`crate::image::prepare`].
     pub root: &'static str,
 }
@@ -57,7 +79,7 @@ pub struct Launch {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// There is no such runtime.
-    #[error("there is no runtime `{name}`; the runtimes are {PYTHON} and {NATIVE}")]
+    #[error("there is no runtime `{name}`; the runtimes are {PYTHON}, {NATIVE} and {PROVIDED}")]
     UnknownRuntime {
         /// What was asked for.
         name: String,
@@ -83,7 +105,7 @@ pub enum PlanError {
         path: String,
     },
     /// The file is no program.
-    #[error("{path:?} is {what}; the runtime native starts Linux x86-64 ELF programs")]
+    #[error("{path:?} is {what}; only Linux x86-64 ELF programs can be started")]
     NotAProgram {
         /// The path.
         path: String,
@@ -136,10 +158,14 @@ pub enum PlanError {
 
 /// Works out how to start a function.
 pub fn plan(wanted: &Wanted<'_>) -> Result<Launch, PlanError> {
-    let (contract, command, root, own) = match wanted.runtime {
-        PYTHON => (Contract::Handler, python_command(wanted)?, PYTHON, python_env(wanted)),
-        NATIVE => (Contract::Http, native_command(wanted)?, NATIVE, native_env(wanted)),
-        other => return Err(PlanError::UnknownRuntime { name: other.to_owned() }),
+    let unknown = || PlanError::UnknownRuntime { name: wanted.runtime.to_owned() };
+    let runtime = runtime(wanted.runtime).ok_or_else(unknown)?;
+    let (contract, command, own, port) = match runtime {
+        PYTHON => (Contract::Handler, python_command(wanted)?, python_env(wanted), wanted.port),
+        PROVIDED => {
+            (Contract::RuntimeApi, native_command(wanted)?, provided_env(wanted), abi::runtime_api::PORT)
+        }
+        _ => (Contract::Http, native_command(wanted)?, native_env(wanted), wanted.port),
     };
     let mut env = BTreeMap::new();
     for (name, value) in wanted.env {
@@ -154,7 +180,7 @@ pub fn plan(wanted: &Wanted<'_>) -> Result<Launch, PlanError> {
     if bytes > STRINGS_MAX {
         return Err(PlanError::TooLong { bytes });
     }
-    Ok(Launch { contract, command, env, root })
+    Ok(Launch { contract, command, env, port, root: root_image(runtime) })
 }
 
 fn python_command(wanted: &Wanted<'_>) -> Result<Vec<String>, PlanError> {
@@ -235,70 +261,6 @@ fn check_elf(path: &str, elf: &Elf) -> Result<(), PlanError> {
 pub(crate) fn relative(path: &str) -> &str {
     let inside = path.strip_prefix(PACKAGE_DIR).and_then(|rest| rest.strip_prefix('/')).unwrap_or(path);
     inside.strip_prefix("./").unwrap_or(inside)
-}
-
-/// A variable the platform sets.
-struct Variable {
-    name: &'static str,
-    value: String,
-    /// The user cannot set it: it says what is so, not what is wished.
-    reserved: bool,
-}
-
-fn fixed(name: &'static str, value: impl Into<String>) -> Variable {
-    Variable { name, value: value.into(), reserved: true }
-}
-
-fn default(name: &'static str, value: impl Into<String>) -> Variable {
-    Variable { name, value: value.into(), reserved: false }
-}
-
-fn common_env() -> Vec<Variable> {
-    vec![
-        default("PATH", "/usr/local/bin:/usr/bin:/bin:/var/task"),
-        default("HOME", "/tmp"),
-        default("LANG", "C.UTF-8"),
-        default("TZ", ":UTC"),
-    ]
-}
-
-fn python_env(wanted: &Wanted<'_>) -> Vec<Variable> {
-    vec![
-        fixed("_HANDLER", wanted.handler),
-        fixed("LAMBDA_TASK_ROOT", PACKAGE_DIR),
-        fixed("LAMBDA_RUNTIME_DIR", "/opt/spore"),
-        fixed("AWS_LAMBDA_FUNCTION_NAME", wanted.name),
-        fixed("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
-        fixed("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", (wanted.memory_bytes >> 20).to_string()),
-        fixed("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start"),
-        fixed("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{}", wanted.name)),
-        fixed("AWS_EXECUTION_ENV", "Spore_python3.11"),
-        // The package is read-only: looking for a place to write compiled modules would only cost time.
-        default("PYTHONDONTWRITEBYTECODE", "1"),
-    ]
-}
-
-fn native_env(wanted: &Wanted<'_>) -> Vec<Variable> {
-    vec![
-        fixed("PORT", wanted.port.to_string()),
-        fixed("K_SERVICE", wanted.name),
-        fixed("LAMBDA_TASK_ROOT", PACKAGE_DIR),
-    ]
-}
-
-fn check_variable(name: &str, value: &str, own: &[Variable]) -> Result<(), PlanError> {
-    let bad = |why| Err(PlanError::BadVariable { name: name.to_owned(), why });
-    let plain = name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric());
-    if name.is_empty() || !plain || name.starts_with(|c: char| c.is_ascii_digit()) {
-        return bad("has an impossible name: letters, digits and `_` only, not a digit first");
-    }
-    if value.contains('\0') {
-        return bad("has a NUL byte in its value");
-    }
-    if own.iter().any(|variable| variable.reserved && variable.name == name) {
-        return bad("is set by the platform and cannot be changed");
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -14,6 +14,29 @@ pub enum Contract {
     Handler,
     /// An HTTP server on the declared port: HTTP/1.1 bytes in, HTTP/1.1 bytes out.
     Http,
+    /// AWS Lambda's Runtime API: events in, what was posted out, as [`abi::runtime_api`] says.
+    #[serde(rename = "runtime-api")]
+    RuntimeApi,
+}
+
+impl From<abi::boot::Contract> for Contract {
+    fn from(contract: abi::boot::Contract) -> Self {
+        match contract {
+            abi::boot::Contract::Handler => Self::Handler,
+            abi::boot::Contract::Http => Self::Http,
+            abi::boot::Contract::RuntimeApi => Self::RuntimeApi,
+        }
+    }
+}
+
+impl From<Contract> for abi::boot::Contract {
+    fn from(contract: Contract) -> Self {
+        match contract {
+            Contract::Handler => Self::Handler,
+            Contract::Http => Self::Http,
+            Contract::RuntimeApi => Self::RuntimeApi,
+        }
+    }
 }
 
 /// Everything a worker needs to build a function's parent. The package is an EROFS image on disk.
@@ -23,7 +46,7 @@ pub struct FunctionSpec {
     pub name: String,
     /// Changes with every deploy; part of every id and metric of the parent.
     pub revision: String,
-    /// Name of the runtime: `python3.11` or `native`.
+    /// Name of the runtime: `python3.11`, `native` or `provided`.
     pub runtime: String,
     /// How it takes requests.
     pub contract: Contract,
@@ -31,7 +54,7 @@ pub struct FunctionSpec {
     pub command: Vec<String>,
     /// Environment of the program, complete.
     pub env: BTreeMap<String, String>,
-    /// Port the program listens on (contract `Http`).
+    /// Port the program listens on (contract `Http`), or pico answers on (contract `RuntimeApi`).
     pub port: u16,
     /// Memory of the program in bytes.
     pub memory_bytes: u64,
@@ -57,7 +80,7 @@ pub struct Package {
 pub struct Invocation {
     /// Request id, unique.
     pub request_id: String,
-    /// The invocation document (`Handler`) or the HTTP/1.1 request (`Http`).
+    /// The invocation document (`Handler`), the HTTP/1.1 request (`Http`) or the answer to `next` (`RuntimeApi`).
     pub payload: Bytes,
 }
 

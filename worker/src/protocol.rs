@@ -10,7 +10,7 @@
 //!
 //! Numbers are little-endian; heads are postcard. Worker and cell are the same binary, so there is no version.
 
-use crate::api::StartKind;
+use crate::api::{Contract, StartKind};
 use serde::{Deserialize, Serialize};
 use std::io::{self, IoSlice, Read, Write};
 
@@ -30,7 +30,7 @@ pub(crate) const HEAD_MAX: usize = 64 << 10;
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Setup {
     pub ram_bytes: u64,
-    pub http: bool,
+    pub contract: Contract,
     pub port: u16,
     pub args: Vec<String>,
     pub env: Vec<String>,

@@ -133,7 +133,9 @@ impl Worker {
     async fn root_image(&self, runtime: String) -> Result<RootImage, PrepareError> {
         let cache = self.0.config.cache.clone();
         let prepared = tokio::task::spawn_blocking(move || {
-            runtimes::image::prepare(&runtime, &cache, &|line| tracing::info!("{line}"))
+            runtimes::image::prepare(runtimes::launch::root_image(&runtime), &cache, &|line| {
+                tracing::info!("{line}")
+            })
         });
         match prepared.await {
             Ok(Ok(image)) => Ok(image),

@@ -20,10 +20,10 @@ pub(crate) struct DeployArgs {
     /// Name of the function [default: made from PATH]
     #[arg(long)]
     name: Option<String>,
-    /// `python3.11` or `native` [default: guessed]
+    /// `python3.11`, `native` or `provided` [default: guessed]
     #[arg(long)]
     runtime: Option<String>,
-    /// Python: MODULE.FUNCTION; native: program with its arguments [default: guessed]
+    /// Python: MODULE.FUNCTION; others: program with its arguments [default: guessed]
     #[arg(long)]
     handler: Option<String>,
     /// Memory of the program [default: 128MiB]

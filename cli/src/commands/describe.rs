@@ -41,6 +41,7 @@ fn describe(detail: &FunctionDetail, url: &str) -> String {
     let contract = match detail.contract {
         Contract::Handler => "handler".to_owned(),
         Contract::Http => format!("HTTP server on port {}", detail.port),
+        Contract::RuntimeApi => "Lambda Runtime API".to_owned(),
     };
     field(&mut text, "Contract", &contract);
     field(&mut text, "Handler", &detail.handler);

@@ -13,6 +13,7 @@ mod platform;
 mod pristine;
 mod programs;
 mod requirements;
+mod provided;
 mod sharing;
 mod shutdown;
 mod snapshots;

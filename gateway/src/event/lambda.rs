@@ -12,6 +12,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, COOKIE, HOST, HeaderMap, Head
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 /// The region in names that look like AWS names.
@@ -35,36 +36,59 @@ const TEXT_TYPES: [&str; 9] = [
 
 /// Encodes the invocation document.
 pub(crate) fn document(request: &Incoming<'_>, about: &About<'_>) -> Vec<u8> {
-    let host = request.headers.get(HOST).map_or(Cow::Borrowed(""), |value| value_text(value.as_bytes()));
-    let agent =
-        request.headers.get(USER_AGENT).map_or(Cow::Borrowed(""), |value| value_text(value.as_bytes()));
-    let text = body_text(request);
-    let document = Document {
-        event: Event {
-            version: "2.0",
-            route_key: "$default",
-            raw_path: request.path,
-            raw_query_string: request.query,
-            cookies: cookies(request.headers),
-            headers: Headers(request.headers),
-            query_string_parameters: Pairs(query::parameters(request.query)),
-            request_context: request_context(request, about, &host, &agent),
-            body: body(request, text),
-            is_base64_encoded: text.is_none() && !request.body.is_empty(),
-        },
-        context: Context {
+    let mut buffer = buffer(request);
+    with_event(request, about, |event| {
+        let context = Context {
             request_id: request.request_id,
-            deadline_ms: millis(request.now + about.timeout),
+            deadline_ms: deadline_ms(request, about),
             function_name: about.name,
             function_version: LATEST,
             memory_mb: about.memory_bytes >> 20,
             invoked_function_arn: Arn(about.name),
-        },
-    };
-    let mut buffer = Vec::with_capacity(1024 + request.body.len() + request.body.len() / 2);
-    serde_json::to_writer(&mut buffer, &document).expect("a document of strings always encodes");
+        };
+        encode(&mut buffer, &Document { event, context });
+    });
     buffer.push(b'\n');
     buffer
+}
+
+/// Encodes the event alone.
+pub(super) fn event(request: &Incoming<'_>, about: &About<'_>) -> Vec<u8> {
+    let mut buffer = buffer(request);
+    with_event(request, about, |event| encode(&mut buffer, event));
+    buffer
+}
+
+/// When the invocation is stopped, in milliseconds since 1970.
+pub(super) fn deadline_ms(request: &Incoming<'_>, about: &About<'_>) -> u64 {
+    millis(request.now + about.timeout)
+}
+
+fn buffer(request: &Incoming<'_>) -> Vec<u8> {
+    Vec::with_capacity(1024 + request.body.len() + request.body.len() / 2)
+}
+
+fn encode(buffer: &mut Vec<u8>, what: &impl Serialize) {
+    serde_json::to_writer(buffer, what).expect("a document of strings always encodes");
+}
+
+fn with_event(request: &Incoming<'_>, about: &About<'_>, encode: impl FnOnce(&Event<'_>)) {
+    let host = request.headers.get(HOST).map_or(Cow::Borrowed(""), |value| value_text(value.as_bytes()));
+    let agent =
+        request.headers.get(USER_AGENT).map_or(Cow::Borrowed(""), |value| value_text(value.as_bytes()));
+    let text = body_text(request);
+    encode(&Event {
+        version: "2.0",
+        route_key: "$default",
+        raw_path: request.path,
+        raw_query_string: request.query,
+        cookies: cookies(request.headers),
+        headers: Headers(request.headers),
+        query_string_parameters: Pairs(query::parameters(request.query)),
+        request_context: request_context(request, about, &host, &agent),
+        body: body(request, text),
+        is_base64_encoded: text.is_none() && !request.body.is_empty(),
+    });
 }
 
 fn request_context<'a>(
@@ -149,7 +173,7 @@ fn access_log_time(now: Duration) -> String {
 
 #[derive(Serialize)]
 struct Document<'a> {
-    event: Event<'a>,
+    event: &'a Event<'a>,
     context: Context<'a>,
 }
 
@@ -207,11 +231,18 @@ struct Context<'a> {
     invoked_function_arn: Arn<'a>,
 }
 
-struct Arn<'a>(&'a str);
+/// The name of a function as AWS would write it.
+pub(super) struct Arn<'a>(pub(super) &'a str);
+
+impl fmt::Display for Arn<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "arn:aws:lambda:{REGION}:{ACCOUNT}:function:{}", self.0)
+    }
+}
 
 impl Serialize for Arn<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{}", self.0))
+        serializer.collect_str(self)
     }
 }
 

@@ -1,10 +1,11 @@
 //! HTTP request -> what a function is given. Pure: no clock, no I/O.
 //!
 //! [`lambda`] makes the invocation document of the handler contract, [`wire`] the HTTP/1.1 request of the
-//! HTTP contract.
+//! HTTP contract, [`runtime_api`] the answer to `next` of the Runtime API.
 
 pub(crate) mod lambda;
 mod query;
+pub(crate) mod runtime_api;
 pub(crate) mod wire;
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use http::{HeaderMap, Method, Version};
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// One request, complete, as both contracts need it.
+/// One request, complete, as all contracts need it.
 pub(crate) struct Incoming<'a> {
     /// Method.
     pub method: &'a Method,

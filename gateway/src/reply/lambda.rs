@@ -59,7 +59,7 @@ fn function_error(raw: &str) -> Failure {
     }
 }
 
-fn shorten(mut text: String) -> String {
+pub(super) fn shorten(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(ERROR_TEXT_MAX));
     text
 }
@@ -82,7 +82,8 @@ struct Shape<'a> {
     is_base64_encoded: Option<&'a RawValue>,
 }
 
-fn map_result(payload: &Bytes, raw: &str) -> Result<Answer, Failure> {
+/// Maps a result: valid JSON that is part of `payload`.
+pub(super) fn map_result(payload: &Bytes, raw: &str) -> Result<Answer, Failure> {
     if raw.starts_with('{') {
         let shape: Shape<'_> = serde_json::from_str(raw).map_err(|error| invalid(error.to_string()))?;
         if let Some(status) = shape.status_code {
@@ -98,7 +99,36 @@ fn map_result(payload: &Bytes, raw: &str) -> Result<Answer, Failure> {
 }
 
 fn map_response(payload: &Bytes, status: &str, shape: &Shape<'_>) -> Result<Answer, Failure> {
-    let status = status_code(status)?;
+    let body = match shape.body {
+        Some(body) => decode_body(payload, body.get(), is_base64(shape.is_base64_encoded)?)?,
+        None => Bytes::new(),
+    };
+    finish(Some(status), shape, body, "application/json")
+}
+
+/// Maps a response whose status and header fields are told by `prelude` (a JSON object) and whose body is `body`.
+pub(super) fn map_stream(prelude: &[u8], body: Bytes) -> Result<Answer, Failure> {
+    let shape: Shape<'_> = serde_json::from_slice(prelude)
+        .map_err(|error| invalid(format!("what its stream begins with is not JSON: {error}")))?;
+    finish(shape.status_code.map(RawValue::get), &shape, body, "application/octet-stream")
+}
+
+fn finish(
+    status: Option<&str>,
+    shape: &Shape<'_>,
+    body: Bytes,
+    content_type: &'static str,
+) -> Result<Answer, Failure> {
+    let status = status.map_or(Ok(StatusCode::OK), status_code)?;
+    let mut headers = fields(shape)?.end_to_end();
+    let body = if is_bodiless(status) { Bytes::new() } else { body };
+    if !body.is_empty() && !headers.contains_key(CONTENT_TYPE) {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    }
+    Ok(Answer { status, headers, body })
+}
+
+fn fields(shape: &Shape<'_>) -> Result<Fields, Failure> {
     let mut fields = Fields::default();
     if let Some(headers) = shape.headers {
         single_headers(&mut fields, headers)?;
@@ -113,16 +143,7 @@ fn map_response(payload: &Bytes, status: &str, shape: &Shape<'_>) -> Result<Answ
             fields.append(SET_COOKIE.as_str().as_bytes(), cookie.as_bytes())?;
         }
     }
-    let body = match shape.body {
-        Some(body) => decode_body(payload, body.get(), is_base64(shape.is_base64_encoded)?)?,
-        None => Bytes::new(),
-    };
-    let mut headers = fields.end_to_end();
-    let body = if is_bodiless(status) { Bytes::new() } else { body };
-    if !body.is_empty() && !headers.contains_key(CONTENT_TYPE) {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    }
-    Ok(Answer { status, headers, body })
+    Ok(fields)
 }
 
 /// A whole number, written as a number or as a string.

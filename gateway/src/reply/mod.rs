@@ -3,6 +3,7 @@
 
 mod fields;
 pub(crate) mod lambda;
+pub(crate) mod runtime_api;
 pub(crate) mod wire;
 
 use bytes::Bytes;

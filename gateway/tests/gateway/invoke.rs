@@ -1,6 +1,7 @@
 //! The data path over real sockets.
 
 use crate::support::client::request;
+use crate::support::package::native;
 use crate::support::{Harness, soon};
 use serde_json::json;
 
@@ -258,4 +259,17 @@ async fn a_stopping_gateway_finishes_what_runs() {
     let backend = gateway.backend.clone();
     gateway.stopped().await;
     assert_eq!(backend.shutdowns.load(std::sync::atomic::Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_program_of_the_runtime_api_is_given_the_event_and_what_it_posts_is_mapped() {
+    let gateway = Harness::start().await;
+    let config = json!({"runtime": "provided.al2023"});
+    assert_eq!(gateway.upload("posts", &config, &native()).await.status, 201);
+    let described = gateway.get("/v1/functions/posts").await.json();
+    assert_eq!((&described["runtime"], &described["contract"]), (&json!("provided"), &json!("runtime-api")));
+    let event = gateway.call("POST", "/function/posts/a?b=1", &[], b"text").await.json();
+    assert_eq!((&event["rawPath"], &event["body"]), (&json!("/a"), &json!("text")));
+    let raised = gateway.get("/function/posts/raise").await;
+    assert_eq!((raised.status, raised.json()["error"]["error_type"].clone()), (502, json!("ValueError")));
 }

@@ -1,6 +1,7 @@
 //! Which functions can be made out of their runtime's parent instead of being started from nothing.
 
-use super::{BOOTSTRAP, INTERPRETER, PYTHON, common_env, default};
+use super::environment::{common_env, default};
+use super::{BOOTSTRAP, INTERPRETER, PYTHON};
 use serde::Serialize;
 use std::collections::BTreeMap;
 

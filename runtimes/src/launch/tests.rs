@@ -17,6 +17,7 @@ fn package() -> PackageView {
         ("web/__init__.py", FileKind::Python { handlers: vec![] }),
         ("web/api.py", FileKind::Python { handlers: vec![] }),
         ("server", program(None)),
+        ("bootstrap", program(None)),
         ("bin/dynamic", program(Some(LOADER))),
         ("musl", program(Some("/lib/ld-musl-x86_64.so.1"))),
         ("arm", elf("aarch64", ElfKind::Program, None, None)),
@@ -90,6 +91,29 @@ fn a_native_function_runs_its_program_with_its_port() {
     assert_eq!(launch.env["PORT"], "9000");
     assert_eq!((launch.contract, launch.root), (Contract::Http, NATIVE));
     assert_eq!(with(NATIVE, "/var/task/server", &[]).unwrap().command, ["/var/task/server"]);
+}
+
+#[test]
+fn a_provided_function_runs_its_program_with_lambdas_environment() {
+    let launch = with(PROVIDED, "bootstrap", &[("AWS_REGION", "eu-west-1")]).unwrap();
+    assert_eq!(launch.command, ["/var/task/bootstrap"]);
+    assert_eq!((launch.contract, launch.root, launch.port), (Contract::RuntimeApi, NATIVE, 9001));
+    for (name, value) in [
+        ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001"),
+        ("AWS_LAMBDA_FUNCTION_NAME", "f"),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+        ("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start"),
+        ("_HANDLER", "bootstrap"),
+        ("LAMBDA_TASK_ROOT", "/var/task"),
+        ("TZ", ":UTC"),
+        ("AWS_REGION", "eu-west-1"),
+    ] {
+        assert_eq!(launch.env.get(name).map(String::as_str), Some(value), "{name}");
+    }
+    assert_eq!(with("provided.al2023", "bootstrap", &[("AWS_REGION", "eu-west-1")]).unwrap(), launch);
+    let taken = with(PROVIDED, "bootstrap", &[("AWS_LAMBDA_RUNTIME_API", "elsewhere")]);
+    assert!(matches!(taken, Err(PlanError::BadVariable { .. })));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::BenchError;
 use super::clock::{Clock, Step};
 use crate::cell::fresh_identity;
 use abi::layout::KERNEL_SIZE;
-use runtimes::launch::{Launch, Wanted, plan};
+use runtimes::launch::{Launch, Wanted, plan, root_image};
 use snapshotter::drive::{Interrupt, Stop, drive};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -60,7 +60,7 @@ impl Function {
         progress: &dyn Fn(&str),
     ) -> Result<Self, BenchError> {
         let kvm = Kvm::open(kvm).map_err(BenchError::host("opening KVM"))?;
-        let root = runtimes::image::prepare(subject.runtime, cache, progress)
+        let root = runtimes::image::prepare(root_image(subject.runtime), cache, progress)
             .map_err(BenchError::host("preparing the runtime's image"))?;
         let root = File::open(&root.path).map_err(BenchError::host("opening the runtime's image"))?;
         let (package, launch) = package(subject)?;
@@ -186,7 +186,7 @@ fn boot(name: &str, kvm: &Kvm, images: &Images, launch: &Launch) -> Result<Paren
     let spec = BootSpec {
         ram_bytes: KERNEL_SIZE + MEMORY_BYTES,
         contract: launch.contract,
-        port: PORT,
+        port: launch.port,
         args: launch.command.iter().map(|argument| argument.clone().into_bytes()).collect(),
         env: launch.env.iter().map(|(name, value)| format!("{name}={value}").into_bytes()).collect(),
         awaits_function: false,

@@ -3,7 +3,6 @@
 use super::{Cell, fresh_identity};
 use crate::chain;
 use crate::protocol::{Event, LOG_CHUNK, Setup, Start};
-use abi::boot::Contract;
 use snapshotter::parent::{BuildError, Built, Specialization, build, specialize};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -95,7 +94,7 @@ fn boot_spec(setup: &Setup, awaits_function: bool) -> BootSpec {
     let bytes = |list: &[String]| list.iter().map(|text| text.clone().into_bytes()).collect();
     BootSpec {
         ram_bytes: setup.ram_bytes,
-        contract: if setup.http { Contract::Http } else { Contract::Handler },
+        contract: setup.contract.into(),
         port: setup.port,
         args: bytes(&setup.args),
         env: bytes(&setup.env),

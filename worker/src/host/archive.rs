@@ -2,7 +2,7 @@
 
 use super::paging::{Paged, PagedTotals};
 use super::parents::{HeldParent, Memory};
-use crate::api::{Contract, FunctionSpec, PrepareError};
+use crate::api::{FunctionSpec, PrepareError};
 use crate::chain;
 use runtimes::launch::Shared;
 use serde::Serialize;
@@ -204,11 +204,10 @@ impl Label {
     /// What the snapshot of a function's parent is known by. `root` is the SHA-256 of its root image, in hexadecimal.
     pub(crate) fn function(spec: &FunctionSpec, root: &str) -> Label {
         let package = spec.package.as_ref().map_or("", |package| package.sha256.as_str());
-        let http = spec.contract == Contract::Http;
         let names = (&spec.name, &spec.revision, &spec.runtime, root, package);
         Label::new(
             Kind::Function,
-            &(names, http, spec.port, spec.memory_bytes, &spec.command, &spec.env),
+            &(names, spec.contract, spec.port, spec.memory_bytes, &spec.command, &spec.env),
             root,
             package,
         )

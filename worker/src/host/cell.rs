@@ -8,7 +8,7 @@ use super::paging::{Asked, Paged};
 use super::parents::{HeldParent, Memory, Origin};
 use super::shells::Shells;
 use super::totals::Totals;
-use crate::api::{Contract, FunctionSpec, ParentInfo, PrepareError};
+use crate::api::{FunctionSpec, ParentInfo, PrepareError};
 use crate::logs::LogWriter;
 use crate::protocol::{Command, Setup, ShellUsage, Start};
 use abi::layout::{KERNEL_SIZE, PROGRAM_MIN, RAM_MAX};
@@ -243,9 +243,9 @@ fn setup(spec: &FunctionSpec, start: Start) -> Result<Setup, PrepareError> {
             "command and environment take {strings} bytes; at most {most} are possible"
         )));
     }
-    let http = spec.contract == Contract::Http;
+    let contract = spec.contract;
     let package = spec.package.is_some();
-    Ok(Setup { ram_bytes, http, port: spec.port, args: spec.command.clone(), env, package, start })
+    Ok(Setup { ram_bytes, contract, port: spec.port, args: spec.command.clone(), env, package, start })
 }
 
 fn open_all(config: &CellConfig, spec: &FunctionSpec) -> Result<Vec<OwnedFd>, PrepareError> {

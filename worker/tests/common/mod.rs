@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod python;
+
 use abi::boot::Contract;
 use abi::identity::Identity;
 use abi::mailbox::Doorbell;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// What each crate of the workspace may depend on, of the workspace's crates.
-const MAY_USE: [(&str, &[&str]); 11] = [
+const MAY_USE: [(&str, &[&str]); 12] = [
     ("abi", &[]),
     ("pico", &["abi"]),
     ("vmm", &["abi"]),
@@ -16,6 +16,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("cli", &["abi", "runtimes", "worker", "gateway"]),
     ("xtask", &[]),
     ("rust-hello", &[]),
+    ("rust-lambda", &[]),
     ("rust-primes", &["rust-hello"]),
 ];
 

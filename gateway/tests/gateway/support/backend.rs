@@ -202,6 +202,7 @@ impl Prepared for Function {
             let payload = match self.spec.contract {
                 Contract::Handler => self.handler(&invocation).await?,
                 Contract::Http => server(&invocation.payload),
+                Contract::RuntimeApi => runtime_api(&invocation.payload),
             };
             let start = if self.forks.fetch_add(1, Ordering::SeqCst) == 0 {
                 StartKind::New
@@ -279,6 +280,19 @@ fn failure(path: &str) -> Option<InvokeError> {
         "/shutdown" => InvokeError::ShuttingDown,
         _ => return None,
     })
+}
+
+/// A program of the Runtime API that posts the event it got, or an error if the path is `/raise`.
+fn runtime_api(next: &[u8]) -> Vec<u8> {
+    let mut slots = [httparse::EMPTY_HEADER; 16];
+    let length = httparse::Response::new(&mut slots).parse(next).unwrap().unwrap();
+    let event: Value = serde_json::from_slice(&next[length..]).unwrap();
+    if event["rawPath"] == "/raise" {
+        return br#"error unhandled
+{"errorType":"ValueError","errorMessage":"no good"}"#
+            .to_vec();
+    }
+    [b"response \n", &next[length..]].concat()
 }
 
 /// An HTTP server that answers with the request it got, chunked.

@@ -94,6 +94,7 @@ fn new_kernel(tsc: u64, info: &BootInfo) -> Kernel {
     let contract = match info.contract {
         number if number == Contract::Handler as u32 => Contract::Handler,
         number if number == Contract::Http as u32 => Contract::Http,
+        number if number == Contract::RuntimeApi as u32 => Contract::RuntimeApi,
         other => die(format_args!("contract {other} is unknown to this pico")),
     };
     let Ok(port) = u16::try_from(info.port) else { die(format_args!("{} is not a port", info.port)) };

@@ -58,8 +58,8 @@ enum HeadLine {
 }
 
 /// Where in the chunked coding the next byte lies.
-#[derive(Clone, Copy, Debug)]
-enum Chunk {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chunk {
     /// In the size; nothing before its first digit.
     Size(Option<u64>),
     /// Between the size and the end of its line: blanks and extensions.
@@ -68,13 +68,17 @@ enum Chunk {
     SizeLf(u64),
     /// In the data, which has this many bytes left.
     Data(u64),
+    /// Behind the data.
     DataCr,
+    /// Behind the CR that follows the data.
     DataLf,
     /// At the start of a trailer line.
     TrailerStart,
+    /// In a trailer line.
     Trailer,
     /// Behind a CR that began a trailer line.
     LastLf,
+    /// Behind everything.
     Done,
 }
 
@@ -167,7 +171,7 @@ impl ResponseWatch {
 
 impl Chunk {
     /// The state behind `byte`; nothing if the coding is broken.
-    fn next(self, byte: u8) -> Option<Self> {
+    pub fn next(self, byte: u8) -> Option<Self> {
         Some(match (self, byte) {
             (Self::Size(Some(size)) | Self::Extension(size), b'\r') => Self::SizeLf(size),
             (Self::Size(Some(size)), b';' | b' ' | b'\t') => Self::Extension(size),
@@ -247,7 +251,7 @@ fn announced(response: &httparse::Response<'_, '_>, head_only: bool) -> Option<F
 }
 
 /// The value of a `Content-Length` field: decimal digits only.
-fn content_length(value: &[u8]) -> Option<u64> {
+pub(super) fn content_length(value: &[u8]) -> Option<u64> {
     let value = value.trim_ascii();
     if value.is_empty() {
         return None;

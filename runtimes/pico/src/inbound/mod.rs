@@ -1,9 +1,12 @@
 //! The one request of a fork: from its arrival to the last byte of the response.
 //!
 //! The request is read either as a document from `/dev/invocation` ([`device`], contract handler) or as a
-//! connection accepted on the declared port ([`crate::net`], contract HTTP). Both share one [`Inbound`]. When
+//! connection accepted on the declared port ([`crate::net`], contract HTTP), or asked for at the Runtime API ([`api`],
+//! contract Runtime API). All share one [`Inbound`]. When
 //! the response is complete [`Kernel::settle`] rings the doorbell; nothing after that is part of the request.
 
+mod answer;
+pub mod api;
 pub mod device;
 pub mod http;
 
@@ -11,11 +14,15 @@ use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
 use abi::mailbox::Doorbell;
 use alloc::rc::Rc;
+use alloc::vec::Vec;
 use core::cell::RefCell;
 use http::{Progress, ResponseWatch};
 
 /// [`Inbound`], shared by the kernel, the listening socket, the connection and the device.
 pub type Shared = Rc<RefCell<Inbound>>;
+
+/// The log stream of standard error.
+const STDERR: u32 = 2;
 
 /// Where the request stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +60,8 @@ pub struct Inbound {
     written: usize,
     watch: ResponseWatch,
     outcome: Option<Outcome>,
+    /// What is to be added to the program's log.
+    report: Vec<u8>,
     /// Changes whenever the readiness of who waits for the request may have changed.
     activity: u64,
 }
@@ -68,6 +77,7 @@ impl Default for Inbound {
             written: 0,
             watch: ResponseWatch::new(&[]),
             outcome: None,
+            report: Vec::new(),
             activity: 0,
         }
     }
@@ -201,6 +211,10 @@ impl Kernel {
     /// Tells the host if the response has become complete. Called after every system call; does not return if there
     /// is something to tell.
     pub fn settle(&mut self) {
+        let report = core::mem::take(&mut self.inbound.borrow_mut().report);
+        if !report.is_empty() {
+            self.platform.log(STDERR, &report);
+        }
         let Some(outcome) = self.inbound.borrow_mut().outcome.take() else { return };
         match outcome {
             Outcome::Response(len) => {

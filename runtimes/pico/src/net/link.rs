@@ -5,8 +5,9 @@ use super::messages::{Messages, Received};
 use crate::errno::{Errno, Result};
 use crate::file::Ready;
 use crate::inbound;
+use crate::inbound::api;
 use alloc::rc::Rc;
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 
 /// One end of a connection. Dropping it closes it.
 pub trait Link {
@@ -22,6 +23,10 @@ pub trait Link {
     fn pending(&self) -> usize;
     /// Ends one or both directions.
     fn shutdown(&self, read: bool, write: bool);
+    /// See [`crate::file::File::takes_request`].
+    fn takes_request(&self) -> bool {
+        false
+    }
 }
 
 fn whole(len: usize) -> Received {
@@ -219,5 +224,63 @@ impl Link for InboundLink {
 impl Drop for InboundLink {
     fn drop(&mut self) {
         self.shutdown(true, true);
+    }
+}
+
+/// A connection to the Runtime API, which pico itself answers.
+pub struct ApiLink {
+    connection: RefCell<api::connection::Connection>,
+    read_closed: Cell<bool>,
+    write_closed: Cell<bool>,
+}
+
+impl ApiLink {
+    /// A new connection to `server`.
+    pub fn new(server: api::Shared) -> Self {
+        let connection = RefCell::new(api::connection::Connection::new(server));
+        Self { connection, read_closed: Cell::new(false), write_closed: Cell::new(false) }
+    }
+}
+
+impl Link for ApiLink {
+    fn receive(&self, buf: &mut [u8], peek: bool) -> Result<Received> {
+        if self.read_closed.get() {
+            return Ok(whole(0));
+        }
+        self.connection.borrow_mut().receive(buf, peek).map(whole)
+    }
+
+    fn send(&self, buf: &[u8]) -> Result<usize> {
+        if self.write_closed.get() {
+            return Err(Errno::EPIPE);
+        }
+        self.connection.borrow_mut().send(buf)
+    }
+
+    fn ready(&self) -> Ready {
+        let connection = self.connection.borrow();
+        let no_more_in = connection.is_closed() || self.read_closed.get();
+        let no_more_out = connection.is_closed() || self.write_closed.get();
+        let writable = connection.takes_bytes() || no_more_out;
+        readiness(connection.readable() || no_more_in, writable, no_more_in, no_more_out)
+    }
+
+    fn activity(&self) -> u64 {
+        self.connection.borrow().activity()
+    }
+
+    fn pending(&self) -> usize {
+        self.connection.borrow().pending()
+    }
+
+    fn shutdown(&self, read: bool, write: bool) {
+        self.read_closed.set(self.read_closed.get() || read);
+        if write && !self.write_closed.replace(true) {
+            self.connection.borrow_mut().end();
+        }
+    }
+
+    fn takes_request(&self) -> bool {
+        self.connection.borrow().takes_request()
     }
 }

@@ -1,11 +1,11 @@
-//! The network of a VM: a loopback interface, and the one connection the request arrives on.
+//! The network of a VM: a loopback interface, and the one connection the request arrives on, or pico's Runtime API.
 //!
 //! | module | what it knows |
 //! |---|---|
 //! | `address`, `options` | addresses and socket options as the program writes them |
 //! | `socket` | a socket as an open file: its life from `socket` to `close` |
 //! | `ports` | who listens where |
-//! | `link` | connected ends: to another socket, or to the request |
+//! | `link` | connected ends: to another socket, to the request, or to the Runtime API |
 //! | `channel`, `messages`, `budget` | what is buffered in between, and how much of it |
 //! | `pipe` | pipes, made of the same streams |
 
@@ -20,12 +20,16 @@ pub mod ports;
 pub mod socket;
 
 use crate::inbound;
+use crate::inbound::api;
 use crate::poll::epoll::WATCHES_MAX;
 use abi::boot::Contract;
+use address::{Address, LOCALHOST};
+use alloc::rc::Rc;
 use budget::Budget;
+use core::cell::RefCell;
 use core::sync::atomic::{AtomicU64, Ordering};
 use linux_raw_sys::general::stat as Stat;
-use ports::Ports;
+use ports::{Binding, Ports};
 
 /// Most bytes that pipes and sockets buffer together.
 pub const BUFFERED_MAX: usize = 1 << 20;
@@ -42,13 +46,38 @@ pub struct Net {
     pub inbound: inbound::Shared,
     /// Port the request arrives on, if the contract is HTTP.
     pub request_port: Option<u16>,
+    /// What pico answers itself, if the contract is the Runtime API.
+    pub api: Option<Api>,
+}
+
+/// The Runtime API and where it is.
+pub struct Api {
+    /// What answers.
+    pub server: api::Shared,
+    /// Its address, which nobody else can have.
+    binding: Rc<Binding>,
+}
+
+impl Api {
+    fn new(port: u16, ports: &mut Ports, inbound: &inbound::Shared) -> Option<Self> {
+        let binding = ports.bind(Address { host: LOCALHOST, port }, false, false, false).ok()?;
+        Some(Self { server: Rc::new(RefCell::new(api::Server::new(inbound.clone()))), binding })
+    }
+
+    /// Whether this is what answers at `address`.
+    pub fn is_at(&self, address: Address) -> bool {
+        self.binding.address == address
+    }
 }
 
 impl Net {
     /// The network of a program of `contract` that listens on `port`.
     pub fn new(contract: Contract, port: u16, inbound: inbound::Shared) -> Self {
+        let mut ports = Ports::default();
+        let api = (contract == Contract::RuntimeApi).then(|| Api::new(port, &mut ports, &inbound)).flatten();
         Self {
-            ports: Ports::default(),
+            ports,
+            api,
             budget: Budget::new(BUFFERED_MAX),
             watches: Budget::new(WATCHES_MAX),
             inbound,

@@ -2,7 +2,7 @@
 
 use super::address::{Address, Family, Host, LOCALHOST};
 use super::channel::Channel;
-use super::link::{InboundLink, Link, MessageLink, StreamLink};
+use super::link::{ApiLink, InboundLink, Link, MessageLink, StreamLink};
 use super::messages::{Messages, Received};
 use super::options::{Facts, Options};
 use super::ports::{Binding, Incoming};
@@ -205,12 +205,18 @@ impl Socket {
         }
         let port = self.local.get().ok_or(Errno::EINVAL)?.port;
         let local = Address { host, port };
-        let stream = || Channel::new(BUFFER, false, net.budget.clone());
-        let (link, remote) = StreamLink::pair(stream(), stream(), true);
-        net.ports.connect(Incoming { link: remote, local: peer, peer: local })?;
+        let link: Box<dyn Link> = match net.api.as_ref().filter(|api| api.is_at(peer)) {
+            Some(api) => Box::new(ApiLink::new(api.server.clone())),
+            None => {
+                let stream = || Channel::new(BUFFER, false, net.budget.clone());
+                let (link, remote) = StreamLink::pair(stream(), stream(), true);
+                net.ports.connect(Incoming { link: remote, local: peer, peer: local })?;
+                Box::new(link)
+            }
+        };
         self.local.set(Some(local));
         self.peer.set(Some(peer));
-        self.enter(State::Connected(Box::new(link)));
+        self.enter(State::Connected(link));
         Ok(())
     }
 
@@ -341,7 +347,11 @@ impl File for Socket {
     }
 
     fn takes_request(&self) -> bool {
-        matches!(&*self.state.borrow(), State::Listening(Listener { request: Some(_), .. }))
+        match &*self.state.borrow() {
+            State::Idle => false,
+            State::Listening(listener) => listener.request.is_some(),
+            State::Connected(link) => link.takes_request(),
+        }
     }
 
     fn patience(&self, direction: Ready) -> Option<u64> {

@@ -1,6 +1,7 @@
 //! What sockets, pipes and readiness do, told by scenarios that run twice: on Linux and in pico. Both must tell the
-//! same. What only pico has (the request) is tested in `requests`.
+//! same. What only pico has (the request, the Runtime API) is tested in `requests` and `api`.
 
+mod api;
 mod channels;
 mod descriptors;
 mod epolls;
