@@ -31,7 +31,8 @@ pub(crate) const LARGE: u64 = 1 << 7;
 /// The bits of an entry that hold an address.
 pub(crate) const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
-const TABLE_FLAGS: u64 = PRESENT | WRITABLE | USER | ACCESSED;
+/// The dirty bit counts where a table is seen as a page, through the entry of the root that leads to itself.
+const TABLE_FLAGS: u64 = PRESENT | WRITABLE | USER | ACCESSED | DIRTY;
 const LEAF_FLAGS: u64 = PRESENT | USER | ACCESSED | DIRTY | LARGE;
 
 /// Bytes and the guest-physical address they belong at.

@@ -5,7 +5,7 @@ use crate::fixture::{
     number, prepare, request, run,
 };
 use crate::guest;
-use abi::layout::{KERNEL_VA, PAGE, PROGRAM_VA, ROOT_ENTRY, SPARSE_VA, TABLES_VA, kernel_area};
+use abi::layout::{HUGE, KERNEL_VA, PAGE, PROGRAM_VA, ROOT_ENTRY, SPARSE_VA, TABLES_VA, kernel_area};
 use abi::mailbox::{Doorbell, LOG, REQUEST_MAX};
 use vmm::{Discard, EntryState, Exit, Machine, MachineError, Parent, ParentMemory};
 
@@ -219,9 +219,8 @@ fn entries_of_the_root_that_are_the_guest_kernels_are_put_back() {
     let (memory, report) = (parent_ram(&world), world.answer(&request(&[REPORT])));
     let own = SPARSE_VA / ROOT_ENTRY * 8;
     // Seen where the host put it, and through the root's own entry.
-    let root = TABLES_VA + TABLES_VA / PAGE * 8;
-    let root = root / PAGE * 8 % ROOT_ENTRY + TABLES_VA;
-    for tables in [KERNEL_VA + kernel_area::PAGE_TABLES, root / PAGE * 8 % ROOT_ENTRY + TABLES_VA] {
+    let root = (0..3).fold(TABLES_VA, |at, _| TABLES_VA + at / PAGE * 8);
+    for tables in [KERNEL_VA + kernel_area::PAGE_TABLES, root] {
         let mut machine = world.fork(&request(&[FILL, tables + own, 24, 2]));
         answer(&mut machine);
         for _ in 0..3 {
