@@ -6,6 +6,7 @@ mod exceptions;
 mod heap;
 mod machine;
 mod mem;
+mod paging;
 mod vdso;
 
 use crate::kernel::Kernel;

@@ -10,7 +10,6 @@ use super::plain::Plain;
 use super::sparse::is_sparse;
 use crate::errno::{Errno, Result};
 use alloc::vec::Vec;
-use abi::layout::SPARSE_VA;
 use core::mem::MaybeUninit;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -20,7 +19,7 @@ impl Mm {
         if self.areas.borrow().extent(addr, end, prot) != end {
             return Err(Errno::EFAULT);
         }
-        if end > SPARSE_VA { self.populate(addr, end) } else { Ok(()) }
+        if is_sparse(addr) { self.populate(addr, end) } else { Ok(()) }
     }
 
     /// `len` bytes at `addr`, which the program may read, else `EFAULT`.
@@ -89,7 +88,8 @@ impl Mm {
     /// `ENAMETOOLONG` if there is no NUL in the first `max` bytes.
     pub fn c_str(&self, addr: u64, max: usize) -> Result<&'static [u8]> {
         let limit = addr.checked_add(max as u64).ok_or(Errno::EFAULT)?;
-        let len = usize::try_from(self.areas.borrow().extent(addr, limit, READ) - addr).map_err(|_| Errno::EFAULT)?;
+        let len = usize::try_from(self.areas.borrow().extent(addr, limit, READ) - addr)
+            .map_err(|_| Errno::EFAULT)?;
         let bytes = self.slice(addr, len)?;
         match bytes.iter().position(|&byte| byte == 0) {
             Some(end) => Ok(&bytes[..end]),

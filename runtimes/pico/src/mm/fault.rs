@@ -1,8 +1,8 @@
 //! Page faults, and everything else that puts memory behind the sparse area.
 
-use super::Mm;
 use super::areas::{Area, EXEC, Kind, WRITE};
 use super::sparse::is_sparse;
+use super::{Mm, PAGE_BYTES};
 use crate::errno::{Errno, Result};
 use abi::layout::{PAGE, SPARSE_VA};
 use linux_raw_sys::general as linux;
@@ -56,7 +56,7 @@ impl Mm {
             return PageFault::OutOfMemory;
         }
         let start = va / AROUND * AROUND;
-        for near in (start..start + AROUND).step_by(PAGE as usize) {
+        for near in (start..start + AROUND).step_by(PAGE_BYTES) {
             let plenty = self.free() > self.len / 8;
             if !plenty || (area.start..area.end).contains(&near) && self.back(area, near).is_err() {
                 break;
@@ -79,7 +79,7 @@ impl Mm {
         let mut at = start.max(SPARSE_VA) / PAGE * PAGE;
         while at < end {
             let area = self.area_at(at).filter(|area| area.prot != 0).ok_or(Errno::ENOMEM)?;
-            for va in (at..area.end.min(end)).step_by(PAGE as usize) {
+            for va in (at..area.end.min(end)).step_by(PAGE_BYTES) {
                 self.back(&area, va)?;
             }
             at = area.end;
@@ -96,6 +96,6 @@ impl Mm {
                 self.area_at(va).is_some_and(|area| !area.reserved)
             }
         };
-        (start..end).step_by(PAGE as usize).map(resident)
+        (start..end).step_by(PAGE_BYTES).map(resident)
     }
 }

@@ -40,11 +40,15 @@ use core::cell::{Cell, RefCell};
 use dirty::Dirty;
 pub use fault::PageFault;
 pub use ops::{Mapping, Placement};
-use sparse::{Sparse, is_sparse};
+use sparse::Sparse;
+pub(crate) use sparse::is_sparse;
 use tables::PageTables;
 
 /// Most bytes of stack. Small programs get an eighth of their memory.
 pub const STACK_MAX: u64 = 8 << 20;
+
+/// With less memory than this left, no more of it is promised.
+const EXHAUSTED: u64 = 16 * PAGE;
 
 /// Most areas a program's memory can be split into; each costs pico some memory of its own.
 pub const AREAS_MAX: usize = 16_384;
@@ -60,6 +64,10 @@ pub struct Mm {
     brk: u64,
     refused: Cell<bool>,
 }
+
+/// Bytes in a page.
+const PAGE_BYTES: usize = 4096;
+const _: () = assert!(PAGE_BYTES as u64 == PAGE);
 
 /// Rounds up to pages; `ENOMEM` if there is no such number.
 pub fn round_up(len: u64) -> Result<u64> {
@@ -130,6 +138,16 @@ impl Mm {
     /// The mapping that holds `addr`.
     pub fn area_at(&self, addr: u64) -> Option<Area> {
         self.areas.borrow().find(addr).cloned()
+    }
+
+    /// Whether there is so little memory left that a mapping of `len` bytes to write to should not be made.
+    pub fn is_exhausted(&self, len: u64) -> bool {
+        self.free() < len.min(EXHAUSTED)
+    }
+
+    /// Notes that memory was refused.
+    pub fn note_refused(&self) {
+        self.refused.set(true);
     }
 
     /// Whether memory was refused since the last call. The system-call layer tells the host.
@@ -212,7 +230,7 @@ impl Mm {
 
     /// Notes that memory was refused.
     fn refuse(&self) -> Errno {
-        self.refused.set(true);
+        self.note_refused();
         Errno::ENOMEM
     }
 

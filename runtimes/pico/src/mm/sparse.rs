@@ -5,18 +5,18 @@
 //! ([`PageTables`]). Which page lies behind which address is noted here, by addresses in the linear memory: the host
 //! may move pages about and changes the tables then.
 
-use super::Mm;
 use super::frames::Frames;
 use super::tables::PageTables;
-use abi::layout::{HUGE, PAGE, SPARSE_VA};
+use super::{Mm, PAGE_BYTES};
+use abi::layout::{HUGE, PAGE, SPARSE_END, SPARSE_VA};
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-/// Whether `addr` lies in the sparse area or behind it.
-pub(super) fn is_sparse(addr: u64) -> bool {
-    addr >= SPARSE_VA
+/// Whether `addr` lies in the sparse area.
+pub(crate) fn is_sparse(addr: u64) -> bool {
+    (SPARSE_VA..SPARSE_END).contains(&addr)
 }
 
 /// Most pieces of 2 MiB with a page in them: each costs pico some memory of its own.
@@ -72,7 +72,7 @@ impl Sparse {
         let mut backed = Vec::new();
         for (&number, chunk) in self.chunks.range(range.start / HUGE..range.end.div_ceil(HUGE)) {
             let (start, end) = (number * HUGE, (number + 1) * HUGE);
-            let pages = (range.start.max(start)..range.end.min(end)).step_by(PAGE as usize);
+            let pages = (range.start.max(start)..range.end.min(end)).step_by(PAGE_BYTES);
             backed.extend(pages.filter(|&va| chunk.page(mm, va).is_some()));
         }
         backed
@@ -100,7 +100,8 @@ impl Sparse {
             self.tables.add_table(va, table);
         }
         if !self.chunks.contains_key(&(va / HUGE)) {
-            let list = Some(()).filter(|()| self.chunks.len() < CHUNKS_MAX).and_then(|()| self.frames.take(mm));
+            let list =
+                Some(()).filter(|()| self.chunks.len() < CHUNKS_MAX).and_then(|()| self.frames.take(mm));
             self.chunks.insert(va / HUGE, Chunk { list: list?, used: 0 });
         }
         Some(())

@@ -16,20 +16,21 @@ pub trait PageTables {
 }
 
 #[cfg(test)]
-pub mod fake {
+pub(super) mod fake {
     use super::PageTables;
-    use abi::layout::{HUGE, SPARSE_END, SPARSE_VA};
+    use crate::mm::is_sparse;
+    use abi::layout::HUGE;
     use alloc::collections::{BTreeMap, BTreeSet};
     use core::cell::{Cell, RefCell};
 
-    /// Page tables that only remember. Each lowest table needs two more pages above it the first time in a GiB.
+    /// Page tables that only remember. There are none but those of the lowest level.
     #[derive(Default)]
-    pub struct Fake {
+    pub(crate) struct Fake {
         tables: RefCell<BTreeSet<u64>>,
         /// Address to page and protection.
-        pub entries: RefCell<BTreeMap<u64, (u64, u32)>>,
+        pub(crate) entries: RefCell<BTreeMap<u64, (u64, u32)>>,
         /// How often everything was forgotten.
-        pub flushes: Cell<u64>,
+        pub(crate) flushes: Cell<u64>,
     }
 
     impl PageTables for Fake {
@@ -38,7 +39,7 @@ pub mod fake {
         }
 
         fn add_table(&self, va: u64, page: u64) {
-            assert!(page < SPARSE_VA || page >= SPARSE_END, "a table is linear memory");
+            assert!(!is_sparse(page), "a table is linear memory");
             assert!(self.tables.borrow_mut().insert(va / HUGE), "a second table for {va:#x}");
         }
 
