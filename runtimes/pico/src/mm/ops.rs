@@ -44,7 +44,15 @@ impl Mm {
         }
         let len = round_up(mapping.len)?;
         let start = match mapping.placement {
-            Placement::Hint(hint) => self.place_hinted(hint, len, mapping.file.is_none())?,
+            Placement::Hint(hint) => match self.hinted(hint, len) {
+                Some(start) => start,
+                None => match self.find_gap(len) {
+                    Err(_) if len <= self.free() && mapping.file.is_none() => {
+                        return self.map_in_pieces(Mapping { placement: Placement::Sparse(0), ..mapping });
+                    }
+                    found => found?,
+                },
+            },
             Placement::Sparse(hint) => match self.hinted(hint, len) {
                 Some(start) => start,
                 None => self.find_sparse_gap(len)?,
@@ -75,19 +83,17 @@ impl Mm {
         (self.is_inside(start, end) && self.areas.borrow().is_free(start, end)).then_some(start)
     }
 
-    /// Linear memory that is in pieces too small for a mapping without a file can still be had page by page.
-    fn place_hinted(&self, hint: u64, len: u64, may_be_sparse: bool) -> Result<u64> {
-        if let Some(start) = self.hinted(hint, len) {
-            return Ok(start);
+    /// Linear memory that is in pieces too small for a mapping can still be had page by page: all of it now, as it
+    /// would be in one piece.
+    fn map_in_pieces(&mut self, mapping: Mapping) -> Result<u64> {
+        let (len, accessible) = (round_up(mapping.len)?, mapping.prot != 0);
+        let start = self.map(mapping)?;
+        if accessible && self.populate(start, start + len).is_err() {
+            self.discard(start, start + len);
+            return Err(self.refuse());
         }
-        let refused = self.refused.get();
-        match self.find_gap(len) {
-            Err(_) if may_be_sparse && len <= self.free() => {
-                self.refused.set(refused);
-                self.find_sparse_gap(len)
-            }
-            found => found,
-        }
+        self.refused.set(false);
+        Ok(start)
     }
 
     /// Checks a range the program chose for a mapping: aligned, in memory, not over pages of memory files.

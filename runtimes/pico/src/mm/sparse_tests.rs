@@ -74,7 +74,10 @@ fn linear_memory_in_pieces_serves_a_large_mapping() {
     }
     let large = mm.map(at(Placement::Hint(0), MIB, DATA)).unwrap();
     assert!(large >= SPARSE_VA && !mm.take_refused());
-    mm.populate(large, large + MIB).unwrap();
+    assert!(mm.residency(large, large + MIB).all(|resident| resident));
+    // What is promised is there: with the rest all memory is in use.
+    assert!((0..).any(|_| mm.map(at(Placement::Hint(0), 16 * PAGE, DATA)).is_err()));
+    assert!(mm.take_refused() && mm.free() < 16 * PAGE);
 }
 
 #[test]
