@@ -77,7 +77,7 @@ impl Mm {
     /// Puts memory behind `start..end`, as far as it is sparse and may be touched: `ENOMEM` if there is not enough.
     pub fn populate(&self, start: u64, end: u64) -> Result<()> {
         let mut at = start.max(SPARSE_VA) / PAGE * PAGE;
-        while at < end {
+        while at < end && is_sparse(at) {
             let area = self.area_at(at).filter(|area| area.prot != 0).ok_or(Errno::ENOMEM)?;
             for va in (at..area.end.min(end)).step_by(PAGE_BYTES) {
                 self.back(&area, va)?;

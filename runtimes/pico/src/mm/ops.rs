@@ -43,11 +43,13 @@ impl Mm {
             return Err(Errno::EINVAL);
         }
         let len = round_up(mapping.len)?;
+        let refused = self.refused.get();
         let start = match mapping.placement {
             Placement::Hint(hint) => match self.hinted(hint, len) {
                 Some(start) => start,
                 None => match self.find_gap(len) {
                     Err(_) if len <= self.free() && mapping.file.is_none() => {
+                        self.refused.set(refused);
                         return self.map_in_pieces(Mapping { placement: Placement::Sparse(0), ..mapping });
                     }
                     found => found?,
@@ -92,7 +94,6 @@ impl Mm {
             self.discard(start, start + len);
             return Err(self.refuse());
         }
-        self.refused.set(false);
         Ok(start)
     }
 

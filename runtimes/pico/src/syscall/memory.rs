@@ -53,7 +53,10 @@ pub const ENTRIES: &[Entry] = &[
         handler: madvise,
     },
     Entry { number: linux::__NR_mlock, name: "mlock", support: Support::Full, handler: mlock },
-    Entry { number: linux::__NR_munlock, name: "munlock", support: Support::Full, handler: mlock },
+    Entry { number: linux::__NR_mlock2, name: "mlock2", support: Support::Full, handler: mlock2 },
+    Entry { number: linux::__NR_munlock, name: "munlock", support: Support::Full, handler: munlock },
+    Entry { number: linux::__NR_mlockall, name: "mlockall", support: Support::Full, handler: mlockall },
+    Entry { number: linux::__NR_munlockall, name: "munlockall", support: Support::Full, handler: munlockall },
 ];
 
 const MAP_FLAGS: u32 = linux::MAP_SHARED
@@ -105,7 +108,12 @@ fn mmap(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     }
     if flags & linux::MAP_ANONYMOUS != 0 {
         let kind = if shared { Kind::Shared } else { Kind::Anonymous };
-        return kernel.mm.map(Mapping { placement, len, prot, kind, file: None });
+        let start = kernel.mm.map(Mapping { placement, len, prot, kind, file: None })?;
+        if flags & linux::MAP_POPULATE != 0 && kernel.mm.populate(start, start + len).is_err() {
+            // Like Linux, which maps as much as it can and says nothing.
+            kernel.mm.note_refused();
+        }
+        return Ok(start);
     }
     let fd = args.fd(4)?;
     map_file(kernel, fd, args.raw(5), shared, Mapping { placement, len, prot, kind: Kind::File, file: None })
@@ -270,10 +278,44 @@ fn msync(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     kernel.mm.check_mapped(args.raw(0), args.raw(1)).map(|()| 0)
 }
 
-fn mlock(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+/// Whole pages of what the program names, all mapped.
+fn lockable(kernel: &Kernel, args: &Args) -> Result<(u64, u64)> {
     let start = args.raw(0) / PAGE * PAGE;
     let len = args.raw(1).checked_add(args.raw(0) - start).ok_or(Errno::EINVAL)?;
-    kernel.mm.check_mapped(start, len).map(|()| 0)
+    kernel.mm.check_mapped(start, len)?;
+    Ok((start, start + len))
+}
+
+fn mlock(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let (start, end) = lockable(kernel, args)?;
+    kernel.mm.populate(start, end)?;
+    Ok(0)
+}
+
+fn mlock2(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    match args.uint(2) {
+        0 => mlock(kernel, args),
+        linux::MLOCK_ONFAULT => lockable(kernel, args).map(|_| 0),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn munlock(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    lockable(kernel, args).map(|_| 0)
+}
+
+/// Nothing is ever paged out; what nobody touched yet gets memory when it is.
+fn mlockall(_: &mut Kernel, args: &Args) -> Result<u64> {
+    let known = linux::MCL_CURRENT | linux::MCL_FUTURE | linux::MCL_ONFAULT;
+    let flags = args.uint(0);
+    if flags & !known != 0 || flags == 0 || flags == linux::MCL_ONFAULT {
+        return Err(Errno::EINVAL);
+    }
+    Ok(0)
+}
+
+fn munlockall(_: &mut Kernel, _: &Args) -> Result<u64> {
+    Ok(0)
 }
 
 fn mincore(kernel: &mut Kernel, args: &Args) -> Result<u64> {
