@@ -170,12 +170,11 @@ impl Mm {
     }
 
     fn give_up(&mut self, start: u64, end: u64, must: bool) -> Result<()> {
-        let areas = self.areas.borrow();
-        if !areas.covers(start, end) {
-            return Err(Errno::ENOMEM);
-        }
+        self.check_mapped(start, end - start)?;
         let is_private = |area: &&Area| matches!(area.kind, Kind::Anonymous | Kind::Heap | Kind::Stack);
-        for area in areas.overlapping(start, end).filter(is_private).cloned().collect::<Vec<_>>() {
+        let areas: Vec<Area> =
+            self.areas.borrow().overlapping(start, end).filter(is_private).cloned().collect();
+        for area in areas {
             let (from, to) = (area.start.max(start), area.end.min(end));
             if is_sparse(from) {
                 self.sparse.borrow_mut().drop_pages(self, from, to);
