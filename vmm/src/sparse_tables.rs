@@ -95,9 +95,9 @@ impl SparseTables {
                 if gpa < KERNEL_SIZE || size(gpa) >= ram.len() || (table.height > 0 && entry & LARGE != 0) {
                     return Err(Malformed);
                 }
-                if table.height == 0 {
+                if table.height == 0 && found.pages.len() < ram.len() / PAGE_BYTES {
                     found.pages.push((va, entry));
-                } else if seen.insert(gpa) {
+                } else if table.height > 0 && seen.insert(gpa) {
                     found.tables.push(Table { gpa, va, height: table.height - 1 });
                 } else {
                     return Err(Malformed);

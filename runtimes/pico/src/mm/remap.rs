@@ -79,9 +79,11 @@ impl Mm {
     /// Copies what lies behind sparse addresses to zeroed linear memory.
     fn copy_out(&self, addr: u64, len: u64, to: u64) {
         let sparse = self.sparse.borrow();
-        for va in sparse.backed(self, addr..addr + len) {
-            if let Some(page) = sparse.page(self, va) {
-                self.raw(to + (va - addr), PAGE).copy_from_slice(self.raw(page, PAGE));
+        for part in sparse.parts(&(addr..addr + len)) {
+            for va in sparse.backed(self, &part) {
+                if let Some(page) = sparse.page(self, va) {
+                    self.raw(to + (va - addr), PAGE).copy_from_slice(self.raw(page, PAGE));
+                }
             }
         }
     }

@@ -67,15 +67,17 @@ impl Sparse {
         self.chunks.get(&(va / HUGE))?.page(mm, va)
     }
 
-    /// Addresses in `range` that a page lies behind.
-    pub(super) fn backed(&self, mm: &Mm, range: Range<u64>) -> Vec<u64> {
-        let mut backed = Vec::new();
-        for (&number, chunk) in self.chunks.range(range.start / HUGE..range.end.div_ceil(HUGE)) {
-            let (start, end) = (number * HUGE, (number + 1) * HUGE);
-            let pages = (range.start.max(start)..range.end.min(end)).step_by(PAGE_BYTES);
-            backed.extend(pages.filter(|&va| chunk.page(mm, va).is_some()));
-        }
-        backed
+    /// The parts of `range` with pages behind them, each inside 2 MiB.
+    pub(super) fn parts(&self, range: &Range<u64>) -> Vec<Range<u64>> {
+        let numbers = self.chunks.range(range.start / HUGE..range.end.div_ceil(HUGE));
+        let part = |number: u64| range.start.max(number * HUGE)..range.end.min((number + 1) * HUGE);
+        numbers.map(|(&number, _)| part(number)).collect()
+    }
+
+    /// Addresses in `part`, inside 2 MiB, that a page lies behind.
+    pub(super) fn backed(&self, mm: &Mm, part: &Range<u64>) -> Vec<u64> {
+        let Some(chunk) = self.chunks.get(&(part.start / HUGE)) else { return Vec::new() };
+        part.clone().step_by(PAGE_BYTES).filter(|&va| chunk.page(mm, va).is_some()).collect()
     }
 
     /// Puts a zeroed page behind `va`, which has none; `None` if there is no memory.
@@ -116,14 +118,13 @@ impl Sparse {
         }
     }
 
-    /// Takes the page behind `va` away, without a flush.
+    /// Takes the page behind `va` away, without a flush, and leaves notes that may be empty.
     fn take(&mut self, mm: &Mm, va: u64) -> Option<u64> {
         let chunk = self.chunks.get_mut(&(va / HUGE))?;
         let page = chunk.page(mm, va)?;
         chunk.set(mm, va, 0);
         chunk.used -= 1;
         self.tables.clear(va);
-        self.tidy(mm, va);
         Some(page)
     }
 
@@ -139,26 +140,33 @@ impl Sparse {
 
     /// Gives back the pages behind `start..end`.
     pub(super) fn drop_pages(&mut self, mm: &Mm, start: u64, end: u64) {
-        let backed = self.backed(mm, start..end);
-        for &va in &backed {
-            if let Some(page) = self.take(mm, va) {
-                self.frames.give(mm, page);
+        let mut changed = false;
+        for part in self.parts(&(start..end)) {
+            for va in self.backed(mm, &part) {
+                if let Some(page) = self.take(mm, va) {
+                    self.frames.give(mm, page);
+                    changed = true;
+                }
             }
+            self.tidy(mm, part.start);
         }
-        if !backed.is_empty() {
+        if changed {
             self.tables.flush();
         }
     }
 
     /// The pages behind `start..end` have protection `prot` from now on.
     pub(super) fn protect(&mut self, mm: &Mm, start: u64, end: u64, prot: u32) {
-        let backed = self.backed(mm, start..end);
-        for &va in &backed {
-            if let Some(page) = self.page(mm, va) {
-                self.tables.set(va, page, prot);
+        let mut changed = false;
+        for part in self.parts(&(start..end)) {
+            for va in self.backed(mm, &part) {
+                if let Some(page) = self.page(mm, va) {
+                    self.tables.set(va, page, prot);
+                    changed = true;
+                }
             }
         }
-        if !backed.is_empty() {
+        if changed {
             self.tables.flush();
         }
     }
@@ -172,18 +180,27 @@ impl Sparse {
     /// Moves the pages behind `start..end` to `to`, which has none. `None`, and nothing has moved, if there is no
     /// memory for what they need there.
     pub(super) fn move_pages(&mut self, mm: &Mm, start: u64, end: u64, to: u64, prot: u32) -> Option<()> {
-        let backed = self.backed(mm, start..end);
-        let ready = backed.iter().try_for_each(|&va| self.prepare(mm, to + (va - start)));
-        if ready.is_some() {
-            for &va in &backed {
-                if let Some(page) = self.take(mm, va) {
-                    self.put(mm, to + (va - start), page, prot);
+        let parts = self.parts(&(start..end));
+        let target = |va: u64| to + (va - start);
+        let ready = parts.iter().try_for_each(|part| {
+            self.backed(mm, part).into_iter().try_for_each(|va| self.prepare(mm, target(va)))
+        });
+        for part in &parts {
+            for va in self.backed(mm, part) {
+                match ready {
+                    Some(()) => self.move_page(mm, va, target(va), prot),
+                    None => self.tidy(mm, target(va)),
                 }
             }
-            self.tables.flush();
-        } else {
-            backed.iter().for_each(|&va| self.tidy(mm, to + (va - start)));
         }
+        self.tables.flush();
         ready
+    }
+
+    fn move_page(&mut self, mm: &Mm, va: u64, to: u64, prot: u32) {
+        if let Some(page) = self.take(mm, va) {
+            self.put(mm, to, page, prot);
+            self.tidy(mm, va);
+        }
     }
 }

@@ -65,6 +65,18 @@ fn memory_that_runs_out_is_told_and_comes_back() {
 const MIB: u64 = 1 << 20;
 
 #[test]
+fn the_only_page_of_its_2_mib_moves_inside_them() {
+    let (mut mm, tables) = world(2 << 20);
+    let start = mm.map(at(Placement::Fixed(SPARSE_VA), PAGE, DATA)).unwrap();
+    mm.populate(start, start + PAGE).unwrap();
+    assert_eq!(mm.remap(start, PAGE, PAGE, true, Some(start + 9 * PAGE)), Ok(start + 9 * PAGE));
+    assert!(tables.entries.borrow().keys().eq(&[start + 9 * PAGE]));
+    assert!(mm.residency(start + 9 * PAGE, start + 10 * PAGE).all(|resident| resident));
+    mm.unmap(start, 10 * PAGE).unwrap();
+    assert_eq!(mm.used(), PAGE, "a table");
+}
+
+#[test]
 fn linear_memory_in_pieces_serves_a_large_mapping() {
     let (mut mm, _) = world(4 << 20);
     let pieces: Vec<u64> = (0..16).map(|_| mm.map(at(Placement::Hint(0), MIB / 4, DATA)).unwrap()).collect();

@@ -9,7 +9,6 @@ use crate::mm::areas::{EXEC, Kind, READ, WRITE};
 use crate::mm::{DATA, Mapping, Placement, round_up};
 use abi::layout::PAGE;
 use alloc::rc::Rc;
-use alloc::vec::Vec;
 use linux_raw_sys::general as linux;
 
 /// The family's rows.
@@ -321,7 +320,10 @@ fn munlockall(_: &mut Kernel, _: &Args) -> Result<u64> {
 fn mincore(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     let (addr, len) = (args.raw(0), round_up(args.raw(1))?);
     kernel.mm.check_mapped(addr, len)?;
-    let pages: Vec<u8> = kernel.mm.residency(addr, addr + len).map(u8::from).collect();
-    kernel.mm.slice_mut(args.raw(2), pages.len())?.copy_from_slice(&pages);
+    let pages = usize::try_from(len / PAGE).map_err(|_| Errno::ENOMEM)?;
+    let told = kernel.mm.slice_mut(args.raw(2), pages)?;
+    for (byte, resident) in told.iter_mut().zip(kernel.mm.residency(addr, addr + len)) {
+        *byte = u8::from(resident);
+    }
     Ok(0)
 }
