@@ -31,13 +31,17 @@ pub struct KernelHeader {
     /// Distance of two exception stubs in bytes.
     pub exception_stub_bytes: u64,
     /// Code that touches pages and rings the doorbell: `rdi` is the address of a list of `u64`, `rsi` how many there are.
-    /// Each entry is the address of a page, plus [`PREFAULT_WRITE`] if the page is to be written to (unchanged). It uses
-    /// no stack. The host enters it in a fork whose registers are otherwise the parent's, and restores the fork after.
+    /// Each entry is the address of a page, plus [`PREFAULT_WRITE`] if the page is to be written to (unchanged), or an
+    /// address plus [`PREFAULT_STORE`] and, as the next entry, the value to be stored there. It uses no stack. The host enters it in a fork whose registers are otherwise the parent's, and restores the fork after.
     pub prefault: u64,
 }
 
 /// In an entry of a list for [`KernelHeader::prefault`]: the page is written to.
 pub const PREFAULT_WRITE: u64 = 1;
+
+/// In an entry of such a list: the next entry is stored there, 8 bytes. This is how page tables are put back: KVM sees
+/// what the guest writes to them, not what the host does.
+pub const PREFAULT_STORE: u64 = 2;
 
 /// `BootInfo::magic`.
 pub const BOOT_MAGIC: u64 = u64::from_le_bytes(*b"sporebt1");

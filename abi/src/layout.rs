@@ -7,6 +7,8 @@
 //! MAILBOX_GPA .. +MAILBOX_SIZE         MAILBOX_VA ..                 the mailbox (own slot, not in a snapshot)
 //! ROOT_GPA .. +size of the root image  ROOT_VA ..                    read-only root file system (EROFS)
 //! PACKAGE_GPA .. +size of the package  PACKAGE_VA ..                 read-only function package (EROFS)
+//! pages of the program's memory        SPARSE_VA .. SPARSE_END       what pico maps there, page by page
+//! the page tables                      TABLES_VA ..                  one slot of the root leads to the root itself
 //! ```
 //!
 //! VA `0 .. PROGRAM_VA` is never mapped, so a null pointer faults. Everything lies in the lower half: on
@@ -41,6 +43,15 @@ pub const ROOT_VA: u64 = 0x7200_0000_0000;
 pub const PACKAGE_GPA: u64 = 0x60_0000_0000;
 /// VA of the function package.
 pub const PACKAGE_VA: u64 = 0x7300_0000_0000;
+/// First VA of the area whose page tables are pico's: the host maps nothing there and keeps what pico maps.
+pub const SPARSE_VA: u64 = 1 << 39;
+/// First VA behind that area.
+pub const SPARSE_END: u64 = KERNEL_VA;
+/// VA of the page tables: the entry of the root for this address is the root's own, so the tables are seen as pages.
+/// The lowest table of an address `va` has its entry at `TABLES_VA + va / PAGE * 8`.
+pub const TABLES_VA: u64 = 0x7400_0000_0000;
+/// Bytes of VA that one entry of the root stands for.
+pub const ROOT_ENTRY: u64 = 1 << 39;
 /// Most bytes an image slot can have.
 pub const IMAGE_MAX: u64 = 16 << 30;
 
@@ -85,3 +96,6 @@ const _: () = assert!(kernel_area::BOOT_INFO + kernel_area::BOOT_INFO_SIZE <= ke
 const _: () = assert!(kernel_area::PAGE_TABLES + kernel_area::PAGE_TABLES_SIZE <= kernel_area::IMAGE);
 const _: () = assert!(KERNEL_SIZE.is_multiple_of(HUGE));
 const _: () = assert!(RAM_MAX < MAILBOX_GPA);
+const _: () = assert!(PROGRAM_VA + RAM_MAX <= SPARSE_VA);
+const _: () = assert!(SPARSE_VA.is_multiple_of(ROOT_ENTRY) && SPARSE_END.is_multiple_of(ROOT_ENTRY));
+const _: () = assert!(TABLES_VA.is_multiple_of(ROOT_ENTRY) && TABLES_VA >= PACKAGE_VA + IMAGE_MAX);

@@ -63,12 +63,13 @@ impl Machine {
         let parent = Arc::clone(parent);
         let list = list(&parent).map_err(|source| Discard::Failed { what: "finding its pages", source })?;
         for part in list.chunks(PREFAULT_MAX) {
-            self.touch(&parent, part)?;
+            self.touch(&parent, part, Ran::Prefault)?;
         }
         Ok(list.len())
     }
 
-    fn touch(&mut self, parent: &Parent, list: &[u64]) -> Result<(), Discard> {
+    /// Lets the guest kernel of a pristine fork work through `list`, and restores the fork.
+    pub(crate) fn touch(&mut self, parent: &Parent, list: &[u64], ran: Ran) -> Result<(), Discard> {
         let failed = |what: &str| Discard::Prefault(what.to_owned());
         if self.stage != Stage::Pristine {
             return Err(failed("it is not pristine"));
@@ -83,7 +84,7 @@ impl Machine {
             Exit::Doorbell => return Err(failed("the guest took an exception")),
             exit => return Err(failed(&format!("{exit:?}"))),
         }
-        self.restore_after(Ran::Prefault).map(drop)
+        self.restore_after(ran).map(drop)
     }
 }
 

@@ -48,6 +48,7 @@ mod parent_memory;
 mod restore;
 mod size;
 mod space;
+mod sparse_tables;
 mod specialize;
 mod stats;
 mod sys;

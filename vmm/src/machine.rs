@@ -28,6 +28,7 @@ use crate::restore::Baseline;
 use crate::size::size;
 use crate::space::{Images, Space};
 use crate::ticks::{Ticking, tick};
+use crate::sparse_tables::{SparseTables, is_same_but_sparse};
 use crate::usage::MemoryUsage;
 use abi::boot::{BootInfo, Contract, EXCEPTIONS, KernelHeader, STRINGS_MAX};
 use abi::layout::{KERNEL_VA, PAGE, kernel_area};
@@ -260,17 +261,22 @@ impl Machine {
         let Origin::Boot { sregs, tables, guarded, prefault } = &self.origin else {
             return Err(MachineError::Order("a fork is not captured"));
         };
+        let tampered = || MachineError::Tampered("descriptor or page tables");
         for (gpa, bytes) in tables {
             let mut found = vec![0; bytes.len()];
             let read = self.space.ram.read(size(*gpa), &mut found);
-            if read.is_err() || found != *bytes {
-                return Err(MachineError::Tampered("descriptor or page tables"));
+            let is_pages = *gpa == kernel_area::PAGE_TABLES;
+            let same = if is_pages { is_same_but_sparse(&found, bytes) } else { found == *bytes };
+            if read.is_err() || !same {
+                return Err(tampered());
             }
         }
+        let sparse = SparseTables::read(&self.space.ram, kernel_area::PAGE_TABLES).map_err(|_| tampered())?;
+        let guarded: Vec<_> = guarded.iter().copied().chain(sparse.ranges()).collect();
         let ram_bytes = self.space.ram.len() as u64;
         let (vcpu, registration) = (&mut self.vcpu, &self.registration);
         finish_exit(vcpu, registration).map_err(|source| MachineError::Kvm { what: "KVM_RUN", source })?;
-        let mut entry = EntryState::capture(vcpu, &self.msrs, ram_bytes, guarded.clone(), *prefault)?;
+        let mut entry = EntryState::capture(vcpu, &self.msrs, ram_bytes, guarded, *prefault)?;
         entry.check_untouched(sregs)?;
         Ok(entry)
     }
@@ -358,7 +364,7 @@ fn system_tables(header: &KernelHeader, images: &Images, ram: u64) -> Result<Vec
 /// Page tables in which everything lies where `abi::layout` says.
 pub(crate) fn plain_page_tables(images: &Images, ram: u64) -> Result<Piece, MachineError> {
     let at = kernel_area::PAGE_TABLES;
-    let tables = boot_tables::page_tables(&boot_tables::ranges(images.sizes(ram)), &[], at);
+    let tables = boot_tables::page_tables(&boot_tables::ranges(images.sizes(ram)), &[], &[], at);
     if tables.len() as u64 > kernel_area::PAGE_TABLES_SIZE {
         return Err(MachineError::Spec("memory and images need too many page tables".to_owned()));
     }

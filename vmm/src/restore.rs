@@ -4,9 +4,10 @@
 //! only become private by a page fault of the thread that runs the vCPU (or writes to the mailbox), so as long as
 //! that thread's fault counters stand still, the pages of the last scan are all there are.
 //!
-//! Page tables are not put back but must be unchanged: a KVM that shadows them does not see the host write to
-//! them and would go on with the old translations. (That they are private says nothing. With nested paging the CPU
-//! itself writes to the pages it walks.) Descriptor tables and the code of the stubs are treated alike.
+//! Page tables are not put back by the host but must be unchanged: a KVM that shadows them does not see the host write
+//! to them and would go on with the old translations. (That they are private says nothing. With nested paging the CPU
+//! itself writes to the pages it walks.) Descriptor tables and the code of the stubs are treated alike. What pico has
+//! changed in the tables it makes for itself the guest puts back, told by the host entry by entry.
 
 use crate::error::Discard;
 use crate::fork;
@@ -14,8 +15,10 @@ use crate::machine::{Machine, Origin, Stage, finish_exit};
 use crate::memory::{Advice, Mapping};
 use crate::parent::Parent;
 use crate::size::{PAGE_BYTES, size};
+use crate::sparse_tables::SparseTables;
 use crate::sys::{Faults, thread_faults, thread_id};
-use abi::mailbox::{REQUEST, RESPONSE};
+use abi::boot::PREFAULT_STORE;
+use abi::mailbox::{PREFAULT_MAX, REQUEST, RESPONSE};
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -69,10 +72,20 @@ pub(crate) enum Ran {
     Request,
     /// Touched the pages it was told to.
     Prefault,
+    /// Put its page tables back.
+    Tables,
 }
 
 fn failed(what: &'static str) -> impl Fn(io::Error) -> Discard {
     move |source| Discard::Failed { what, source }
+}
+
+fn put_back_failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Discard {
+    Discard::Failed { what: "putting back pages", source: io::Error::other(error) }
+}
+
+fn parent_view(parent: &Parent) -> Result<&Mapping, Discard> {
+    parent.memory.view().ok_or_else(|| put_back_failed("the parent is not sealed"))
 }
 
 fn private_pages(parent: &Parent, mapping: &Mapping) -> Result<Vec<Range<usize>>, Discard> {
@@ -111,7 +124,14 @@ impl Machine {
             }
             self.scan_mailbox(&parent)?;
         }
-        let stats = RestoreStats { scanned, ..self.put_back(&parent)? };
+        let stats = match self.put_back(&parent) {
+            Err(Discard::TablesTouched) if ran != Ran::Tables => {
+                let stats = self.put_pages_back(&parent)?;
+                self.put_tables_back(&parent)?;
+                return Ok(RestoreStats { scanned, ..stats });
+            }
+            put_back => RestoreStats { scanned, ..put_back? },
+        };
         // Faults since the scan are this function's own and made no page private that is not in the lists.
         let faults = thread_faults().map_err(failed("getrusage(2)"))?;
         self.baseline.since = Some((thread_id(), faults));
@@ -173,16 +193,40 @@ impl Machine {
         Ok(())
     }
 
+    /// Lets the guest put back what pico changed in page tables of its own, and restores the fork once more. All
+    /// other pages are the parent's again, so its code is known and short.
+    fn put_tables_back(&mut self, parent: &Parent) -> Result<(), Discard> {
+        let touched = |_| Discard::TablesTouched;
+        let (view, root) = (parent_view(parent)?, parent.entry.sregs().cr3);
+        let tables = SparseTables::read(view, root).map_err(touched)?;
+        let stores = tables.differences(&self.space.ram, view).map_err(touched)?;
+        let in_tables = |page: u64| page == root || tables.ranges().any(|(start, _)| start == page);
+        for page in self.baseline.guarded.iter().flat_map(|range| range.clone().step_by(PAGE_BYTES)) {
+            let same = self.space.ram.is_same(view, page, PAGE_BYTES).unwrap_or(false);
+            if !same && !in_tables(page as u64) {
+                return Err(Discard::TablesTouched);
+            }
+        }
+        let list: Vec<u64> = stores.iter().flat_map(|&(at, value)| [at | PREFAULT_STORE, value]).collect();
+        if list.is_empty() || list.len() > PREFAULT_MAX {
+            return Err(Discard::TablesTouched);
+        }
+        self.stage = Stage::Pristine;
+        self.touch(parent, &list, Ran::Tables)
+    }
+
     fn put_back(&mut self, parent: &Parent) -> Result<RestoreStats, Discard> {
-        let what = "putting back pages";
-        let failed = |error| Discard::Failed { what, source: io::Error::other(error) };
-        let unsealed = || Discard::Failed { what, source: io::Error::other("the parent is not sealed") };
-        let view: &Mapping = parent.memory.view().ok_or_else(unsealed)?;
+        let (failed, view) = (put_back_failed, parent_view(parent)?);
         for range in &self.baseline.guarded {
             if !self.space.ram.is_same(view, range.start, range.len()).map_err(failed)? {
                 return Err(Discard::TablesTouched);
             }
         }
+        self.put_pages_back(parent)
+    }
+
+    fn put_pages_back(&mut self, parent: &Parent) -> Result<RestoreStats, Discard> {
+        let (failed, view) = (put_back_failed, parent_view(parent)?);
         for range in &self.baseline.ram {
             self.space.ram.copy_same(view, range.start, range.len()).map_err(failed)?;
         }
@@ -190,7 +234,7 @@ impl Machine {
             self.space.mailbox.mapping_mut().zero(range.start, range.len()).map_err(failed)?;
         }
         if let Some(reason) = self.space.ram.failure().or_else(|| view.failure()) {
-            return Err(Discard::Failed { what, source: io::Error::other(reason) });
+            return Err(put_back_failed(reason));
         }
         let (ram_pages, mailbox_pages) =
             (count_pages(&self.baseline.ram), count_pages(&self.baseline.mailbox));
@@ -208,7 +252,7 @@ fn split_guarded(ranges: &[Range<usize>], guarded: &[(u64, u64)]) -> (Vec<Range<
         let page = page as u64;
         guarded.iter().any(|&(start, end)| (start..end).contains(&page))
     };
-    // Only the kernel area holds guarded pages; anything beyond is taken as it is.
+    // Beyond the last guarded page everything is taken as it is.
     let end = guarded.iter().map(|&(_, end)| usize::try_from(end).unwrap_or(usize::MAX)).max().unwrap_or(0);
     let (mut inside, mut outside) = (Vec::new(), Vec::new());
     for range in ranges {

@@ -12,9 +12,10 @@
 //!
 //! Page tables lead from the addresses of changed pages to their new places, so a function costs only the pages it
 //! changed, in one dense piece, and the runtime's memory stays untouched, in large pages, and shared by the forks of
-//! all functions. Nothing of the guest knows: it deals in virtual addresses only.
+//! all functions. Nothing of the guest knows: it deals in virtual addresses only. The page tables that pico made for
+//! itself become part of the host's, with the new places in them.
 
-use crate::boot_tables::{MovedPage, Piece, page_tables, page_tables_len, ranges};
+use crate::boot_tables::{MovedPage, Piece, page_tables, ranges};
 use crate::entry::EntryState;
 use crate::error::MachineError;
 use crate::kvm::Kvm;
@@ -24,7 +25,9 @@ use crate::parent::{Parent, plain_address};
 use crate::parent_memory::ParentMemory;
 use crate::size::{PAGE_BYTES, size};
 use crate::space::{Images, Space};
-use abi::layout::{HUGE, PAGE, RAM_MAX, kernel_area};
+use crate::sparse_tables::{Malformed, SparseTables, is_same_but_sparse, take_over};
+use abi::layout::{HUGE, KERNEL_SIZE, PAGE, RAM_MAX, kernel_area};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 impl Machine {
@@ -49,7 +52,8 @@ impl Machine {
         }
         let ram = runtime.memory.map_private_and(size(spec.ram_bytes - least));
         let mut space = Space::new(ram.map_err(MachineError::memory("mapping a function's RAM"))?, images)?;
-        let tables = plain_page_tables(images, spec.ram_bytes)?;
+        let mut tables = plain_page_tables(images, spec.ram_bytes)?;
+        take_over(&mut tables.1, &space.ram, kernel_area::PAGE_TABLES).map_err(tampered)?;
         let info = boot_info(images, spec)?;
         for (gpa, bytes) in [&tables, &info] {
             let fits = space.ram.write(size(*gpa), bytes);
@@ -76,7 +80,8 @@ impl Machine {
         let (vcpu, registration) = (&mut self.vcpu, &self.registration);
         finish_exit(vcpu, registration).map_err(|source| MachineError::Kvm { what: "KVM_RUN", source })?;
         let pages = changed_pages(&self.space.ram, &runtime)?;
-        let plan = Plan::new(&self.space, &runtime, &pages);
+        let sparse = SparseTables::read(&self.space.ram, kernel_area::PAGE_TABLES).map_err(tampered)?;
+        let plan = Plan::new(&self.space, &runtime, &pages, &sparse);
         let mut guarded: Vec<_> = untouched_ranges(&runtime).collect();
         guarded.push((plan.tables_at, plan.tables_at + plan.tables.len() as u64));
         let mut entry =
@@ -89,10 +94,15 @@ impl Machine {
     }
 }
 
-/// Ranges a guest must leave alone, without the page tables, which every function has of its own.
+fn tampered(_: Malformed) -> MachineError {
+    MachineError::Tampered("page tables")
+}
+
+/// Ranges a guest must leave alone, without the page tables, which every function has of its own: the host's lie in
+/// their place, pico's in the program's memory.
 fn untouched_ranges(runtime: &Parent) -> impl Iterator<Item = (u64, u64)> {
     let guarded = runtime.entry.guarded().iter().copied();
-    guarded.filter(|&(start, _)| start != kernel_area::PAGE_TABLES)
+    guarded.filter(|&(start, _)| start != kernel_area::PAGE_TABLES && start < KERNEL_SIZE)
 }
 
 fn check_tables(ram: &Mapping, runtime: &Parent, tables: &Piece) -> Result<(), MachineError> {
@@ -105,7 +115,7 @@ fn check_tables(ram: &Mapping, runtime: &Parent, tables: &Piece) -> Result<(), M
     }
     let mut found = vec![0; tables.1.len()];
     let read = ram.read(size(tables.0), &mut found);
-    if read.is_err() || found != tables.1 { Err(tampered()) } else { Ok(()) }
+    if read.is_err() || !is_same_but_sparse(&found, &tables.1) { Err(tampered()) } else { Ok(()) }
 }
 
 fn view(runtime: &Parent) -> Result<&Mapping, MachineError> {
@@ -159,10 +169,11 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(space: &Space, runtime: &Parent, pages: &[usize]) -> Plan {
+    fn new(space: &Space, runtime: &Parent, pages: &[usize], sparse: &SparseTables) -> Plan {
         let (base, ram) = (runtime.memory.len(), space.ram.len() as u64);
         let mut next = ram;
         let mut moved: Vec<MovedPage> = Vec::new();
+        let mut places = HashMap::new();
         let mut copies = Vec::with_capacity(pages.len());
         for page in pages.iter().map(|&page| page as u64) {
             if page >= base {
@@ -170,13 +181,15 @@ impl Plan {
                 continue;
             }
             moved.push((plain_address(page), next));
+            places.insert(page, next);
             copies.push((page, next));
             next += PAGE;
         }
         let ranges = ranges(space.images.sizes(ram));
         let tables_at = next;
-        let end = (tables_at + page_tables_len(&ranges, &moved)).next_multiple_of(HUGE);
-        let tables = page_tables(&ranges, &moved, tables_at);
+        let sparse = sparse.pages(|page| places.get(&page).copied().unwrap_or(page));
+        let tables = page_tables(&ranges, &moved, &sparse, tables_at);
+        let end = (tables_at + tables.len() as u64).next_multiple_of(HUGE);
         Plan { base, ram, moved, copies, tables_at, tables, end }
     }
 

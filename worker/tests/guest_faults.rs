@@ -91,6 +91,35 @@ fn memory_beyond_the_limit_is_refused_and_told() {
 }
 
 #[test]
+fn memory_that_runs_out_in_reservations_is_enomem_and_the_program_goes_on() {
+    let body = r#"
+        size_t gib = 1ul << 30, page = 4096, mib = 1 << 20;
+        char *cage = mmap(0, 256 * gib, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        printf("%d ", mprotect(cage, gib, PROT_READ | PROT_WRITE));
+        printf("%d ", mmap(0, gib, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED);
+        size_t used = 0;
+        while (madvise(cage + used, mib, 23) == 0) used += mib;
+        printf("%d ", used >= 20 * mib && used < 32 * mib);
+        printf("%d ", mmap(0, mib, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED);
+        printf("%d ", malloc(4 * mib) == 0);
+        printf("%d ", mlock(cage + used, 4 * mib));
+        printf("%d ", mmap(cage + 9 * gib, mib, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED);
+        madvise(cage, used, MADV_DONTNEED);
+        char *heap = malloc(4 * mib);
+        memset(heap, 1, 4 * mib);
+        memset(cage, 1, 8 * mib);
+        printf("%d\n", heap[4 * mib - 1] + cage[8 * mib - 1]);
+        return 3;"#;
+    let outcome = run_with(body, &["-static"], 32).exited(3);
+    assert_eq!(outcome.out(), "0 1 1 1 1 -1 1 2\n");
+    assert!(outcome.memory_refused);
+    // As by Linux, which promises what it may not have.
+    let touch = "char *p = mmap(0, 1ul << 36, 3, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0); \
+                 for (size_t i = 0;; i += 4096) p[i] = 1;";
+    assert!(run_with(touch, &["-static"], 32).killed(9).memory_refused);
+}
+
+#[test]
 fn a_program_that_writes_all_over_itself_and_pico_is_contained() {
     let bodies = [
         "memset((void *)0x200000, 0xcc, 64 << 20);",
@@ -98,6 +127,8 @@ fn a_program_that_writes_all_over_itself_and_pico_is_contained() {
         "memset((void *)0x700000000000, 0, 0x100000); *(volatile int *)0 = 1;",
         "memset((void *)0x700000050000, 0xff, 0x80000);",
         "memset((void *)0x710000000000, 0xff, 32 << 20);",
+        "memset((void *)0x743a1d0e8000, 0xff, 4096);",
+        "for (int i = 1; i < 224; i++) ((uint64_t *)0x743a1d0e8000)[i] = 0x743a1d0e8000ul + i; *(char *)0xc000000000 = 1;",
         "memset((void *)0x720000000000, 0xff, 4096);",
         "for (uint64_t *p = (void *)0x700000130000; p < (uint64_t *)0x700000800000; p++) *p = rand();",
         "__asm__ volatile(\"mov $0x1234,%rsp; push %rax\");",

@@ -87,3 +87,54 @@ fn an_http_server_answers_from_its_accept() {
         );
     }
 }
+
+/// What `sparse.c` answers; `runtime` and `function`: how often pages were counted up before, 0 for never.
+fn counted(runtime: u32, function: u32, full: u32) -> String {
+    format!(
+        "runtime={} function={} new=1 far=1 closed=fault opened=1 open=2 closing=fault full={} empty=1 mapped=2 \
+         unmapped=fault moved=2 away=fault",
+        runtime + 1,
+        function + 1,
+        full + 1
+    )
+}
+
+/// Forks in one shell answer as a fork in a shell of its own does, whatever they do to their page tables.
+#[track_caller]
+fn forks_are_alike(parent: &common::GuestParent<'_>, expected: &str) {
+    let answer = |outcome: &Outcome| words(outcome).join(" ");
+    assert_eq!(answer(&parent.fork(5, b"work\n")), expected);
+    let mut shell = parent.shell();
+    for generation in 10..40 {
+        assert_eq!(answer(&parent.fork_in(&mut shell, generation, b"work\n")), expected);
+        shell.restore().expect("page tables of pico's own are put back");
+        if generation % 10 == 0 {
+            shell.prefault().expect("its pages can be touched");
+        }
+    }
+    assert_eq!(answer(&parent.fork(50, b"work\n")), expected);
+}
+
+fn sparse() -> Guest {
+    let mut guest = Guest::new().with_file("/bin/sparse", &Programs::new().compile("sparse", &["-static"]));
+    guest.contract = Contract::Handler;
+    guest
+}
+
+#[test]
+fn what_forks_map_in_a_reservation_is_their_own() {
+    let guest = sparse();
+    forks_are_alike(&guest.parent(&["/bin/sparse"]), &counted(1, 0, 1));
+}
+
+#[test]
+fn a_function_keeps_what_its_runtime_and_itself_mapped_in_a_reservation() {
+    let mut guest = sparse();
+    guest.awaits_function = true;
+    let runtime = guest.parent(&["/bin/sparse"]);
+    let function = runtime.function(b"become\n", 32);
+    forks_are_alike(&function, &counted(2, 1, 2));
+    let other = runtime.function(b"become\n", 0);
+    forks_are_alike(&other, &counted(2, 1, 2));
+    forks_are_alike(&function, &counted(2, 1, 2));
+}

@@ -15,6 +15,13 @@ fn memory_behaves_as_on_linux() {
 }
 
 #[test]
+fn reservations_and_guard_pages_behave_as_on_linux() {
+    let programs = Programs::new();
+    let outcome = agrees_with_linux(&programs.compile("reservations", &["-static", "-O1"]), Guest::new());
+    assert!(!outcome.memory_refused, "it uses less than there is");
+}
+
+#[test]
 fn signals_behave_as_on_linux() {
     let programs = Programs::new();
     agrees_with_linux(&programs.compile("signals", &["-static", "-lm"]), Guest::new());

@@ -356,8 +356,16 @@ prefault:
     add rdi, 8
     btr rax, 0
     jc 2f
+    btr rax, 1
+    jc 4f
     movzx ecx, byte ptr [rax]
     dec rsi
+    jnz 1b
+    jmp 3f
+4:  mov rcx, [rdi]
+    add rdi, 8
+    mov [rax], rcx
+    sub rsi, 2
     jnz 1b
     jmp 3f
 2:  lock or byte ptr [rax], 0

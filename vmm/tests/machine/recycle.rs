@@ -5,7 +5,7 @@ use crate::fixture::{
     number, prepare, request, run,
 };
 use crate::guest;
-use abi::layout::{HUGE, KERNEL_VA, PROGRAM_VA, kernel_area};
+use abi::layout::{HUGE, KERNEL_VA, PAGE, PROGRAM_VA, ROOT_ENTRY, SPARSE_VA, TABLES_VA, kernel_area};
 use abi::mailbox::{Doorbell, LOG, REQUEST_MAX};
 use vmm::{Discard, EntryState, Exit, Machine, MachineError, Parent, ParentMemory};
 
@@ -210,6 +210,27 @@ fn a_fork_that_wrote_too_much_or_to_its_tables_is_discarded() {
         prepare(&mut machine, &request(&[FILL, KERNEL_VA + table + 4090, 1, 2]));
         answer(&mut machine);
         assert!(matches!(machine.restore(), Err(Discard::TablesTouched)), "{table:#x}");
+    }
+}
+
+#[test]
+fn entries_of_the_root_that_are_the_guest_kernels_are_put_back() {
+    let world = World::with_start(&extended(0x3c));
+    let (memory, report) = (parent_ram(&world), world.answer(&request(&[REPORT])));
+    let own = SPARSE_VA / ROOT_ENTRY * 8;
+    // Seen where the host put it, and through the root's own entry.
+    let root = (0..3).fold(TABLES_VA, |at, _| TABLES_VA + at / PAGE * 8);
+    for tables in [KERNEL_VA + kernel_area::PAGE_TABLES, root] {
+        let mut machine = world.fork(&request(&[FILL, tables + own, 24, 2]));
+        answer(&mut machine);
+        for _ in 0..3 {
+            machine.restore().unwrap();
+            assert!(ram(&machine) == memory);
+            prepare(&mut machine, &request(&[REPORT]));
+            assert!(answer(&mut machine) == report);
+            machine.mailbox().set_request(&request(&[FILL, tables + own + 8, 8, 4])).unwrap();
+            answer(&mut machine);
+        }
     }
 }
 

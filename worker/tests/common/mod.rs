@@ -83,6 +83,7 @@ pub(crate) struct Guest {
     pub(crate) tree: Tree,
     pub(crate) memory_mib: u64,
     pub(crate) contract: Contract,
+    pub(crate) awaits_function: bool,
     pub(crate) env: Vec<String>,
     pub(crate) time_limit: Duration,
     kvm: Kvm,
@@ -100,7 +101,8 @@ impl Guest {
             tree.add_dir(dir, 0o755).expect("an empty tree takes any name");
         }
         let env = vec!["PATH=/bin".into()];
-        Self { tree, memory_mib: 64, contract: Contract::Http, env, time_limit: TIME_LIMIT, kvm, kernel }
+        let (contract, awaits_function) = (Contract::Http, false);
+        Self { tree, memory_mib: 64, contract, awaits_function, env, time_limit: TIME_LIMIT, kvm, kernel }
     }
 
     /// Adds the host's file `from` as `to`.
@@ -133,19 +135,23 @@ impl Guest {
 
     /// Boots the program and returns the machine before its first instruction.
     fn boot(&self, memory: &mut ParentMemory, images: &Images, args: &[&str]) -> Machine {
-        let spec = BootSpec {
-            ram_bytes: memory.len(),
-            contract: self.contract,
-            port: 8080,
-            args: args.iter().map(|arg| arg.as_bytes().to_vec()).collect(),
-            env: self.env.iter().map(|entry| entry.clone().into_bytes()).collect(),
-            awaits_function: false,
-        };
+        let spec = self.spec(memory.len(), args);
         let mut machine =
             Machine::boot(&self.kvm, &self.kernel, memory, images, &spec).expect("the VM boots");
         let identity = identity(0, &machine);
         machine.mailbox().set_identity(&identity);
         machine
+    }
+
+    fn spec(&self, ram_bytes: u64, args: &[&str]) -> BootSpec {
+        BootSpec {
+            ram_bytes,
+            contract: self.contract,
+            port: 8080,
+            args: args.iter().map(|arg| arg.as_bytes().to_vec()).collect(),
+            env: self.env.iter().map(|entry| entry.clone().into_bytes()).collect(),
+            awaits_function: self.awaits_function,
+        }
     }
 
     fn memory(&self) -> ParentMemory {
@@ -231,6 +237,20 @@ impl GuestParent<'_> {
     /// A shell for forks.
     pub(crate) fn shell(&self) -> Machine {
         Machine::fork(&self.guest.kvm, &self.parent, &self.images).expect("a fork of a good parent")
+    }
+
+    /// Makes this parent of a program that awaits its function the parent of one with `more_mib` more memory.
+    #[track_caller]
+    pub(crate) fn function(&self, request: &[u8], more_mib: u64) -> Self {
+        let GuestParent { guest, images, parent } = self;
+        let spec = guest.spec(parent.memory.len() + (more_mib << 20), &["/bin/x"]);
+        let made = Machine::specialize(&guest.kvm, parent, images, &spec);
+        let mut machine = made.expect("a runtime's parent");
+        let outcome = self.fork_in(&mut machine, 1, request);
+        assert!(matches!(outcome.end, End::Doorbell(Doorbell::Ready, ..)), "{outcome:#?}");
+        let (memory, entry) = machine.capture_function().expect("a machine at Ready can be captured");
+        let parent = Arc::new(Parent::new(memory, entry).expect("memory and state belong together"));
+        GuestParent { guest, images: images.clone(), parent }
     }
 
     /// Runs one fork in a new shell.

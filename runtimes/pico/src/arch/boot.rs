@@ -2,6 +2,7 @@
 
 use super::entry::pico_resume;
 use super::machine::Machine;
+use super::paging::Paging;
 use super::{address, die, heap, set_kernel};
 use crate::errno::Result;
 use crate::exec;
@@ -110,7 +111,7 @@ fn new_kernel(tsc: u64, info: &BootInfo) -> Kernel {
         package: image(PACKAGE_VA, info.package_bytes),
     };
     // SAFETY: RAM behind the kernel area is mapped there, zeroed, and pico's to hand out.
-    let mm = unsafe { Mm::new(PROGRAM_VA, info.ram_bytes - KERNEL_SIZE) };
+    let mm = unsafe { Mm::new(PROGRAM_VA, info.ram_bytes - KERNEL_SIZE, Rc::new(Paging)) };
     Kernel::new(Rc::new(Machine), tsc, config, mm)
 }
 

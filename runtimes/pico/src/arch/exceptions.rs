@@ -2,9 +2,9 @@
 //!
 //! Ring 0 code is emulated on some hosts, so a stub notes vector and error code, the common part `rax` and `cr2`,
 //! and `iretq` leads to ring 3. The processor starts each exception at the top of the ring 0 stack, so the
-//! handler finds the frame at a fixed place.
+//! handler finds the frame at a fixed place. One `ud2` of pico's own makes its stub reload CR3 instead.
 
-use crate::process::{Registers, fault_signal};
+use crate::process::{PAGE_FAULT, Registers, fault_signal};
 use abi::layout::{KERNEL_SIZE, KERNEL_VA, selector};
 use core::arch::global_asm;
 
@@ -19,10 +19,30 @@ global_asm!(
     ".if !(({with_code} >> pico_vector) & 1)",
     "push 0",
     ".endif",
+    ".if pico_vector == 6",
+    "jmp pico_undefined",
+    ".else",
     "push pico_vector",
     "jmp pico_exception",
+    ".endif",
     ".set pico_vector, pico_vector + 1",
     ".endr",
+    ".balign 32",
+    // Behind the zero for an error code: pico's own `ud2` is a wish, all others are undefined instructions.
+    "pico_undefined:",
+    "mov [rip + pico_fault_rax], rax",
+    "lea rax, [rip + pico_flush_at]",
+    "cmp [rsp + 8], rax",
+    "je 2f",
+    "mov rax, [rip + pico_fault_rax]",
+    "push 6",
+    "jmp pico_exception",
+    "2: mov rax, cr3",
+    "mov cr3, rax",
+    "mov rax, [rip + pico_fault_rax]",
+    "add rsp, 8",
+    "add qword ptr [rsp], 2",
+    "iretq",
     ".balign 32",
     "pico_exception:",
     "mov [rip + pico_fault_rax], rax",
@@ -67,7 +87,8 @@ const TRAP_FLAG: u64 = 1 << 8;
 
 /// An exception of the program, or of pico itself. `registers` is the state at the fault; on return it is resumed.
 extern "C" fn pico_fault(registers: &mut Registers, vector: u64, code: u64, cr2: u64) {
-    let in_pico = (KERNEL_VA..KERNEL_VA + KERNEL_SIZE).contains(&registers.rip);
+    let in_pico =
+        (KERNEL_VA..KERNEL_VA + KERNEL_SIZE).contains(&registers.rip) && !super::vdso::holds(registers.rip);
     if vector == DEBUG && in_pico {
         // A program that single-steps called pico without a trap: not a step of its own.
         registers.rflags &= !TRAP_FLAG;
@@ -82,7 +103,10 @@ extern "C" fn pico_fault(registers: &mut Registers, vector: u64, code: u64, cr2:
             "exception {vector} (code {code:#x}) in pico at {rip:#x}, cr2 {cr2:#x}, rsp {rsp:#x}"
         ));
     }
-    let fault = fault_signal(vector, code, cr2);
-    super::kernel().fault(registers, &fault);
+    if vector == PAGE_FAULT {
+        super::kernel().page_fault(registers, code, cr2);
+    } else {
+        super::kernel().fault(registers, &fault_signal(vector, code, cr2));
+    }
     super::leave_fault();
 }

@@ -7,6 +7,7 @@ mod heap;
 mod machine;
 mod mem;
 mod switch;
+mod paging;
 mod vdso;
 
 use crate::kernel::Kernel;

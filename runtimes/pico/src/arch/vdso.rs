@@ -7,7 +7,7 @@
 //! Standard Base, "Symbol Versioning").
 
 use crate::syscall::{Args, dispatch};
-use core::arch::{asm, global_asm};
+use core::arch::global_asm;
 use linux_raw_sys::general as linux;
 
 global_asm!(
@@ -23,7 +23,7 @@ global_asm!(
     ".balign 16",
     "\\label:",
     "mov ecx, \\number",
-    "jmp {serve}",
+    "jmp pico_vdso_serve",
     ".endm",
     ".section .vdso, \"ax\"",
     ".balign 4096",
@@ -90,6 +90,26 @@ global_asm!(
     "VDSO_FUNCTION pico_vdso_time, {time}",
     "VDSO_FUNCTION pico_vdso_clock_getres, {clock_getres}",
     "VDSO_FUNCTION pico_vdso_getcpu, {getcpu}",
+    // On the thread's stack of pico: the program's may have no memory behind it yet, and pico takes no faults.
+    ".balign 16",
+    "pico_vdso_serve:",
+    "mov r8, rsp",
+    "mov rsp, [rip + pico_syscall_frame + 24]",
+    "push r8",
+    "push rdi",
+    "push rsi",
+    "push rcx",
+    "call {serve}",
+    "pop rcx",
+    "pop rsi",
+    "pop rdi",
+    "pop rsp",
+    "test rdx, rdx",
+    "jnz 2f",
+    "ret",
+    "2: mov eax, ecx",
+    "syscall",
+    "ret",
     "pico_vdso_end:",
     ".text",
     serve = sym serve,
@@ -104,6 +124,12 @@ global_asm!(
 
 unsafe extern "C" {
     static pico_vdso_start: u8;
+    static pico_vdso_end: u8;
+}
+
+/// Whether `rip` is in one of its functions, which run as part of the program.
+pub(super) fn holds(rip: u64) -> bool {
+    (start()..(&raw const pico_vdso_end).addr() as u64).contains(&rip)
 }
 
 /// Where the object lies.
@@ -125,23 +151,20 @@ const fn elf_hash(name: &[u8]) -> u32 {
 
 const _: () = assert!(elf_hash(b"LINUX_2.6") == 0x3ae_75f6, "the value every C library has built in");
 
-/// One of the calls above, on the program's stack. All of them only look at a clock and write a few bytes.
-extern "C" fn serve(first: u64, second: u64, third: u64, number: u64) -> u64 {
+/// What a call says: its result, or that it has to be made as a system call.
+#[repr(C)]
+struct Served {
+    result: u64,
+    trap: u64,
+}
+
+/// One of the calls above. All of them only look at a clock and write a few bytes.
+extern "C" fn serve(first: u64, second: u64, third: u64, number: u64) -> Served {
     let kernel = super::kernel();
     let is_turn_over = kernel.threads.are_others_due() && kernel.is_slice_over();
     if kernel.process.alarm.next.is_some() || is_turn_over {
         // A signal may be due, or it is another thread's turn: only a real system call sees to that.
-        return trap(first, second, third, number);
+        return Served { result: 0, trap: 1 };
     }
-    dispatch(kernel, number, &Args([first, second, third, 0, 0, 0]))
-}
-
-fn trap(first: u64, second: u64, third: u64, number: u64) -> u64 {
-    let result;
-    // SAFETY: a system call as any program makes it; pico checks the addresses it is given.
-    unsafe {
-        asm!("syscall", inlateout("rax") number => result, in("rdi") first, in("rsi") second, in("rdx") third,
-            lateout("rcx") _, lateout("r11") _);
-    }
-    result
+    Served { result: dispatch(kernel, number, &Args([first, second, third, 0, 0, 0])), trap: 0 }
 }

@@ -1,12 +1,13 @@
 //! Reading and writing the program's memory through addresses it gave us.
 //!
 //! An address is checked against the map of areas; what is mapped lies in the one linear region [`Mm`] owns, so it
-//! is always backed by memory. The slices are `'static` because the region is; they are made for the length of one
+//! is always backed by memory, or in the sparse area, and is given memory then (`ENOMEM` if there is none). The slices are `'static` because the region is; they are made for the length of one
 //! system call, in which the single-threaded program does not run.
 
 use super::Mm;
 use super::areas::{READ, WRITE};
 use super::plain::Plain;
+use super::sparse::is_sparse;
 use crate::errno::{Errno, Result};
 use alloc::vec::Vec;
 use core::mem::MaybeUninit;
@@ -15,7 +16,10 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 impl Mm {
     fn check(&self, addr: u64, len: usize, prot: u32) -> Result<()> {
         let end = addr.checked_add(len as u64).ok_or(Errno::EFAULT)?;
-        if self.areas.extent(addr, end, prot) == end { Ok(()) } else { Err(Errno::EFAULT) }
+        if self.areas.borrow().extent(addr, end, prot) != end {
+            return Err(Errno::EFAULT);
+        }
+        if is_sparse(addr) { self.populate(addr, end) } else { Ok(()) }
     }
 
     /// `len` bytes at `addr`, which the program may read, else `EFAULT`.
@@ -24,7 +28,8 @@ impl Mm {
             return Ok(&[]);
         }
         self.check(addr, len, READ)?;
-        // SAFETY: the range is mapped, so it lies in the region, which is valid for reads for ever.
+        // SAFETY: the range is mapped, so it lies in the region, which is valid for reads for ever, or has memory
+        // behind it, as checked above, which stays until the program unmaps it.
         Ok(unsafe { core::slice::from_raw_parts(Self::pointer(addr), len) })
     }
 
@@ -34,8 +39,8 @@ impl Mm {
             return Ok(&mut []);
         }
         self.check(addr, len, WRITE)?;
-        // SAFETY: the range is mapped, so it lies in the region, which is valid for writes for ever; the program
-        // does not run while pico does, and pico holds no Rust object in there.
+        // SAFETY: as above, for writes: pages that may be written are mapped so; the program does not run while
+        // pico does, and pico holds no Rust object in there.
         Ok(unsafe { core::slice::from_raw_parts_mut(Self::pointer(addr), len) })
     }
 
@@ -83,7 +88,8 @@ impl Mm {
     /// `ENAMETOOLONG` if there is no NUL in the first `max` bytes.
     pub fn c_str(&self, addr: u64, max: usize) -> Result<&'static [u8]> {
         let limit = addr.checked_add(max as u64).ok_or(Errno::EFAULT)?;
-        let len = usize::try_from(self.areas.extent(addr, limit, READ) - addr).map_err(|_| Errno::EFAULT)?;
+        let len = usize::try_from(self.areas.borrow().extent(addr, limit, READ) - addr)
+            .map_err(|_| Errno::EFAULT)?;
         let bytes = self.slice(addr, len)?;
         match bytes.iter().position(|&byte| byte == 0) {
             Some(end) => Ok(&bytes[..end]),
@@ -99,6 +105,17 @@ impl Mm {
         let len = usize::try_from(len).expect("usize is 64 bits wide");
         // SAFETY: inside the region, which is valid for reads and writes for ever; callers do not keep the slice.
         unsafe { core::slice::from_raw_parts_mut(Self::pointer(addr), len) }
+    }
+
+    /// Bytes that were just mapped, whatever their protection: in the region, or given memory now.
+    pub(crate) fn fresh(&self, addr: u64, len: u64) -> Result<&'static mut [u8]> {
+        if !is_sparse(addr) {
+            return Ok(self.raw(addr, len));
+        }
+        self.populate(addr, addr + len)?;
+        let len = usize::try_from(len).map_err(|_| Errno::ENOMEM)?;
+        // SAFETY: every page has memory behind it; the caller sees to it that they may be written.
+        Ok(unsafe { core::slice::from_raw_parts_mut(Self::pointer(addr), len) })
     }
 
     fn pointer(addr: u64) -> *mut u8 {

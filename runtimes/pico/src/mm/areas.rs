@@ -1,5 +1,6 @@
 //! The map of the program's memory: which ranges are mapped, as what.
 
+use super::sparse::is_sparse;
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -75,9 +76,9 @@ impl Area {
         file && same && self.end == next.start
     }
 
-    /// Bytes that count as memory in use.
+    /// Bytes that count as memory in use. Pages behind the sparse area are pico's own, and count as such.
     fn charge(&self) -> u64 {
-        if self.reserved { 0 } else { self.end - self.start }
+        if self.reserved || is_sparse(self.start) { 0 } else { self.end - self.start }
     }
 }
 

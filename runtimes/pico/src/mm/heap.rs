@@ -18,11 +18,11 @@ impl Mm {
         if addr < self.brk_start {
             return self.brk;
         }
-        let refused = self.refused;
+        let refused = self.refused.get();
         if addr <= self.end() && self.move_brk(addr).is_ok() {
             self.brk = addr;
         } else {
-            self.refused = refused || self.used().saturating_add(addr - self.brk) > self.len;
+            self.refused.set(refused || self.used().saturating_add(addr - self.brk) > self.len);
         }
         self.brk
     }

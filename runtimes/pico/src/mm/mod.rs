@@ -6,30 +6,49 @@
 //! |   | program image | heap (brk) -> |         free          | <- mmap, libraries |    stack   |   linked at an address
 //! ```
 //!
-//! The host maps the whole region readable, writable and executable with 2 MiB pages, so protections are tracked
-//! (for pointers given to system calls and for `/proc/self/maps`) but not enforced, and there are no guard pages
-//! inside the region. A stack at its beginning that overflows leaves the region and faults; one at the end (where
-//! the program's own addresses leave no other room) runs into the mapping below it. The size of the region is the
-//! program's memory limit; reservations (`PROT_NONE`) take address space from the same region.
+//! The host maps the whole region readable, writable and executable with 2 MiB pages, so protections in there are
+//! tracked (for pointers given to system calls and for `/proc/self/maps`) but not enforced. A stack at its beginning
+//! that overflows leaves the region and faults; one at the end (where the program's own addresses leave no other room)
+//! runs into the mapping below it. The size of the region is the program's memory limit.
+//!
+//! All other address space is the sparse area ([`sparse`]): mappings at addresses the program chose there, and
+//! whatever it maps inaccessible or without reserving memory (reservations, stacks of threads with their guard pages).
+//! It takes memory of the region page by page, when it is touched, and protections are enforced there.
 
 mod access;
 pub mod areas;
 mod dirty;
+mod fault;
+mod frames;
 mod heap;
 mod ops;
 pub mod plain;
+mod remap;
+mod sparse;
+#[cfg(test)]
+mod sparse_tests;
+pub mod tables;
 #[cfg(test)]
 mod tests;
 
 use crate::errno::{Errno, Result};
-use abi::layout::PAGE;
+use abi::layout::{PAGE, SPARSE_END, SPARSE_VA};
 use alloc::rc::Rc;
+use alloc::vec::Vec;
 use areas::{Area, Areas, EXEC, Kind, READ, WRITE};
+use core::cell::{Cell, RefCell};
 use dirty::Dirty;
+pub use fault::PageFault;
 pub use ops::{Mapping, Placement};
+use sparse::Sparse;
+pub(crate) use sparse::is_sparse;
+use tables::PageTables;
 
 /// Most bytes of stack. Small programs get an eighth of their memory.
 pub const STACK_MAX: u64 = 8 << 20;
+
+/// With less memory than this left, no more of it is promised.
+const EXHAUSTED: u64 = 16 * PAGE;
 
 /// Most areas a program's memory can be split into; each costs pico some memory of its own.
 pub const AREAS_MAX: usize = 16_384;
@@ -38,12 +57,17 @@ pub const AREAS_MAX: usize = 16_384;
 pub struct Mm {
     base: u64,
     len: u64,
-    areas: Areas,
-    dirty: Dirty,
+    areas: RefCell<Areas>,
+    dirty: RefCell<Dirty>,
+    sparse: RefCell<Sparse>,
     brk_start: u64,
     brk: u64,
-    refused: bool,
+    refused: Cell<bool>,
 }
+
+/// Bytes in a page.
+const PAGE_BYTES: usize = 4096;
+const _: () = assert!(PAGE_BYTES as u64 == PAGE);
 
 /// Rounds up to pages; `ENOMEM` if there is no such number.
 pub fn round_up(len: u64) -> Result<u64> {
@@ -55,16 +79,17 @@ impl Mm {
     ///
     /// # Safety
     /// The region is page aligned, zeroed, valid for reads and writes for ever, and holds no Rust object; its
-    /// provenance is exposed.
-    pub unsafe fn new(base: u64, len: u64) -> Self {
+    /// provenance is exposed. What `tables` lead to can be accessed there.
+    pub unsafe fn new(base: u64, len: u64, tables: Rc<dyn PageTables>) -> Self {
         Self {
             base,
             len,
-            areas: Areas::default(),
-            dirty: Dirty::new(base, len),
+            areas: RefCell::default(),
+            dirty: RefCell::new(Dirty::new(base, len)),
+            sparse: RefCell::new(Sparse::new(tables)),
             brk_start: base,
             brk: base,
-            refused: false,
+            refused: Cell::new(false),
         }
     }
 
@@ -73,7 +98,7 @@ impl Mm {
         if len < self.len {
             return Err(Errno::EINVAL);
         }
-        self.dirty.grow(len);
+        self.dirty.get_mut().grow(len);
         self.len = len;
         Ok(())
     }
@@ -88,9 +113,15 @@ impl Mm {
         self.base + self.len
     }
 
-    /// Bytes in use: what the mappings add up to, memory files included.
+    /// Bytes in use: what the mappings in linear memory add up to, memory files and pages behind the sparse area
+    /// included.
     pub fn used(&self) -> u64 {
-        self.areas.charged()
+        self.areas.borrow().charged() - self.sparse.borrow().free_bytes()
+    }
+
+    /// Bytes not in use.
+    pub fn free(&self) -> u64 {
+        self.len - self.used().min(self.len)
     }
 
     /// Bytes there are: the program's memory limit.
@@ -99,18 +130,29 @@ impl Mm {
     }
 
     /// All mappings in order.
-    pub fn areas(&self) -> impl Iterator<Item = &Area> {
-        self.areas.iter()
+    pub fn areas(&self) -> impl Iterator<Item = Area> + use<> {
+        let areas: Vec<Area> = self.areas.borrow().iter().cloned().collect();
+        areas.into_iter()
     }
 
     /// The mapping that holds `addr`.
-    pub fn area_at(&self, addr: u64) -> Option<&Area> {
-        self.areas.find(addr)
+    pub fn area_at(&self, addr: u64) -> Option<Area> {
+        self.areas.borrow().find(addr).cloned()
+    }
+
+    /// Whether there is so little memory left that a mapping of `len` bytes to write to should not be made.
+    pub fn is_exhausted(&self, len: u64) -> bool {
+        self.free() < len.min(EXHAUSTED)
+    }
+
+    /// Notes that memory was refused.
+    pub fn note_refused(&self) {
+        self.refused.set(true);
     }
 
     /// Whether memory was refused since the last call. The system-call layer tells the host.
     pub fn take_refused(&mut self) -> bool {
-        core::mem::take(&mut self.refused)
+        self.refused.take()
     }
 
     /// Bytes of stack for the main thread.
@@ -128,7 +170,7 @@ impl Mm {
     }
 
     /// `pages` zeroed pages for pico's own use, charged to the program.
-    pub fn alloc_pages(&mut self, pages: usize) -> Result<&'static mut [u8]> {
+    pub fn alloc_pages(&self, pages: usize) -> Result<&'static mut [u8]> {
         let len = (pages as u64).checked_mul(PAGE).filter(|&len| len > 0).ok_or(Errno::ENOMEM)?;
         let start = self.find_gap(len)?;
         self.place(Area {
@@ -145,14 +187,14 @@ impl Mm {
     /// A zeroed page for code of pico's own inside `low..high`, charged to the program, which cannot name it.
     pub fn code_page(&mut self, low: u64, high: u64) -> Option<u64> {
         let (low, high) = (low.max(self.base), high.min(self.end()));
-        let start = self.areas.gap_below(PAGE, low, high)?;
+        let start = self.areas.borrow().gap_below(PAGE, low, high)?;
         let (prot, kind) = (READ | WRITE | EXEC, Kind::Kernel);
         self.place(Area { start, end: start + PAGE, prot, kind, reserved: false, file: None }).ok()?;
         Some(start)
     }
 
     /// Gives back pages from [`Mm::alloc_pages`], all or part of them.
-    pub fn free_pages(&mut self, pages: &'static mut [u8]) {
+    pub fn free_pages(&self, pages: &'static mut [u8]) {
         let start = pages.as_ptr().expose_provenance() as u64;
         self.discard(start, start + pages.len() as u64);
     }
@@ -162,59 +204,79 @@ impl Mm {
         if self.is_crowded() {
             return Err(Errno::ENOMEM);
         }
-        self.areas.remove(start, end);
         let file = Some(file);
-        self.areas.insert(Area { start, end, prot, kind: Kind::SharedFile, reserved: false, file });
+        let mut areas = self.areas.borrow_mut();
+        areas.remove(start, end);
+        areas.insert(Area { start, end, prot, kind: Kind::SharedFile, reserved: false, file });
         Ok(())
     }
 
     /// Whether the program sees pages of a file in `start..end`.
     pub fn shows_pages(&self, start: u64, end: u64) -> bool {
-        self.areas.overlapping(start, end).any(|area| area.kind == Kind::SharedFile)
+        self.areas.borrow().overlapping(start, end).any(|area| area.kind == Kind::SharedFile)
     }
 
-    /// The highest free range of `len` bytes, else `ENOMEM`, noted.
-    fn find_gap(&mut self, len: u64) -> Result<u64> {
-        let gap = self.areas.gap_below(len, self.base, self.end());
-        self.refused |= gap.is_none();
-        gap.ok_or(Errno::ENOMEM)
+    /// The highest free range of `len` bytes of linear memory, else `ENOMEM`, noted.
+    fn find_gap(&self, len: u64) -> Result<u64> {
+        let gap = self.areas.borrow().gap_below(len, self.base, self.end());
+        gap.ok_or_else(|| self.refuse())
     }
 
-    /// Maps a free range of the region, zeroed; `ENOMEM` outside of it or where something is mapped.
-    fn place(&mut self, area: Area) -> Result<()> {
-        let inside = area.start >= self.base && area.end <= self.end() && area.start < area.end;
-        if !inside || self.is_crowded() || !self.areas.is_free(area.start, area.end) {
-            self.refused |= inside;
+    /// The highest free range of `len` bytes of the sparse area, else `ENOMEM`, noted.
+    fn find_sparse_gap(&self, len: u64) -> Result<u64> {
+        let gap = self.areas.borrow().gap_below(len, SPARSE_VA, SPARSE_END);
+        gap.ok_or_else(|| self.refuse())
+    }
+
+    /// Notes that memory was refused.
+    fn refuse(&self) -> Errno {
+        self.note_refused();
+        Errno::ENOMEM
+    }
+
+    /// Whether `start..end` lies in the linear memory or in the sparse area.
+    fn is_inside(&self, start: u64, end: u64) -> bool {
+        let linear = start >= self.base && end <= self.end();
+        linear || (start >= SPARSE_VA && end <= SPARSE_END)
+    }
+
+    /// Maps a free range, zeroed; `ENOMEM` outside of all memory or where something is mapped.
+    fn place(&self, area: Area) -> Result<()> {
+        let inside = self.is_inside(area.start, area.end) && area.start < area.end;
+        if !inside || self.is_crowded() || !self.areas.borrow().is_free(area.start, area.end) {
+            self.refused.set(self.refused.get() || inside);
             return Err(Errno::ENOMEM);
         }
-        if !area.reserved {
+        if !area.reserved && !is_sparse(area.start) {
             self.zero(area.start, area.end);
         }
-        self.areas.insert(area);
+        self.areas.borrow_mut().insert(area);
         Ok(())
     }
 
     /// Whether no more areas may be made.
     fn is_crowded(&self) -> bool {
-        self.areas.len() >= AREAS_MAX
+        self.areas.borrow().len() >= AREAS_MAX
     }
 
     /// Unmaps `start..end`. Reservations nobody touched stay clean; pages of files stay theirs.
-    fn discard(&mut self, start: u64, end: u64) {
-        for piece in self.areas.remove(start, end) {
-            if piece.kind == Kind::SharedFile {
-                self.areas.insert(Area { prot: DATA, kind: Kind::Kernel, file: None, ..piece });
+    fn discard(&self, start: u64, end: u64) {
+        let pieces = self.areas.borrow_mut().remove(start, end);
+        for piece in pieces {
+            if is_sparse(piece.start) {
+                self.sparse.borrow_mut().drop_pages(self, piece.start, piece.end);
+            } else if piece.kind == Kind::SharedFile {
+                let own = Area { prot: DATA, kind: Kind::Kernel, file: None, ..piece };
+                self.areas.borrow_mut().insert(own);
             } else if !piece.reserved {
-                self.dirty.mark(piece.start, piece.end);
+                self.dirty.borrow_mut().mark(piece.start, piece.end);
             }
         }
     }
 
     /// Makes the pages of `start..end` that may hold old data zero.
-    fn zero(&mut self, start: u64, end: u64) {
-        let mut dirty = core::mem::replace(&mut self.dirty, Dirty::new(0, 0));
-        dirty.sweep(start, end, |addr, len| self.raw(addr, len).fill(0));
-        self.dirty = dirty;
+    fn zero(&self, start: u64, end: u64) {
+        self.dirty.borrow_mut().sweep(start, end, |addr, len| self.raw(addr, len).fill(0));
     }
 }
 
@@ -227,11 +289,16 @@ pub const CODE: u32 = READ | EXEC;
 impl Mm {
     /// A region of `len` bytes from the test process's own memory.
     pub fn for_tests(len: usize) -> Self {
+        Self::with_tables(len, Rc::new(tables::fake::Fake::default()))
+    }
+
+    /// The same, with page tables that can be looked at. Nothing can be read or written in the sparse area.
+    pub fn with_tables(len: usize, tables: Rc<dyn PageTables>) -> Self {
         let layout = core::alloc::Layout::from_size_align(len, 2 << 20).expect("a valid layout");
         // SAFETY: the layout is not empty; the memory is zeroed, leaked and its provenance is exposed below.
         let region = unsafe { std::alloc::alloc_zeroed(layout) };
         assert!(!region.is_null(), "no memory for a test region");
         // SAFETY: as above; nobody else knows the region.
-        unsafe { Self::new(region.expose_provenance() as u64, len as u64) }
+        unsafe { Self::new(region.expose_provenance() as u64, len as u64, tables) }
     }
 }

@@ -1,16 +1,20 @@
 //! mmap(2) and its relatives, without the decoding of flags.
 
 use super::areas::{Area, Kind};
+use super::sparse::is_sparse;
 use super::{Mm, round_up};
 use crate::errno::{Errno, Result};
 use abi::layout::PAGE;
 use alloc::rc::Rc;
+use alloc::vec::Vec;
 
 /// Where a new mapping goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {
     /// Anywhere, there if possible; 0 is no wish.
     Hint(u64),
+    /// The same, but not at the expense of linear memory: the mapping is one nobody may ever touch.
+    Sparse(u64),
     /// Exactly there, in place of what is there.
     Fixed(u64),
     /// Exactly there, or `EEXIST`.
@@ -39,8 +43,22 @@ impl Mm {
             return Err(Errno::EINVAL);
         }
         let len = round_up(mapping.len)?;
+        let refused = self.refused.get();
         let start = match mapping.placement {
-            Placement::Hint(hint) => self.place_hinted(hint, len)?,
+            Placement::Hint(hint) => match self.hinted(hint, len) {
+                Some(start) => start,
+                None => match self.find_gap(len) {
+                    Err(_) if len <= self.free() && mapping.file.is_none() => {
+                        self.refused.set(refused);
+                        return self.map_in_pieces(Mapping { placement: Placement::Sparse(0), ..mapping });
+                    }
+                    found => found?,
+                },
+            },
+            Placement::Sparse(hint) => match self.hinted(hint, len) {
+                Some(start) => start,
+                None => self.find_sparse_gap(len)?,
+            },
             Placement::Fixed(at) => {
                 self.fixed_range(at, len)?;
                 self.discard(at, at + len);
@@ -48,7 +66,7 @@ impl Mm {
             }
             Placement::Free(at) => {
                 self.fixed_range(at, len)?;
-                if !self.areas.is_free(at, at + len) {
+                if !self.areas.borrow().is_free(at, at + len) {
                     return Err(Errno::EEXIST);
                 }
                 at
@@ -60,36 +78,45 @@ impl Mm {
         Ok(start)
     }
 
-    fn place_hinted(&mut self, hint: u64, len: u64) -> Result<u64> {
-        let hint = hint / PAGE * PAGE;
-        let end = hint.checked_add(len).filter(|&end| end <= self.end());
-        if hint >= self.base && end.is_some_and(|end| self.areas.is_free(hint, end)) {
-            return Ok(hint);
-        }
-        self.find_gap(len)
+    /// Where the program wants it, if that can be.
+    fn hinted(&self, hint: u64, len: u64) -> Option<u64> {
+        let start = hint / PAGE * PAGE;
+        let end = start.checked_add(len)?;
+        (self.is_inside(start, end) && self.areas.borrow().is_free(start, end)).then_some(start)
     }
 
-    /// Checks a range the program chose for a mapping: aligned, in the region, not over pages of memory files.
-    fn fixed_range(&mut self, at: u64, len: u64) -> Result<()> {
+    /// Linear memory that is in pieces too small for a mapping can still be had page by page: all of it now, as it
+    /// would be in one piece.
+    fn map_in_pieces(&mut self, mapping: Mapping) -> Result<u64> {
+        let (len, accessible) = (round_up(mapping.len)?, mapping.prot != 0);
+        let start = self.map(mapping)?;
+        if accessible && self.populate(start, start + len).is_err() {
+            self.discard(start, start + len);
+            return Err(self.refuse());
+        }
+        Ok(start)
+    }
+
+    /// Checks a range the program chose for a mapping: aligned, in memory, not over pages of memory files.
+    pub(super) fn fixed_range(&self, at: u64, len: u64) -> Result<()> {
         if !at.is_multiple_of(PAGE) {
             return Err(Errno::EINVAL);
         }
         let end = at.checked_add(len).ok_or(Errno::ENOMEM)?;
-        let inside = at >= self.base && end <= self.end();
-        if !inside || self.areas.overlapping(at, end).any(|area| area.kind.is_of_files()) {
-            self.refused = true;
-            return Err(Errno::ENOMEM);
+        let is_of_files = self.areas.borrow().overlapping(at, end).any(|area| area.kind.is_of_files());
+        if !self.is_inside(at, end) || is_of_files {
+            return Err(self.refuse());
         }
         Ok(())
     }
 
-    /// A page-aligned range the program names, rounded up; parts of it outside the region are simply not mapped.
-    fn named_range(&self, addr: u64, len: u64) -> Result<(u64, u64)> {
+    /// A page-aligned range the program names, rounded up; nothing is mapped outside of memory.
+    pub(super) fn named_range(&self, addr: u64, len: u64) -> Result<(u64, u64)> {
         if !addr.is_multiple_of(PAGE) {
             return Err(Errno::EINVAL);
         }
         let end = addr.checked_add(round_up(len).map_err(|_| Errno::EINVAL)?).ok_or(Errno::EINVAL)?;
-        Ok((addr.clamp(self.base, self.end()), end.clamp(self.base, self.end())))
+        Ok((addr, end))
     }
 
     /// munmap(2).
@@ -98,10 +125,12 @@ impl Mm {
             return Err(Errno::EINVAL);
         }
         let (start, end) = self.named_range(addr, len)?;
-        if self.areas.overlapping(start, end).any(|area| area.kind == Kind::Kernel) {
+        let areas = self.areas.borrow();
+        if areas.overlapping(start, end).any(|area| area.kind == Kind::Kernel) {
             return Err(Errno::EINVAL);
         }
-        let splits = self.areas.find(start).is_some_and(|area| area.start < start && end < area.end);
+        let splits = areas.find(start).is_some_and(|area| area.start < start && end < area.end);
+        drop(areas);
         if splits && self.is_crowded() {
             return Err(Errno::ENOMEM);
         }
@@ -109,18 +138,21 @@ impl Mm {
         Ok(())
     }
 
-    /// mprotect(2): noted, not enforced.
+    /// mprotect(2): enforced in the sparse area, noted elsewhere.
     pub fn protect(&mut self, addr: u64, len: u64, prot: u32) -> Result<()> {
         let (start, end) = self.named_range(addr, len)?;
-        if self.is_crowded() || (len != 0 && (end - start < len || !self.areas.covers(start, end))) {
+        if self.is_crowded() || !self.areas.borrow().covers(start, end) {
             return Err(Errno::ENOMEM);
         }
-        for piece in self.areas.remove(start, end) {
+        let pieces = self.areas.borrow_mut().remove(start, end);
+        for piece in pieces {
             let reserved = piece.reserved && prot == 0;
-            if piece.reserved && !reserved {
+            if is_sparse(piece.start) {
+                self.sparse.borrow_mut().protect(self, piece.start, piece.end, prot);
+            } else if piece.reserved && !reserved {
                 self.zero(piece.start, piece.end);
             }
-            self.areas.insert(Area { prot, reserved, ..piece });
+            self.areas.borrow_mut().insert(Area { prot, reserved, ..piece });
         }
         Ok(())
     }
@@ -128,12 +160,25 @@ impl Mm {
     /// `MADV_DONTNEED`: private anonymous memory reads as zeros afterwards. Copies of files stay as they are.
     pub fn drop_contents(&mut self, addr: u64, len: u64) -> Result<()> {
         let (start, end) = self.named_range(addr, len)?;
-        if !self.areas.covers(start, end) {
-            return Err(Errno::ENOMEM);
-        }
-        for area in self.areas.overlapping(start, end) {
-            if matches!(area.kind, Kind::Anonymous | Kind::Heap | Kind::Stack) && !area.reserved {
-                let (from, to) = (area.start.max(start), area.end.min(end));
+        self.give_up(start, end, true)
+    }
+
+    /// `MADV_FREE`: private anonymous memory may read as zeros afterwards. It does where that gives memory back.
+    pub fn free_contents(&mut self, addr: u64, len: u64) -> Result<()> {
+        let (start, end) = self.named_range(addr, len)?;
+        self.give_up(start, end, false)
+    }
+
+    fn give_up(&mut self, start: u64, end: u64, must: bool) -> Result<()> {
+        self.check_mapped(start, end - start)?;
+        let is_private = |area: &&Area| matches!(area.kind, Kind::Anonymous | Kind::Heap | Kind::Stack);
+        let areas: Vec<Area> =
+            self.areas.borrow().overlapping(start, end).filter(is_private).cloned().collect();
+        for area in areas {
+            let (from, to) = (area.start.max(start), area.end.min(end));
+            if is_sparse(from) {
+                self.sparse.borrow_mut().drop_pages(self, from, to);
+            } else if must && !area.reserved {
                 self.raw(from, to - from).fill(0);
             }
         }
@@ -143,58 +188,6 @@ impl Mm {
     /// Whether `addr..addr + len` is mapped throughout: mincore(2), msync(2), mlock(2).
     pub fn check_mapped(&self, addr: u64, len: u64) -> Result<()> {
         let (start, end) = self.named_range(addr, len)?;
-        if end - start >= len && self.areas.covers(start, end) { Ok(()) } else { Err(Errno::ENOMEM) }
-    }
-
-    /// mremap(2): changes the size of a mapping, in place if possible, else somewhere else if `may_move`,
-    /// or moves it to `to`.
-    pub fn remap(&mut self, addr: u64, old: u64, new: u64, may_move: bool, to: Option<u64>) -> Result<u64> {
-        if !addr.is_multiple_of(PAGE) || new == 0 || old == 0 {
-            return Err(Errno::EINVAL);
-        }
-        let (old, new) = (round_up(old)?, round_up(new)?);
-        let old_end = addr.checked_add(old).ok_or(Errno::EINVAL)?;
-        let area = self.areas.find(addr).filter(|area| area.end >= old_end && area.kind != Kind::Kernel);
-        let area = area.cloned().ok_or(Errno::EFAULT)?;
-        if area.kind == Kind::SharedFile {
-            return Err(Errno::ENOMEM);
-        }
-        if let Some(to) = to {
-            if to < old_end && to.saturating_add(new) > addr {
-                return Err(Errno::EINVAL);
-            }
-            self.fixed_range(to, new)?;
-            self.discard(to, to + new);
-            return self.relocate(&area, addr, old, new, to);
-        }
-        if new <= old {
-            self.discard(addr + new, old_end);
-            return Ok(addr);
-        }
-        let end = addr.checked_add(new).filter(|&end| end <= self.end());
-        if let Some(end) = end
-            && self.areas.is_free(old_end, end)
-        {
-            let file = area.file.map(|(path, offset)| (path, offset + (old_end - area.start)));
-            self.place(Area { start: old_end, end, file, ..area })?;
-            return Ok(addr);
-        }
-        if !may_move {
-            return Err(Errno::ENOMEM);
-        }
-        let to = self.find_gap(new)?;
-        self.relocate(&area, addr, old, new, to)
-    }
-
-    /// Moves `old` bytes at `addr` (inside `area`) to the free range of `new` bytes at `to`.
-    fn relocate(&mut self, area: &Area, addr: u64, old: u64, new: u64, to: u64) -> Result<u64> {
-        let file = area.file.as_ref().map(|(path, offset)| (path.clone(), offset + (addr - area.start)));
-        self.place(Area { start: to, end: to + new, file, ..area.clone() })?;
-        if !area.reserved {
-            let len = old.min(new);
-            self.raw(to, len).copy_from_slice(self.raw(addr, len));
-        }
-        self.discard(addr, addr + old);
-        Ok(to)
+        if self.areas.borrow().covers(start, end) { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 }

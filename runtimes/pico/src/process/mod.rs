@@ -1,6 +1,7 @@
 //! Who the program is, and its signals.
 
 mod frame;
+mod page_fault;
 mod registers;
 mod signals;
 #[cfg(test)]
@@ -10,6 +11,7 @@ mod waiting;
 use crate::poll::timerfd::Setting;
 use abi::identity::Identity;
 pub use frame::{FRAME_SIZE, XSTATE_MASK, XSTATE_SIZE};
+pub use page_fault::PAGE_FAULT;
 pub use registers::Registers;
 pub use signals::{Action, AltStack, Fault, Info, Signals, ThreadSignals, fault_signal};
 

@@ -53,7 +53,7 @@ impl Functions {
     /// The functions of the file that `text` is a part of.
     pub(super) fn of(mm: &Mm, text: &Area) -> Option<Self> {
         let (path, text_offset) = text.file.as_ref()?;
-        let is_first = |area: &&Area| area.file.as_ref().is_some_and(|(other, at)| other == path && *at == 0);
+        let is_first = |area: &Area| area.file.as_ref().is_some_and(|(other, at)| other == path && *at == 0);
         let first = mm.areas().take_while(|area| area.start <= text.start).filter(is_first).last()?.start;
         if mm.read::<[u8; 4]>(first).ok()? != ELF_MAGIC {
             return None;

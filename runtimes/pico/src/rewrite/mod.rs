@@ -22,8 +22,8 @@ mod functions;
 mod tests;
 
 use crate::kernel::Kernel;
-use crate::mm::Mm;
 use crate::mm::areas::{Area, EXEC, Kind, WRITE};
+use crate::mm::{Mm, is_sparse};
 use abi::layout::PAGE;
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
@@ -92,7 +92,7 @@ impl Rewriter {
     /// Rewrites what can be in all texts of the program.
     fn rewrite_all(&mut self, mm: &mut Mm, entry: u64) {
         (self.refused, self.crowded) = (0, 0);
-        let texts: Vec<Area> = mm.areas().filter(|area| is_text(area)).cloned().collect();
+        let texts: Vec<Area> = mm.areas().filter(is_text).collect();
         for text in texts {
             self.rewrite_text(mm, entry, &text);
         }
@@ -100,7 +100,7 @@ impl Rewriter {
 
     /// Rewrites the text that holds `syscall`, unless that was done before.
     fn rewrite_around(&mut self, mm: &mut Mm, entry: u64, syscall: u64) {
-        let Some(text) = mm.area_at(syscall).filter(|area| is_text(area)).cloned() else { return };
+        let Some(text) = mm.area_at(syscall).filter(is_text) else { return };
         let Some((file, _)) = &text.file else { return };
         let is_known = self.texts.iter().any(|(range, path)| range.contains(&syscall) && file == path);
         if !is_known && self.texts.len() < TEXTS_MAX {
@@ -188,9 +188,9 @@ impl Site {
     }
 }
 
-/// Whether `area` is text of a file that the program cannot write.
+/// Whether `area` is text of a file that the program cannot write, and pico can.
 fn is_text(area: &Area) -> bool {
-    area.kind == Kind::File && area.prot & (EXEC | WRITE) == EXEC
+    area.kind == Kind::File && area.prot & (EXEC | WRITE) == EXEC && !is_sparse(area.start)
 }
 
 /// Where the bytes of `syscall` are in `text`.

@@ -2,10 +2,11 @@
 
 use super::{Args, Entry, Support};
 use crate::errno::{Errno, Result};
+use crate::file::File;
 use crate::fs::memory::{Inode, MemoryFile};
 use crate::kernel::Kernel;
 use crate::mm::areas::{EXEC, Kind, READ, WRITE};
-use crate::mm::{Mapping, Placement, round_up};
+use crate::mm::{DATA, Mapping, Placement, round_up};
 use abi::layout::PAGE;
 use alloc::rc::Rc;
 use linux_raw_sys::general as linux;
@@ -16,15 +17,20 @@ pub const ENTRIES: &[Entry] = &[
         number: linux::__NR_mmap,
         name: "mmap",
         support: Support::Partial(
-            "protections are noted, not enforced; a file is copied in, except for shared mappings of files in memory \
-             (not at a fixed address, and parts that overlap must be the same: `ENODEV`); MAP_NORESERVE and PROT_NONE ranges take address space from the memory limit",
+            "a file is copied in, except for shared mappings of files in memory (not at a fixed address, and parts that \
+             overlap must be the same: `ENODEV`). Protections are enforced, and memory is used when touched, in mappings \
+             that begin as PROT_NONE or MAP_NORESERVE or lie at addresses from 512 GiB; elsewhere a mapping uses all of \
+             its memory at once, and what was unmapped or protected can still be touched. No mappings from 0x700000000000, \
+             nor from the end of the memory to 512 GiB",
         ),
         handler: mmap,
     },
     Entry {
         number: linux::__NR_mprotect,
         name: "mprotect",
-        support: Support::Partial("noted, not enforced"),
+        support: Support::Partial(
+            "enforced in mappings that began as PROT_NONE or MAP_NORESERVE or lie at addresses from 512 GiB; elsewhere noted only",
+        ),
         handler: mprotect,
     },
     Entry { number: linux::__NR_munmap, name: "munmap", support: Support::Full, handler: munmap },
@@ -46,7 +52,10 @@ pub const ENTRIES: &[Entry] = &[
         handler: madvise,
     },
     Entry { number: linux::__NR_mlock, name: "mlock", support: Support::Full, handler: mlock },
-    Entry { number: linux::__NR_munlock, name: "munlock", support: Support::Full, handler: mlock },
+    Entry { number: linux::__NR_mlock2, name: "mlock2", support: Support::Full, handler: mlock2 },
+    Entry { number: linux::__NR_munlock, name: "munlock", support: Support::Full, handler: munlock },
+    Entry { number: linux::__NR_mlockall, name: "mlockall", support: Support::Full, handler: mlockall },
+    Entry { number: linux::__NR_munlockall, name: "munlockall", support: Support::Full, handler: munlockall },
 ];
 
 const MAP_FLAGS: u32 = linux::MAP_SHARED
@@ -82,15 +91,28 @@ fn mmap(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         Placement::Free(addr)
     } else if flags & linux::MAP_FIXED != 0 {
         Placement::Fixed(addr)
+    } else if flags & linux::MAP_ANONYMOUS != 0 && (prot == 0 || flags & linux::MAP_NORESERVE != 0) {
+        Placement::Sparse(addr)
     } else {
         Placement::Hint(addr)
     };
+    let obvious_overcommit =
+        prot & WRITE != 0 && flags & linux::MAP_NORESERVE == 0 && len > kernel.mm.total();
+    if obvious_overcommit || (prot & WRITE != 0 && kernel.mm.is_exhausted(len)) {
+        kernel.mm.note_refused();
+        return Err(Errno::ENOMEM);
+    }
     if let Placement::Fixed(at) = placement {
         restore_text(kernel, at, len);
     }
     if flags & linux::MAP_ANONYMOUS != 0 {
         let kind = if shared { Kind::Shared } else { Kind::Anonymous };
-        return kernel.mm.map(Mapping { placement, len, prot, kind, file: None });
+        let start = kernel.mm.map(Mapping { placement, len, prot, kind, file: None })?;
+        if flags & linux::MAP_POPULATE != 0 && kernel.mm.populate(start, start + len).is_err() {
+            // Like Linux, which maps as much as it can and says nothing.
+            kernel.mm.note_refused();
+        }
+        return Ok(start);
     }
     let fd = args.fd(4)?;
     map_file(kernel, fd, args.raw(5), shared, Mapping { placement, len, prot, kind: Kind::File, file: None })
@@ -119,25 +141,30 @@ fn map_file(kernel: &mut Kernel, fd: u64, offset: u64, shared: bool, mapping: Ma
     if writes_back {
         return Err(Errno::ENODEV);
     }
-    let len = mapping.len;
+    let (len, prot) = (mapping.len, mapping.prot);
     let file = Some((Rc::from(open.path.as_str()), offset));
-    let start = kernel.mm.map(Mapping { file, ..mapping })?;
-    let mut rest = kernel.mm.raw(start, len);
-    let mut at = offset;
-    while !rest.is_empty() {
-        match open.file.read(at, rest) {
-            Ok(0) => break,
-            Ok(count) => {
-                at += count as u64;
-                rest = &mut rest[count..];
-            }
-            Err(errno) => {
-                kernel.mm.unmap(start, len)?;
-                return Err(errno);
-            }
-        }
+    let start = kernel.mm.map(Mapping { file, prot: DATA, ..mapping })?;
+    let filled = copy_in(kernel, &*open.file, offset, start, len);
+    if let Err(errno) = filled.and_then(|()| kernel.mm.protect(start, len, prot)) {
+        kernel.mm.unmap(start, len)?;
+        return Err(errno);
     }
     Ok(start)
+}
+
+/// Fills `len` bytes at `start` with what the file has from `offset` on.
+fn copy_in(kernel: &Kernel, file: &dyn File, offset: u64, start: u64, len: u64) -> Result<()> {
+    let mut rest = kernel.mm.fresh(start, len)?;
+    let mut at = offset;
+    while !rest.is_empty() {
+        let count = file.read(at, rest)?;
+        if count == 0 {
+            break;
+        }
+        at += count as u64;
+        rest = &mut rest[count..];
+    }
+    Ok(())
 }
 
 /// Maps a file in memory so that it and the program share the pages.
@@ -219,11 +246,15 @@ fn madvise(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     }
     match args.uint(2) {
         linux::MADV_DONTNEED => kernel.mm.drop_contents(addr, len)?,
+        linux::MADV_FREE => kernel.mm.free_contents(addr, len)?,
+        linux::MADV_POPULATE_READ | linux::MADV_POPULATE_WRITE => {
+            kernel.mm.check_mapped(addr, len)?;
+            kernel.mm.populate(addr, addr + round_up(len)?)?;
+        }
         linux::MADV_NORMAL
         | linux::MADV_RANDOM
         | linux::MADV_SEQUENTIAL
         | linux::MADV_WILLNEED
-        | linux::MADV_FREE
         | linux::MADV_HUGEPAGE
         | linux::MADV_NOHUGEPAGE
         | linux::MADV_DONTDUMP
@@ -246,15 +277,53 @@ fn msync(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     kernel.mm.check_mapped(args.raw(0), args.raw(1)).map(|()| 0)
 }
 
-fn mlock(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+/// Whole pages of what the program names, all mapped.
+fn lockable(kernel: &Kernel, args: &Args) -> Result<(u64, u64)> {
     let start = args.raw(0) / PAGE * PAGE;
     let len = args.raw(1).checked_add(args.raw(0) - start).ok_or(Errno::EINVAL)?;
-    kernel.mm.check_mapped(start, len).map(|()| 0)
+    kernel.mm.check_mapped(start, len)?;
+    Ok((start, start + len))
+}
+
+fn mlock(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let (start, end) = lockable(kernel, args)?;
+    kernel.mm.populate(start, end)?;
+    Ok(0)
+}
+
+fn mlock2(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    match args.uint(2) {
+        0 => mlock(kernel, args),
+        linux::MLOCK_ONFAULT => lockable(kernel, args).map(|_| 0),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn munlock(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    lockable(kernel, args).map(|_| 0)
+}
+
+/// Nothing is ever paged out; what nobody touched yet gets memory when it is.
+fn mlockall(_: &mut Kernel, args: &Args) -> Result<u64> {
+    let known = linux::MCL_CURRENT | linux::MCL_FUTURE | linux::MCL_ONFAULT;
+    let flags = args.uint(0);
+    if flags & !known != 0 || flags == 0 || flags == linux::MCL_ONFAULT {
+        return Err(Errno::EINVAL);
+    }
+    Ok(0)
+}
+
+fn munlockall(_: &mut Kernel, _: &Args) -> Result<u64> {
+    Ok(0)
 }
 
 fn mincore(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    kernel.mm.check_mapped(args.raw(0), args.raw(1))?;
-    let pages = usize::try_from(args.raw(1).div_ceil(PAGE)).map_err(|_| Errno::ENOMEM)?;
-    kernel.mm.slice_mut(args.raw(2), pages)?.fill(1);
+    let (addr, len) = (args.raw(0), round_up(args.raw(1))?);
+    kernel.mm.check_mapped(addr, len)?;
+    let pages = usize::try_from(len / PAGE).map_err(|_| Errno::ENOMEM)?;
+    let told = kernel.mm.slice_mut(args.raw(2), pages)?;
+    for (byte, resident) in told.iter_mut().zip(kernel.mm.residency(addr, addr + len)) {
+        *byte = u8::from(resident);
+    }
     Ok(0)
 }

@@ -87,7 +87,7 @@ pub(super) fn maps(kernel: &Kernel) -> Vec<u8> {
             (None, _) => ("", 0),
         };
         let range = format!("{:x}-{:x}", area.start, area.end);
-        let line = format!("{range} {} {offset:08x} 00:00 0", permissions(area));
+        let line = format!("{range} {} {offset:08x} 00:00 0", permissions(&area));
         let _ = if path.is_empty() { writeln!(text, "{line} ") } else { writeln!(text, "{line:<73}{path}") };
     }
     text.into_bytes()

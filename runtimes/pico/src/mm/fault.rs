@@ -1,0 +1,101 @@
+//! Page faults, and everything else that puts memory behind the sparse area.
+
+use super::areas::{Area, EXEC, Kind, WRITE};
+use super::sparse::is_sparse;
+use super::{Mm, PAGE_BYTES};
+use crate::errno::{Errno, Result};
+use abi::layout::{PAGE, SPARSE_VA};
+use linux_raw_sys::general as linux;
+
+/// Bits of the processor's error code.
+const BY_WRITE: u64 = 1 << 1;
+const BY_FETCH: u64 = 1 << 4;
+
+/// Bytes around a touched page that get memory along with it, while there is plenty.
+const AROUND: u64 = 16 * PAGE;
+
+/// What became of a page fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageFault {
+    /// The instruction can be tried again.
+    Resolved,
+    /// The program may not do that: `SEGV_*`.
+    Refused(u32),
+    /// There is no memory left.
+    OutOfMemory,
+}
+
+impl Mm {
+    /// The program touched `addr` and the processor refused; `error` is its reason.
+    pub fn page_fault(&mut self, addr: u64, error: u64) -> PageFault {
+        let Some(area) = self.area_at(addr).filter(|area| area.kind != Kind::Kernel) else {
+            return PageFault::Refused(linux::SEGV_MAPERR);
+        };
+        // Whatever may be touched at all may be read.
+        let allowed = match error & (BY_WRITE | BY_FETCH) {
+            0 => area.prot != 0,
+            BY_WRITE => area.prot & WRITE != 0,
+            _ => area.prot & EXEC != 0,
+        };
+        if !allowed || !is_sparse(addr) {
+            return PageFault::Refused(linux::SEGV_ACCERR);
+        }
+        let va = addr / PAGE * PAGE;
+        let mut sparse = self.sparse.borrow_mut();
+        if let Some(page) = sparse.page(self, va) {
+            sparse.refresh(va, page, area.prot);
+            return PageFault::Resolved;
+        }
+        drop(sparse);
+        self.back_around(&area, va)
+    }
+
+    /// Puts memory behind `va` and, if there is plenty, behind its neighbours.
+    fn back_around(&self, area: &Area, va: u64) -> PageFault {
+        if self.back(area, va).is_err() {
+            return PageFault::OutOfMemory;
+        }
+        let start = va / AROUND * AROUND;
+        for near in (start..start + AROUND).step_by(PAGE_BYTES) {
+            let plenty = self.free() > self.len / 8;
+            if !plenty || (area.start..area.end).contains(&near) && self.back(area, near).is_err() {
+                break;
+            }
+        }
+        PageFault::Resolved
+    }
+
+    /// Puts memory behind the page at `va` of `area`, if there is none.
+    fn back(&self, area: &Area, va: u64) -> Result<()> {
+        let mut sparse = self.sparse.borrow_mut();
+        if sparse.page(self, va).is_some() {
+            return Ok(());
+        }
+        sparse.back(self, va, area.prot).ok_or(Errno::ENOMEM)
+    }
+
+    /// Puts memory behind `start..end`, as far as it is sparse and may be touched: `ENOMEM` if there is not enough.
+    pub fn populate(&self, start: u64, end: u64) -> Result<()> {
+        let mut at = start.max(SPARSE_VA) / PAGE * PAGE;
+        while at < end && is_sparse(at) {
+            let area = self.area_at(at).filter(|area| area.prot != 0).ok_or(Errno::ENOMEM)?;
+            for va in (at..area.end.min(end)).step_by(PAGE_BYTES) {
+                self.back(&area, va)?;
+            }
+            at = area.end;
+        }
+        Ok(())
+    }
+
+    /// Whether each page of `start..end` is in memory: mincore(2).
+    pub fn residency(&self, start: u64, end: u64) -> impl Iterator<Item = bool> {
+        let resident = move |va: u64| {
+            if is_sparse(va) {
+                self.sparse.borrow().page(self, va).is_some()
+            } else {
+                self.area_at(va).is_some_and(|area| !area.reserved)
+            }
+        };
+        (start..end).step_by(PAGE_BYTES).map(resident)
+    }
+}

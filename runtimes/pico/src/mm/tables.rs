@@ -1,0 +1,63 @@
+//! The processor's page tables for the sparse area, as a trait: the guest has them, tests record them.
+
+/// Page tables of the sparse area. Addresses are multiples of a page.
+pub trait PageTables {
+    /// Whether `va` has a table of the lowest level.
+    fn has_table(&self, va: u64) -> bool;
+    /// Uses `page`, a page of the program's linear memory, as the highest table that `va` lacks. It stays one for
+    /// ever: a table that came and went would have to be forgotten by whoever shadows it.
+    fn add_table(&self, va: u64, page: u64);
+    /// Lets `va`, which has a table, lead to `page`; with no protection at all it leads nowhere.
+    fn set(&self, va: u64, page: u64, prot: u32);
+    /// Lets `va` lead nowhere.
+    fn clear(&self, va: u64);
+    /// Makes the processor forget what it remembers of entries that were changed or cleared.
+    fn flush(&self);
+}
+
+#[cfg(test)]
+pub(super) mod fake {
+    use super::PageTables;
+    use crate::mm::is_sparse;
+    use abi::layout::HUGE;
+    use alloc::collections::{BTreeMap, BTreeSet};
+    use core::cell::{Cell, RefCell};
+
+    /// Page tables that only remember. There are none but those of the lowest level.
+    #[derive(Default)]
+    pub(crate) struct Fake {
+        tables: RefCell<BTreeSet<u64>>,
+        /// Address to page and protection.
+        pub(crate) entries: RefCell<BTreeMap<u64, (u64, u32)>>,
+        /// How often everything was forgotten.
+        pub(crate) flushes: Cell<u64>,
+    }
+
+    impl PageTables for Fake {
+        fn has_table(&self, va: u64) -> bool {
+            self.tables.borrow().contains(&(va / HUGE))
+        }
+
+        fn add_table(&self, va: u64, page: u64) {
+            assert!(!is_sparse(page), "a table is linear memory");
+            assert!(self.tables.borrow_mut().insert(va / HUGE), "a second table for {va:#x}");
+        }
+
+        fn set(&self, va: u64, page: u64, prot: u32) {
+            assert!(self.has_table(va), "no table for {va:#x}");
+            if prot == 0 {
+                self.clear(va);
+            } else {
+                self.entries.borrow_mut().insert(va, (page, prot));
+            }
+        }
+
+        fn clear(&self, va: u64) {
+            self.entries.borrow_mut().remove(&va);
+        }
+
+        fn flush(&self) {
+            self.flushes.set(self.flushes.get() + 1);
+        }
+    }
+}
