@@ -50,6 +50,9 @@ pub enum Contract {
     Handler = 1,
     /// Is an HTTP server that listens on [`BootInfo::port`].
     Http = 2,
+    /// Takes none: it has standard streams instead ([`crate::console`]), and starts in the directory that the variable
+    /// `PWD` names.
+    Program = 3,
 }
 
 /// The character device of the handler contract. Invocation and response are one line each.

@@ -4,6 +4,7 @@ use crate::clock::Clock;
 use crate::errno::{Errno, Result};
 use crate::file::FdTable;
 use crate::fs::Vfs;
+use crate::fs::console::Console;
 use crate::inbound;
 use crate::mm::Mm;
 use crate::net::Net;
@@ -60,6 +61,8 @@ pub struct Kernel {
     pub vfs: Vfs,
     /// The request of this fork.
     pub inbound: inbound::Shared,
+    /// The standard streams, if the host has some for the program (contract `Program`).
+    pub console: Option<Rc<Console>>,
     /// Sockets and pipes.
     pub net: Net,
     /// Which system-call sites were rewritten.
@@ -76,7 +79,10 @@ impl Kernel {
         let clock = Clock::new(&identity, tsc);
         let inbound = inbound::Shared::default();
         let mut vfs = Vfs::new(config.root, Some(config.package).filter(|package| !package.is_empty()));
-        inbound::device::register(&mut vfs.devices, &inbound);
+        let has_streams = config.contract == Contract::Program;
+        if !has_streams {
+            inbound::device::register(&mut vfs.devices, &inbound);
+        }
         Self {
             config,
             process: Process::new(mm.total(), mm.stack_size()),
@@ -87,6 +93,7 @@ impl Kernel {
             vfs,
             net: Net::new(config.contract, config.port, inbound.clone()),
             inbound,
+            console: has_streams.then(|| Rc::new(Console::new(platform.clone()))),
             rewriter: Rewriter::default(),
             request_taken: false,
             platform,
@@ -111,8 +118,10 @@ impl Kernel {
             self.ring(Doorbell::Ready, [0; 4]);
             self.fail("the host resumed a fork that waits for a second request");
         } else {
-            self.ring(Doorbell::Sleep, [until.unwrap_or(u64::MAX), 0, 0, 0]);
-            if let Some(until) = until {
+            let wants_input = self.console.as_ref().is_some_and(|console| console.takes_note());
+            self.ring(Doorbell::Sleep, [until.unwrap_or(u64::MAX), wants_input.into(), 0, 0]);
+            let woken = self.console.as_ref().is_some_and(|console| console.has_news());
+            if let Some(until) = until.filter(|_| !woken) {
                 // It is the host's clock that ended the sleep.
                 self.clock.catch_up(self.platform.tsc(), until);
             }

@@ -23,6 +23,7 @@ pub mod socket_io;
 pub mod stat;
 pub mod stat_change;
 mod table;
+mod terminal;
 pub mod time;
 pub mod timerfd;
 
