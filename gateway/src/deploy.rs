@@ -129,6 +129,9 @@ fn make_record(
         contract: match launch.contract {
             abi::boot::Contract::Handler => Contract::Handler,
             abi::boot::Contract::Http => Contract::Http,
+            abi::boot::Contract::Program => {
+                return Err(Failure::Platform("a program without requests is no function".to_owned()));
+            }
         },
         handler: guess.handler,
         command: launch.command,

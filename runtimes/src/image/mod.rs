@@ -13,6 +13,7 @@
 mod apt;
 mod error;
 mod index;
+pub mod local;
 mod precompile;
 mod recipe;
 mod run;
@@ -93,12 +94,17 @@ pub fn prepare(name: &str, cache: &Path, progress: &dyn Fn(&str)) -> Result<Root
     Ok(image)
 }
 
+/// Why no image was written to, or made from, `path`.
+fn image_error(path: &Path, error: snapshotter::erofs::Error) -> ImageError {
+    match error {
+        snapshotter::erofs::Error::Write(source) => ImageError::io("write", path, source),
+        other => ImageError::Write { path: path.to_owned(), detail: crate::chain(&other) },
+    }
+}
+
 /// Writes the tree in `root` as an image to `out`.
 fn write_image(root: &Path, out: &Path) -> Result<u64, ImageError> {
-    let failed = |error: snapshotter::erofs::Error| match error {
-        snapshotter::erofs::Error::Write(source) => ImageError::io("write", out, source),
-        other => ImageError::Write { path: out.to_owned(), detail: crate::chain(&other) },
-    };
+    let failed = |error| image_error(out, error);
     let mut tree = Tree::new();
     tree.add_host_dir("", root).map_err(failed)?;
     for directory in stage::SHARED_DIRECTORIES {
