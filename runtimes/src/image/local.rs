@@ -38,8 +38,20 @@ pub fn of_files(paths: &[PathBuf]) -> Result<File, ImageError> {
     write(&tree)
 }
 
+/// The locale C.UTF-8, which is what LANG says.
+const LOCALE: &str = "/usr/lib/locale/C.utf8";
+/// Where memory and generated files hide what an image has there.
+const HIDDEN: &[&str] = &["/tmp", "/var/tmp", "/run", "/dev", "/proc", "/sys", "/var/task"];
+
+/// Where the program at `path` (absolute) is in its image: there, or in `/usr/local/bin` if it could not be seen there.
+pub fn place_of_program(path: &Path) -> PathBuf {
+    let hidden = HIDDEN.iter().any(|directory| path.starts_with(directory));
+    let name = path.file_name().filter(|_| hidden);
+    name.map_or_else(|| path.to_owned(), |name| Path::new("/usr/local/bin").join(name))
+}
+
 /// An image with the program at `path` (absolute) and what it cannot start without: its interpreter if it is a script,
-/// its loader and its libraries, each where it is on this machine; and the few files in `/etc` that every system has.
+/// its loader and its libraries, each where it is on this machine ([`place_of_program`]); and the few files in `/etc` that every system has.
 pub fn of_program(path: &Path) -> Result<File, ImageError> {
     let mut tree = Tree::new();
     for directory in stage::DIRECTORIES {
@@ -51,9 +63,12 @@ pub fn of_program(path: &Path) -> Result<File, ImageError> {
     for (name, text) in stage::FILES {
         tree.add_file(name, text.as_bytes(), 0o644).map_err(failed(path))?;
     }
-    add_program(&mut tree, path)?;
+    add_program(&mut tree, path, &place_of_program(path))?;
     if let Some(interpreter) = interpreter_of_script(path)? {
-        add_program(&mut tree, &interpreter)?;
+        add_program(&mut tree, &interpreter, &interpreter)?;
+    }
+    if Path::new(LOCALE).is_dir() {
+        tree.add_host_dir(LOCALE, Path::new(LOCALE)).map_err(failed(path))?;
     }
     if Path::new(LOADER_CACHE).exists() {
         add_file(&mut tree, LOADER_CACHE.as_bytes(), Path::new(LOADER_CACHE))?;
@@ -61,9 +76,9 @@ pub fn of_program(path: &Path) -> Result<File, ImageError> {
     write(&tree)
 }
 
-/// Adds a program with its loader and libraries.
-fn add_program(tree: &mut Tree, path: &Path) -> Result<(), ImageError> {
-    add_file(tree, path.as_os_str().as_bytes(), path)?;
+/// Adds a program as `place`, with its loader and libraries.
+fn add_program(tree: &mut Tree, path: &Path, place: &Path) -> Result<(), ImageError> {
+    add_file(tree, place.as_os_str().as_bytes(), path)?;
     let bytes = fs::read(path).on("read", path)?;
     let Some(loader) = elf::inspect(&bytes).filter(elf::Elf::is_native).and_then(|elf| elf.interpreter)
     else {

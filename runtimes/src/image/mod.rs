@@ -26,7 +26,7 @@ pub use error::ImageError;
 
 use error::Context;
 use index::megabytes;
-use recipe::Source;
+use recipe::{Recipe, Source};
 use snapshotter::erofs::{Options, Tree};
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -92,6 +92,21 @@ pub fn prepare(name: &str, cache: &Path, progress: &dyn Fn(&str)) -> Result<Root
         start.elapsed().as_secs_f64()
     ));
     Ok(image)
+}
+
+/// Fetches Debian packages and unpacks them into the empty directory `root`, made the root of a complete system. Packages
+/// that others depend on are not added. For trying out what `spore run --image` can run.
+pub fn unpack_packages(
+    packages: &[&str],
+    root: &Path,
+    cache: &Path,
+    progress: &dyn Fn(&str),
+) -> Result<(), ImageError> {
+    let recipe = Recipe::of_packages(packages);
+    let debs = apt::fetch(&recipe, cache, progress)?;
+    let tools = tempfile::tempdir_in(cache).on("create a directory in", cache)?;
+    stage::unpack(&recipe, &debs, root, tools.path())?;
+    stage::complete(&recipe, &Source::NONE, root, tools.path())
 }
 
 /// Why no image was written to, or made from, `path`.

@@ -95,17 +95,21 @@ impl Control {
         let _ = rustix::io::read(&self.0.wake, &mut count);
     }
 
-    /// Takes the signals for the program, and whether its terminal has another size. `untaken`: those it was given before
-    /// and has not taken.
-    pub(super) fn take(&self, untaken: u64) -> (u64, bool) {
+    /// Notes which of the signals it was given the program has not taken yet. Before anything the program did since is
+    /// passed on: whoever sees that may send the next one.
+    pub(super) fn untaken(&self, signals: u64) {
+        if signals & ENDING == 0 && self.0.given.swap(false, Ordering::SeqCst) {
+            self.0.ignored.store(0, Ordering::SeqCst);
+        }
+    }
+
+    /// Takes the signals for the program, and whether its terminal has another size.
+    pub(super) fn take(&self) -> (u64, bool) {
         if let Some(kicker) = &*self.0.kicker.lock().unwrap_or_else(PoisonError::into_inner) {
             kicker.clear_kick();
         }
         // Whoever sends a signal notes it first and kicks then: a kick that was just cleared is seen here.
         self.acknowledge();
-        if untaken & ENDING == 0 && self.0.given.swap(false, Ordering::SeqCst) {
-            self.0.ignored.store(0, Ordering::SeqCst);
-        }
         let signals = self.0.signals.swap(0, Ordering::SeqCst);
         if signals & ENDING != 0 {
             self.0.given.store(true, Ordering::SeqCst);

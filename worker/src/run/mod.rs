@@ -110,6 +110,7 @@ impl Session<'_> {
         loop {
             let exit = self.machine.run().map_err(RunError::of("the VM cannot be run"))?;
             let header = self.machine.mailbox().header();
+            self.control.untaken(header.console.signals);
             let end = match exit {
                 Exit::Doorbell => self.doorbell(&header),
                 // The log is not looked at: the guest may be in the middle of writing to it.
@@ -119,7 +120,7 @@ impl Session<'_> {
             if let Some(end) = end.or_else(|| self.control.end()) {
                 return Ok(end);
             }
-            self.send_signals(&header);
+            self.send_signals();
         }
     }
 
@@ -174,8 +175,8 @@ impl Session<'_> {
         }
     }
 
-    fn send_signals(&mut self, header: &Header) {
-        let (signals, resized) = self.control.take(header.console.signals);
+    fn send_signals(&mut self) {
+        let (signals, resized) = self.control.take();
         if resized {
             let (rows, columns) = self.streams.size();
             self.machine.mailbox().set_terminals(self.streams.terminals(), rows, columns);

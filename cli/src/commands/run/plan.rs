@@ -7,7 +7,7 @@ use runtimes::image::{self, local};
 use std::env;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -35,8 +35,8 @@ impl Plan {
             (None, None) => {
                 let program = find_program(&args.command[0])?;
                 if args.command[0].as_bytes().contains(&b'/') {
-                    command[0] = program.as_os_str().as_bytes().to_vec();
-                } else if let Some(directory) = program.parent() {
+                    command[0] = local::place_of_program(&program).into_os_string().into_vec();
+                } else if let Some(directory) = local::place_of_program(&program).parent() {
                     path = format!("{PATH}:{}", directory.display());
                 }
                 local::of_program(&program)
