@@ -141,11 +141,20 @@ impl Rig {
     /// Asserts that `program` does the same on this machine and in a VM.
     #[track_caller]
     pub(crate) fn agrees(&self, program: &str, args: &[&str], stdin: &[u8]) {
+        let difference = self.difference(program, args, stdin);
+        assert!(difference.is_none(), "{}", difference.unwrap_or_default());
+    }
+
+    /// How what `program` does in a VM differs from what it does on this machine.
+    pub(crate) fn difference(&self, program: &str, args: &[&str], stdin: &[u8]) -> Option<String> {
         let (native, guest) = (self.native(program, args, stdin), self.guest(program, args, stdin));
         let same = shell_code(&native) == shell_code(&guest)
             && native.stdout == guest.stdout
             && native.stderr == guest.stderr;
-        assert!(same, "{program} {args:?}\n--- natively: {}\n--- in a VM: {}", shown(&native), shown(&guest));
+        let text = || {
+            format!("{program} {args:?}\n--- natively: {}\n--- in a VM: {}\n", shown(&native), shown(&guest))
+        };
+        (!same).then(text)
     }
 }
 

@@ -7,6 +7,7 @@ use runtimes::image::{self, local};
 use std::env;
 use std::ffi::OsStr;
 use std::fs::File;
+use std::io::IsTerminal;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -111,7 +112,9 @@ fn environment(wanted: &[String], path: &str, directory: &str) -> Result<Vec<Vec
         b"LANG=C.UTF-8".to_vec(),
         format!("PWD={directory}").into_bytes(),
     ];
-    env.extend(env::var_os("TERM").map(|term| [b"TERM=", term.as_bytes()].concat()));
+    if std::io::stdout().is_terminal() {
+        env.extend(env::var_os("TERM").map(|term| [b"TERM=", term.as_bytes()].concat()));
+    }
     for entry in wanted {
         let (name, entry) = match entry.split_once('=') {
             Some((name, _)) => (name, Some(entry.clone().into_bytes())),
