@@ -5,6 +5,7 @@
 mod common;
 
 mod codes;
+mod cpython;
 mod programs;
 mod rig;
 mod signals;

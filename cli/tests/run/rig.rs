@@ -33,6 +33,7 @@ const PACKAGES: &[&str] = &[
     "python3.11-minimal",
     "libpython3.11-minimal",
     "libpython3.11-stdlib",
+    "libpython3.11-testsuite",
     "libc6",
     "libgcc-s1",
     "liblua5.4-0",
@@ -85,22 +86,44 @@ impl Rig {
     fn new() -> Self {
         let cache = runtimes::cache_dir();
         fs::create_dir_all(&cache).expect("the cache can be written to");
-        let (root, work) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        let (root, work) = (
+            TempDir::new().expect("the temporary directory is ours"),
+            TempDir::new().expect("the temporary directory is ours"),
+        );
         let unpacked =
             runtimes::image::unpack_packages(PACKAGES, root.path(), &cache, &|line| eprintln!("{line}"));
         unpacked.unwrap_or_else(|error| panic!("Debian packages are needed: {error}"));
         let image = work.path().join("image");
         let mut built = runtimes::image::local::of_directory(root.path()).expect("an image of the packages");
-        std::io::Seek::rewind(&mut built).unwrap();
-        std::io::copy(&mut built, &mut File::create(&image).unwrap()).unwrap();
+        std::io::Seek::rewind(&mut built).expect("the temporary directory is ours");
+        std::io::copy(&mut built, &mut File::create(&image).expect("the temporary directory is ours"))
+            .expect("the temporary directory is ours");
         write_data(&work.path().join("data"));
         Self { root, image, work }
     }
 
+    /// The programs as an image.
+    pub(crate) fn image(&self) -> &Path {
+        &self.image
+    }
+
+    /// The modules of CPython's regression tests.
+    pub(crate) fn python_test_modules(&self) -> Vec<String> {
+        let directory = self.root.path().join("usr/lib/python3.11/test");
+        let entries = fs::read_dir(directory).expect("the package brings it").flatten();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let mut names: Vec<String> = names
+            .filter(|name| name.starts_with("test_"))
+            .map(|name| name.trim_end_matches(".py").to_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
     /// Runs `program` on this machine.
     fn native(&self, program: &str, args: &[&str], stdin: &[u8]) -> Output {
-        let writable = TempDir::new().unwrap();
-        let place = writable.path().to_str().unwrap();
+        let writable = TempDir::new().expect("the temporary directory is ours");
+        let place = writable.path().to_str().expect("it has a plain name");
         let path = self.root.path().join("usr/bin").join(program);
         let bytes = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let is_static = runtimes::elf::inspect(&bytes).is_some_and(|elf| elf.interpreter.is_none());
@@ -210,7 +233,8 @@ pub(crate) fn text(lines: u64) -> String {
         (state >> 33) % below
     };
     let mut line = |number: u64| {
-        let chosen: Vec<&str> = (0..=next(7)).map(|_| words[usize::try_from(next(10)).unwrap()]).collect();
+        let chosen: Vec<&str> =
+            (0..=next(7)).map(|_| words[usize::try_from(next(10)).expect("below 10")]).collect();
         format!("{number} {} {}\n", next(1000), chosen.join(" "))
     };
     (0..lines).map(&mut line).collect()
@@ -218,25 +242,27 @@ pub(crate) fn text(lines: u64) -> String {
 
 /// The files programs work on; all of one time and with the modes that an image has.
 fn write_data(directory: &Path) {
-    fs::create_dir_all(directory.join("deep/er")).unwrap();
-    fs::create_dir_all(directory.join("scripts")).unwrap();
-    fs::write(directory.join("words"), text(3000)).unwrap();
+    fs::create_dir_all(directory.join("deep/er")).expect("the temporary directory is ours");
+    fs::create_dir_all(directory.join("scripts")).expect("the temporary directory is ours");
+    fs::write(directory.join("words"), text(3000)).expect("the temporary directory is ours");
     fs::write(
         directory.join("numbers"),
         (0..2000).map(|n| format!("{}\n", n * 7919 % 2003)).collect::<String>(),
     )
-    .unwrap();
-    fs::write(directory.join("deep/er/binary"), (0..=255).cycle().take(70_000).collect::<Vec<u8>>()).unwrap();
-    fs::write(directory.join("deep/empty"), "").unwrap();
+    .expect("the temporary directory is ours");
+    fs::write(directory.join("deep/er/binary"), (0..=255).cycle().take(70_000).collect::<Vec<u8>>())
+        .expect("the temporary directory is ours");
+    fs::write(directory.join("deep/empty"), "").expect("the temporary directory is ours");
     for (name, script) in SCRIPTS {
-        fs::write(directory.join("scripts").join(name), script).unwrap();
+        fs::write(directory.join("scripts").join(name), script).expect("the temporary directory is ours");
     }
-    std::os::unix::fs::symlink("words", directory.join("link")).unwrap();
+    std::os::unix::fs::symlink("words", directory.join("link")).expect("the temporary directory is ours");
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(IMAGE_TIME);
     let scripts = SCRIPTS.iter().map(|(name, _)| format!("scripts/{name}"));
     let others = ["words", "numbers", "deep/er/binary", "deep/empty", "deep/er", "deep", "scripts", "."];
     for path in scripts.chain(others.map(str::to_owned)) {
-        let file = File::open(directory.join(path)).unwrap();
-        file.set_times(FileTimes::new().set_modified(time).set_accessed(time)).unwrap();
+        let file = File::open(directory.join(path)).expect("the temporary directory is ours");
+        file.set_times(FileTimes::new().set_modified(time).set_accessed(time))
+            .expect("the temporary directory is ours");
     }
 }

@@ -8,21 +8,28 @@ use std::process::{Child, ChildStdin, Stdio};
 /// A program that has said `ready`; its input stays open as long as the second value.
 fn started(script: &str) -> (Child, ChildStdin, BufReader<std::process::ChildStdout>) {
     let mut command = spore(&["run", "--timeout", "60s", "--", "sh", "-c", script]);
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let (input, mut output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it can be started");
+    let (input, mut output) = (
+        child.stdin.take().expect("it is a pipe"),
+        BufReader::new(child.stdout.take().expect("it is a pipe")),
+    );
     assert_eq!(line(&mut output), "ready\n");
     (child, input, output)
 }
 
 fn line(output: &mut impl BufRead) -> String {
     let mut line = String::new();
-    output.read_line(&mut line).unwrap();
+    output.read_line(&mut line).expect("it is a pipe");
     line
 }
 
 fn send(child: &Child, signal: Signal) {
-    kill_process(Pid::from_child(child), signal).unwrap();
+    kill_process(Pid::from_child(child), signal).expect("it is there");
 }
 
 #[test]
@@ -50,6 +57,13 @@ fn a_handler_runs_as_often_as_it_is_sent() {
 fn a_second_signal_kills_a_program_that_only_computes() {
     let (mut child, _input, _output) = started("echo ready; while :; do :; done");
     send(&child, Signal::INT);
+    send(&child, Signal::TERM);
+    assert_eq!(child.wait().unwrap().code(), Some(137));
+}
+
+#[test]
+fn one_signal_is_enough_to_end_it_a_little_later() {
+    let (mut child, _input, _output) = started("echo ready; while :; do :; done");
     send(&child, Signal::TERM);
     assert_eq!(child.wait().unwrap().code(), Some(137));
 }

@@ -28,7 +28,7 @@ pub fn of_files(paths: &[PathBuf]) -> Result<File, ImageError> {
     let mut tree = Tree::new();
     for path in paths {
         let whole = fs::canonicalize(path).on("find", path)?;
-        let name = path.file_name().or(whole.file_name()).unwrap_or_default().as_bytes();
+        let name = path.file_name().or_else(|| whole.file_name()).unwrap_or_default().as_bytes();
         if whole.is_dir() {
             tree.add_host_dir(name, &whole).map_err(failed(path))?;
         } else {

@@ -27,6 +27,8 @@ struct State {
     ignored: AtomicU32,
     /// The VM has been given one.
     given: AtomicBool,
+    /// Whoever runs the VM is to look whether the program has taken what it was given, and to kill it if not.
+    overdue: AtomicBool,
     killed: AtomicBool,
     timed_out: AtomicBool,
     /// Can be read when something happened.
@@ -41,6 +43,7 @@ impl Control {
             signals: AtomicU64::new(0),
             ignored: AtomicU32::new(0),
             given: AtomicBool::new(false),
+            overdue: AtomicBool::new(false),
             killed: AtomicBool::new(false),
             timed_out: AtomicBool::new(false),
             wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
@@ -56,6 +59,15 @@ impl Control {
             self.0.killed.store(true, Ordering::SeqCst);
         }
         self.0.signals.fetch_or(bit, Ordering::SeqCst);
+        self.interrupt();
+    }
+
+    /// The last signal was sent a while ago. If it should end the program, and the program has not even taken it, the VM
+    /// is killed.
+    pub fn insist(&self) {
+        let unseen = self.0.signals.load(Ordering::SeqCst) & ENDING != 0;
+        let flag = if unseen { &self.0.killed } else { &self.0.overdue };
+        flag.store(true, Ordering::SeqCst);
         self.interrupt();
     }
 
@@ -98,6 +110,9 @@ impl Control {
     /// Notes which of the signals it was given the program has not taken yet. Before anything the program did since is
     /// passed on: whoever sees that may send the next one.
     pub(super) fn untaken(&self, signals: u64) {
+        if self.0.overdue.swap(false, Ordering::SeqCst) && signals & ENDING != 0 {
+            self.0.killed.store(true, Ordering::SeqCst);
+        }
         if signals & ENDING == 0 && self.0.given.swap(false, Ordering::SeqCst) {
             self.0.ignored.store(0, Ordering::SeqCst);
         }

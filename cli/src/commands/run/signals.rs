@@ -17,6 +17,9 @@ const PASSED_ON: [SignalKind; 6] = [
     SignalKind::window_change(),
 ];
 
+/// How long a program that was told to end may compute without a system call.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// Passes signals on from now on, and ends the run after `timeout`.
 pub(super) fn watch(control: Control, timeout: Option<Duration>) -> Result<(), Failure> {
     let runtime = crate::runtime(Builder::new_current_thread())?;
@@ -32,6 +35,11 @@ pub(super) fn watch(control: Control, timeout: Option<Duration>) -> Result<(), F
             runtime.spawn(async move {
                 while signal.recv().await.is_some() {
                     control.signal(kind.as_raw_value().unsigned_abs());
+                    let control = control.clone();
+                    tokio::spawn(async move {
+                        tokio::time::sleep(PATIENCE).await;
+                        control.insist();
+                    });
                 }
             });
         }
