@@ -56,6 +56,9 @@ pub enum Contract {
     Http = 2,
     /// Asks pico for invocations over HTTP at [`BootInfo::port`], as [`crate::runtime_api`] says.
     RuntimeApi = 3,
+    /// Takes none: it has standard streams instead ([`crate::console`]), and starts in the directory that the variable
+    /// `PWD` names.
+    Program = 4,
 }
 
 /// The character device of the handler contract. Invocation and response are one line each.

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod boot;
+pub mod console;
 pub mod erofs;
 pub mod identity;
 pub mod layout;

@@ -11,6 +11,7 @@
 //!
 //! The host treats every byte as hostile: it copies a value once, checks it, then uses the copy.
 
+use crate::console::Console;
 use crate::identity::Identity;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -46,6 +47,7 @@ pub enum Doorbell {
     /// The log area is full. The host takes `log_len` bytes, sets it to 0 and resumes the guest.
     Log = 3,
     /// Nothing to do until `args[0]`, an absolute monotonic time in ns (`u64::MAX`: for ever). The host waits, then resumes.
+    /// With `args[1]` not 0 (contract `Program` only) it also ends when there is input: [`crate::console`].
     Sleep = 4,
     /// The program ended: `args[0]` is its exit status (0 to 255).
     Exit = 5,
@@ -108,6 +110,8 @@ pub struct Header {
     pub tick_rip: u64,
     /// Guest: text for [`Doorbell::Panic`], UTF-8.
     pub detail: [u8; DETAIL_MAX],
+    /// Both: the standard streams of a program that has some.
+    pub console: Console,
 }
 
 /// One log record: this, then `len` bytes, padded to a multiple of 4.
@@ -120,7 +124,7 @@ pub struct LogRecord {
     pub len: u32,
 }
 
-const _: () = assert!(size_of::<Header>() == 80 + 8 + 8 + 32 + 8 + 8 + 8 + 8 + 16 + DETAIL_MAX);
+const _: () = assert!(size_of::<Header>() == 80 + 8 + 8 + 32 + 8 + 8 + 8 + 8 + 16 + DETAIL_MAX + 32);
 const _: () = assert!(size_of::<Header>() as u64 <= UNSUPPORTED);
 const _: () = assert!(UNSUPPORTED + 4 * UNSUPPORTED_COUNT as u64 <= LOG);
 const _: () = assert!(LOG + LOG_SIZE <= REQUEST);

@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::commands::{bench, deploy, describe, doctor, invoke, logs, rm, up};
+use crate::commands::{bench, deploy, describe, doctor, invoke, logs, rm, run, up};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Where the platform listens unless told otherwise.
@@ -63,6 +63,8 @@ pub(crate) enum Command {
     /// Remove functions
     #[command(visible_alias = "remove", alias = "delete")]
     Rm(rm::RmArgs),
+    /// Run a program in a VM of its own
+    Run(run::RunArgs),
     /// Check whether this machine can run the platform
     Doctor(doctor::DoctorArgs),
     /// Measure this machine: forks, live children, other ways to start, a long run

@@ -20,8 +20,14 @@ pub(crate) enum Exit {
     Auth = 4,
     /// The function failed, not the platform.
     Function = 5,
-    /// The function did not answer in time.
+    /// The function did not answer in time; the program ran too long.
     Timeout = 124,
+    /// `spore run` itself failed, or the VM did.
+    Run = 125,
+    /// The program of `spore run` cannot be started.
+    NotExecutable = 126,
+    /// The program of `spore run` is not there.
+    NoProgram = 127,
     /// Ctrl-C.
     Interrupted = 130,
 }

@@ -40,6 +40,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Up(args) => runtime(Builder::new_multi_thread())?.block_on(commands::up::run(args)),
         Command::Cell => return Ok(worker::cell::main()),
         Command::BenchChildren => return Ok(worker::bench::children_main()),
+        Command::Run(args) => return commands::run::run(args),
         Command::Bench(args) => commands::bench::run(args, global.output),
         Command::Doctor(args) => commands::doctor::run(&args, global.output),
         Command::Version => commands::version::run(global.output),

@@ -126,7 +126,8 @@ fn make_record(
         name,
         revision: uuid::Uuid::new_v4().simple().to_string()[..12].to_owned(),
         runtime: guess.runtime,
-        contract: launch.contract.into(),
+        contract: worker::api::Contract::of(launch.contract)
+            .ok_or_else(|| Failure::Platform("a program without requests is no function".to_owned()))?,
         handler: guess.handler,
         command: launch.command,
         env: launch.env,

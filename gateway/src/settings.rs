@@ -86,6 +86,16 @@ fn thousandths(number: &str) -> Option<u64> {
     whole.parse::<u64>().ok()?.checked_mul(1000)?.checked_add(fraction)
 }
 
+/// Bytes of memory as `--memory` gives them.
+pub fn program_memory(text: &str) -> Result<u64, String> {
+    parse_memory(text).map_err(|failure| failure.to_string())
+}
+
+/// A time as `--timeout` gives it, up to the longest that can be asked for.
+pub fn run_time(text: &str) -> Result<Duration, String> {
+    parse_timeout(text).map_err(|failure| failure.to_string())
+}
+
 /// Bytes, rounded up to whole large pages, of which a VM's memory consists.
 fn parse_memory(text: &str) -> Result<u64, Failure> {
     let hint = "Write it like 128MiB, 1GiB or a number of bytes; from 16MiB to 10GiB.";

@@ -2,6 +2,7 @@
 
 use crate::memory::{Advice, Backing, Mapping};
 use crate::size::size;
+use abi::console::{Console, INPUT_DATA, INPUT_END, INPUT_ERROR, INPUT_MAX};
 use abi::identity::Identity;
 use abi::layout::PAGE;
 use abi::mailbox::{
@@ -131,6 +132,43 @@ impl Mailbox {
         self.put(offset_of!(Header, tick_rip), rip.as_bytes());
     }
 
+    /// Says what the program's standard streams are. Before the program starts.
+    pub fn set_terminals(&mut self, terminals: u32, rows: u16, columns: u16) {
+        self.put_console(offset_of!(Console, terminals), terminals.as_bytes());
+        self.put_console(offset_of!(Console, rows), rows.as_bytes());
+        self.put_console(offset_of!(Console, columns), columns.as_bytes());
+    }
+
+    /// Adds signals for the program to those it has not taken yet: bit `n - 1` is signal `n`.
+    pub fn send_signals(&mut self, signals: u64) {
+        let all = self.header().console.signals | signals;
+        self.put_console(offset_of!(Console, signals), all.as_bytes());
+    }
+
+    /// Hands over input, up to [`INPUT_MAX`] bytes; none is the end, and an error number an error.
+    pub fn set_input(&mut self, input: Result<&[u8], u32>) {
+        let (kind, len) = match input {
+            Ok([]) => (INPUT_END, 0),
+            Ok(bytes) => {
+                let bytes = &bytes[..bytes.len().min(INPUT_MAX)];
+                self.put(size(REQUEST), bytes);
+                (INPUT_DATA, u32::try_from(bytes.len()).expect("INPUT_MAX fits"))
+            }
+            Err(number) => (INPUT_ERROR, number),
+        };
+        self.put_console(offset_of!(Console, input_len), len.as_bytes());
+        self.put_console(offset_of!(Console, input), kind.as_bytes());
+    }
+
+    /// Says that what the program wrote to standard output and standard error cannot be passed on, and why.
+    pub fn set_output_errors(&mut self, errors: [u32; 2]) {
+        self.put_console(offset_of!(Console, output_errors), errors.as_bytes());
+    }
+
+    fn put_console(&mut self, offset: usize, bytes: &[u8]) {
+        self.put(offset_of!(Header, console) + offset, bytes);
+    }
+
     /// The first `len` bytes of the response area.
     pub fn response(&self, len: u64) -> Result<Vec<u8>, MailboxError> {
         if len > RESPONSE_MAX {
@@ -211,6 +249,33 @@ mod tests {
         let header = mailbox.header();
         assert_eq!((header.doorbell, header.args, header.response_len), (0, [0; 4], 0));
         assert_eq!((header.log_len, header.memory_refused), (0, 0));
+    }
+
+    #[test]
+    fn the_console_is_written_field_by_field() {
+        let mut mailbox = Mailbox::new().unwrap();
+        mailbox.set_terminals(3, 24, 80);
+        mailbox.send_signals(1);
+        mailbox.send_signals(4);
+        mailbox.set_output_errors([32, 5]);
+        mailbox.set_input(Ok(b"abc"));
+        let expected = Console {
+            signals: 5,
+            input: INPUT_DATA,
+            input_len: 3,
+            output_errors: [32, 5],
+            terminals: 3,
+            rows: 24,
+            columns: 80,
+        };
+        assert_eq!(mailbox.header().console, expected);
+        assert_eq!(mailbox.get(size(REQUEST), 3), b"abc");
+        mailbox.set_input(Ok(&vec![7; INPUT_MAX + 1]));
+        assert_eq!(mailbox.header().console.input_len as usize, INPUT_MAX);
+        mailbox.set_input(Ok(b""));
+        assert_eq!(mailbox.header().console.input, INPUT_END);
+        mailbox.set_input(Err(21));
+        assert_eq!(mailbox.header().console, Console { input: INPUT_ERROR, input_len: 21, ..expected });
     }
 
     #[test]

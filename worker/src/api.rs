@@ -19,12 +19,14 @@ pub enum Contract {
     RuntimeApi,
 }
 
-impl From<abi::boot::Contract> for Contract {
-    fn from(contract: abi::boot::Contract) -> Self {
+impl Contract {
+    /// The contract of a function; `None` for a program that takes no requests.
+    pub fn of(contract: abi::boot::Contract) -> Option<Self> {
         match contract {
-            abi::boot::Contract::Handler => Self::Handler,
-            abi::boot::Contract::Http => Self::Http,
-            abi::boot::Contract::RuntimeApi => Self::RuntimeApi,
+            abi::boot::Contract::Handler => Some(Self::Handler),
+            abi::boot::Contract::Http => Some(Self::Http),
+            abi::boot::Contract::RuntimeApi => Some(Self::RuntimeApi),
+            abi::boot::Contract::Program => None,
         }
     }
 }

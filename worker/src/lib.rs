@@ -6,6 +6,7 @@
 //! | [`cell`] | the cell process: builds the parent, runs a thread per shell |
 //! | `protocol` | what worker and cell say to each other |
 //! | `host` | the worker's side: starting cells, pools, admission |
+//! | [`run`] | one program in a VM of its own, without a platform |
 //! | `logs` | what functions print |
 //! | [`bench`] | measurements of this machine |
 //! | [`doctor`] | what this machine can do |
@@ -19,6 +20,7 @@ mod host;
 mod logs;
 mod names;
 mod protocol;
+pub mod run;
 mod worker;
 
 pub use worker::{Function, Worker, WorkerConfig};

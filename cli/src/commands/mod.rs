@@ -10,6 +10,7 @@ pub(crate) mod logs;
 pub(crate) mod ls;
 pub(crate) mod ps;
 pub(crate) mod rm;
+pub(crate) mod run;
 pub(crate) mod up;
 pub(crate) mod version;
 

@@ -16,13 +16,21 @@ pub struct Clock {
     monotonic_ns: u64,
     /// Nanoseconds per tick, as a fraction of 2^32.
     scale: u64,
+    /// Ticks that were spent waiting.
+    idle: u64,
 }
 
 impl Clock {
     /// Clocks that continue from `identity` at the tick `tsc`. A frequency of 0 stops them.
     pub fn new(identity: &Identity, tsc: u64) -> Self {
         let scale = (1_000_000u64 << 32).checked_div(identity.tsc_khz).unwrap_or(0);
-        Self { start_tsc: tsc, wall_ns: identity.wall_ns, monotonic_ns: identity.monotonic_ns, scale }
+        Self {
+            start_tsc: tsc,
+            wall_ns: identity.wall_ns,
+            monotonic_ns: identity.monotonic_ns,
+            scale,
+            idle: 0,
+        }
     }
 
     /// The host says that it is `monotonic` at the tick `tsc`. A clock that is a little behind (the identity was
@@ -45,10 +53,23 @@ impl Clock {
         self.wall_ns.saturating_add(self.elapsed(tsc))
     }
 
+    /// The VM waited from the tick `start` to the tick `end`.
+    pub fn rest(&mut self, start: u64, end: u64) {
+        self.idle = self.idle.saturating_add(end.saturating_sub(start));
+    }
+
     /// Time since this fork started, in ns.
     pub fn elapsed(&self, tsc: u64) -> u64 {
-        let ticks = u128::from(tsc.saturating_sub(self.start_tsc));
-        u64::try_from((ticks * u128::from(self.scale)) >> 32).unwrap_or(u64::MAX)
+        self.nanoseconds(tsc.saturating_sub(self.start_tsc))
+    }
+
+    /// Time since this fork started without what it waited, in ns: its CPU time.
+    pub fn busy(&self, tsc: u64) -> u64 {
+        self.nanoseconds(tsc.saturating_sub(self.start_tsc).saturating_sub(self.idle))
+    }
+
+    fn nanoseconds(&self, ticks: u64) -> u64 {
+        u64::try_from((u128::from(ticks) * u128::from(self.scale)) >> 32).unwrap_or(u64::MAX)
     }
 }
 
@@ -85,6 +106,14 @@ mod tests {
         assert_eq!(clock.monotonic(100), 160, "never back");
         clock.catch_up(100, 2 * SECOND);
         assert_eq!(clock.monotonic(100), 160);
+    }
+
+    #[test]
+    fn waiting_is_no_cpu_time() {
+        let mut clock = Clock::new(&identity(1_000_000), 100);
+        clock.rest(200, 700);
+        clock.rest(900, 800);
+        assert_eq!((clock.elapsed(1100), clock.busy(1100)), (1000, 500));
     }
 
     #[test]

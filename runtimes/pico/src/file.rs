@@ -84,6 +84,10 @@ pub trait File: Any {
     fn location(&self) -> Option<&Location> {
         None
     }
+    /// Whether it is a terminal.
+    fn is_terminal(&self) -> bool {
+        false
+    }
     /// Makes written data final.
     fn sync(&self) -> Result<()> {
         Ok(())

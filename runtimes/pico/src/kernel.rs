@@ -4,6 +4,7 @@ use crate::clock::Clock;
 use crate::errno::{Errno, Result};
 use crate::file::FdTable;
 use crate::fs::Vfs;
+use crate::fs::console::Console;
 use crate::inbound;
 use crate::mm::Mm;
 use crate::net::Net;
@@ -63,6 +64,8 @@ pub struct Kernel {
     pub vfs: Vfs,
     /// The request of this fork.
     pub inbound: inbound::Shared,
+    /// The standard streams, if the host has some for the program (contract `Program`).
+    pub console: Option<Rc<Console>>,
     /// Sockets and pipes.
     pub net: Net,
     /// Which system-call sites were rewritten.
@@ -79,7 +82,10 @@ impl Kernel {
         let clock = Clock::new(&identity, tsc);
         let inbound = inbound::Shared::default();
         let mut vfs = Vfs::new(config.root, Some(config.package).filter(|package| !package.is_empty()));
-        inbound::device::register(&mut vfs.devices, &inbound);
+        let has_streams = config.contract == Contract::Program;
+        if !has_streams {
+            inbound::device::register(&mut vfs.devices, &inbound);
+        }
         Self {
             config,
             process: Process::new(mm.total(), mm.stack_size()),
@@ -91,6 +97,7 @@ impl Kernel {
             vfs,
             net: Net::new(config.contract, config.port, inbound.clone()),
             inbound,
+            console: has_streams.then(|| Rc::new(Console::new(platform.clone()))),
             rewriter: Rewriter::default(),
             request_taken: false,
             platform,

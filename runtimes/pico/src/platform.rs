@@ -5,6 +5,7 @@ pub mod fake;
 
 use crate::kernel::Kernel;
 use crate::process::Registers;
+use abi::console::Console;
 use abi::identity::Identity;
 use abi::mailbox::Doorbell;
 
@@ -39,6 +40,15 @@ pub trait Platform {
     fn set_response_len(&self, len: u64);
     /// Appends one log record; rings `Doorbell::Log` when the area is full. `stream`: 1 stdout, 2 stderr, 3 pico.
     fn log(&self, stream: u32, text: &[u8]);
+    /// What the host says about the standard streams (contract `Program`).
+    fn console(&self) -> Console;
+    /// Takes the signals the host has for the program: bit `n - 1` is signal `n`.
+    fn take_signals(&self) -> u64;
+    /// Notes that the input which [`Platform::console`] tells of has been seen. Its bytes are those of
+    /// [`Platform::input`], and stay until the doorbell is rung for more.
+    fn clear_input(&self);
+    /// The first `len` bytes of input.
+    fn input(&self, len: usize) -> &'static [u8];
     /// Counts one refused system call, by number.
     fn count_unsupported(&self, number: u64);
     /// Notes that memory was refused to the program.

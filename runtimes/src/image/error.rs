@@ -52,6 +52,14 @@ pub enum ImageError {
         /// apt's words.
         detail: String,
     },
+    /// A program of this machine is not complete.
+    #[error("{} does not find its libraries on this machine: {detail}", path.display())]
+    Libraries {
+        /// The program.
+        path: PathBuf,
+        /// Its loader's words.
+        detail: String,
+    },
     /// A package is unknown to apt.
     #[error(
         "apt knows no installable version of: {packages}. The sources of this machine (/etc/apt/sources.list, \

@@ -13,6 +13,7 @@
 mod apt;
 mod error;
 mod index;
+pub mod local;
 mod precompile;
 mod recipe;
 mod run;
@@ -25,7 +26,7 @@ pub use error::ImageError;
 
 use error::Context;
 use index::megabytes;
-use recipe::Source;
+use recipe::{Recipe, Source};
 use snapshotter::erofs::{Options, Tree};
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -93,12 +94,32 @@ pub fn prepare(name: &str, cache: &Path, progress: &dyn Fn(&str)) -> Result<Root
     Ok(image)
 }
 
+/// Fetches Debian packages and unpacks them into the empty directory `root`, made the root of a complete system. Packages
+/// that others depend on are not added. For trying out what `spore run --image` can run.
+pub fn unpack_packages(
+    packages: &[&str],
+    root: &Path,
+    cache: &Path,
+    progress: &dyn Fn(&str),
+) -> Result<(), ImageError> {
+    let recipe = Recipe::of_packages(packages);
+    let debs = apt::fetch(&recipe, cache, progress)?;
+    let tools = tempfile::tempdir_in(cache).on("create a directory in", cache)?;
+    stage::unpack(&recipe, &debs, root, tools.path())?;
+    stage::complete(&recipe, &Source::NONE, root, tools.path())
+}
+
+/// Why no image was written to, or made from, `path`.
+fn image_error(path: &Path, error: snapshotter::erofs::Error) -> ImageError {
+    match error {
+        snapshotter::erofs::Error::Write(source) => ImageError::io("write", path, source),
+        other => ImageError::Write { path: path.to_owned(), detail: crate::chain(&other) },
+    }
+}
+
 /// Writes the tree in `root` as an image to `out`.
 fn write_image(root: &Path, out: &Path) -> Result<u64, ImageError> {
-    let failed = |error: snapshotter::erofs::Error| match error {
-        snapshotter::erofs::Error::Write(source) => ImageError::io("write", out, source),
-        other => ImageError::Write { path: out.to_owned(), detail: crate::chain(&other) },
-    };
+    let failed = |error| image_error(out, error);
     let mut tree = Tree::new();
     tree.add_host_dir("", root).map_err(failed)?;
     for directory in stage::SHARED_DIRECTORIES {

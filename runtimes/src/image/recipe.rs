@@ -77,7 +77,33 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     SOURCES.iter().map(|(name, _)| *name)
 }
 
+impl Recipe {
+    /// Of these Debian packages and nothing else.
+    pub(crate) fn of_packages(packages: &[&str]) -> Self {
+        Self {
+            name: "packages".to_owned(),
+            suite: "bookworm".to_owned(),
+            why: "the programs that are asked for".to_owned(),
+            packages: packages.iter().map(|&name| name.to_owned()).collect(),
+            tools: vec!["libc-bin".to_owned()],
+            from_tools: vec!["usr/lib/locale/C.utf8".to_owned()],
+            prune: vec![
+                "usr/share/doc".to_owned(),
+                "usr/share/man".to_owned(),
+                "usr/share/lintian".to_owned(),
+            ],
+            expect: Vec::new(),
+            links: BTreeMap::new(),
+            files: BTreeMap::new(),
+            precompile: None,
+        }
+    }
+}
+
 impl Source {
+    /// No text, no files.
+    pub(crate) const NONE: Source = Source { text: "", files: &[] };
+
     /// The source of runtime `name`.
     pub(crate) fn find(name: &str) -> Result<&'static Source, ImageError> {
         SOURCES.iter().find(|(known, _)| *known == name).map(|(_, source)| source).ok_or_else(|| {

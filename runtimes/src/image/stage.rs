@@ -12,14 +12,14 @@ use std::process::Command;
 /// Top-level directories that are links into `/usr`, as on every Debian 12 system.
 const MERGED: &[&str] = &["bin", "sbin", "lib", "lib64"];
 /// Directories that must exist because something is mounted or made there.
-const DIRECTORIES: &[&str] = &[
+pub(crate) const DIRECTORIES: &[&str] = &[
     "dev/shm", "etc", "home", "mnt", "opt", "proc", "root", "run", "sys", "tmp", "var/log", "var/task",
     "var/tmp",
 ];
 /// Directories anyone can write to, with the sticky bit.
 pub(crate) const SHARED_DIRECTORIES: &[&str] = &["tmp", "var/tmp", "dev/shm"];
 /// Small configuration files that no package brings.
-const FILES: &[(&str, &str)] = &[
+pub(crate) const FILES: &[(&str, &str)] = &[
     (
         "etc/passwd",
         "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",

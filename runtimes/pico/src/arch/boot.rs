@@ -29,6 +29,9 @@ pub(super) extern "C" fn pico_start() -> ! {
     if let Err(errno) = prepare(kernel) {
         die(format_args!("standard streams or working directory: error {}", errno.0));
     }
+    if kernel.config.contract == Contract::Program && !exec::enter_directory(kernel, env) {
+        die(format_args!("the host resumed a program that has no directory to start in"));
+    }
     let Some(registers) =
         exec::start(kernel, args, env, &mut |kernel, path| kernel.open_for_exec(path.as_bytes()))
     else {
@@ -96,6 +99,7 @@ fn new_kernel(tsc: u64, info: &BootInfo) -> Kernel {
         number if number == Contract::Handler as u32 => Contract::Handler,
         number if number == Contract::Http as u32 => Contract::Http,
         number if number == Contract::RuntimeApi as u32 => Contract::RuntimeApi,
+        number if number == Contract::Program as u32 => Contract::Program,
         other => die(format_args!("contract {other} is unknown to this pico")),
     };
     let Ok(port) = u16::try_from(info.port) else { die(format_args!("{} is not a port", info.port)) };

@@ -3,6 +3,7 @@
 use super::address;
 use crate::platform::{Function, Platform, Switch};
 use crate::process::{Registers, XSTATE_MASK, XSTATE_SIZE};
+use abi::console::{Console, INPUT_MAX, INPUT_NONE};
 use abi::identity::Identity;
 use abi::layout::{DOORBELL_PORT, MAILBOX_VA};
 use abi::mailbox::{
@@ -10,7 +11,9 @@ use abi::mailbox::{
     UNSUPPORTED, UNSUPPORTED_COUNT,
 };
 use core::arch::{asm, naked_asm};
+use core::mem::offset_of;
 use core::ptr::with_exposed_provenance_mut;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// The one machine there is. It has no state of its own: all of it is in the mailbox and the processor.
 pub(super) struct Machine;
@@ -22,14 +25,14 @@ fn mailbox<T>(offset: u64) -> *mut T {
 
 /// Reads or writes a field of the mailbox header; the host writes some of them while the VM is stopped.
 macro_rules! header {
-    ($field:ident) => {
+    ($($field:ident).+) => {
         // SAFETY: the mailbox is mapped for ever and aligned; the field is plain data.
-        unsafe { (&raw const (*mailbox::<Header>(0)).$field).read_volatile() }
+        unsafe { (&raw const (*mailbox::<Header>(0)).$($field).+).read_volatile() }
     };
-    ($field:ident = $value:expr) => {{
+    ($($field:ident).+ = $value:expr) => {{
         let value = $value;
         // SAFETY: as above; only pico writes while the VM runs.
-        unsafe { (&raw mut (*mailbox::<Header>(0)).$field).write_volatile(value) }
+        unsafe { (&raw mut (*mailbox::<Header>(0)).$($field).+).write_volatile(value) }
     }};
 }
 
@@ -144,6 +147,26 @@ impl Platform for Machine {
         for part in text.chunks(address(LOG_SIZE) / 2) {
             self.append(stream, part);
         }
+    }
+
+    fn console(&self) -> Console {
+        header!(console)
+    }
+
+    fn take_signals(&self) -> u64 {
+        let at = offset_of!(Header, console) + offset_of!(Console, signals);
+        // SAFETY: an aligned word of the mailbox, mapped for ever. One instruction takes it, so that a host that stops the
+        // VM at any moment and adds a signal never loses it.
+        unsafe { AtomicU64::from_ptr(mailbox(at as u64)) }.swap(0, Ordering::Relaxed)
+    }
+
+    fn clear_input(&self) {
+        header!(console.input = INPUT_NONE);
+    }
+
+    fn input(&self, len: usize) -> &'static [u8] {
+        // SAFETY: inside the request area; the host writes there only when it is asked for more.
+        unsafe { core::slice::from_raw_parts(mailbox(REQUEST), len.min(INPUT_MAX)) }
     }
 
     fn count_unsupported(&self, number: u64) {

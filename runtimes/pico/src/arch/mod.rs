@@ -6,8 +6,8 @@ mod exceptions;
 mod heap;
 mod machine;
 mod mem;
-mod switch;
 mod paging;
+mod switch;
 mod vdso;
 
 use crate::kernel::Kernel;

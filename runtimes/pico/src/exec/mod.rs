@@ -94,7 +94,7 @@ pub type Opener<'a> = dyn FnMut(&mut Kernel, &str) -> Result<Rc<dyn File>, Errno
 
 /// Loads the program `args[0]` names. `None`: it cannot be started; that is logged and the host knows.
 pub fn start(kernel: &mut Kernel, args: &[&[u8]], env: &[&[u8]], open: &mut Opener<'_>) -> Option<Registers> {
-    let path = String::from_utf8_lossy(args.first().copied().unwrap_or_default()).into_owned();
+    let path = find(kernel, args.first().copied().unwrap_or_default(), env, open);
     match load(kernel, &path, args, env, open) {
         Ok(registers) => Some(registers),
         Err(error) => {
@@ -103,6 +103,28 @@ pub fn start(kernel: &mut Kernel, args: &[&[u8]], env: &[&[u8]], open: &mut Open
             None
         }
     }
+}
+
+/// The path of the program `name`: as it is if it has a slash, else looked for in `PATH`.
+fn find(kernel: &mut Kernel, name: &[u8], env: &[&[u8]], open: &mut Opener<'_>) -> String {
+    let name = String::from_utf8_lossy(name).into_owned();
+    let path = env.iter().find_map(|entry| entry.strip_prefix(b"PATH=")).unwrap_or_default();
+    let candidates = path.split(|&byte| byte == b':').filter(|directory| directory.starts_with(b"/"));
+    let mut candidates = candidates.map(|directory| format!("{}/{name}", String::from_utf8_lossy(directory)));
+    let found = if name.contains('/') { None } else { candidates.find(|path| open(kernel, path).is_ok()) };
+    found.unwrap_or(name)
+}
+
+/// Takes the program to where it starts: the directory the variable `PWD` names. False: it is not there; that is logged
+/// and the host knows.
+pub fn enter_directory(kernel: &mut Kernel, env: &[&[u8]]) -> bool {
+    let Some(path) = env.iter().find_map(|entry| entry.strip_prefix(b"PWD=")) else { return true };
+    let Err(errno) = kernel.change_dir(path) else { return true };
+    let why = if errno == Errno::ENOTDIR { "not a directory" } else { "no such directory" };
+    let text = format!("{}: {why}\n", String::from_utf8_lossy(path));
+    kernel.platform.log(3, text.as_bytes());
+    kernel.ring(Doorbell::Exit, [LoadError::Io(Errno::ENOENT).exit_status(), 0, 0, 0]);
+    false
 }
 
 /// Loads a program or, for a script, its interpreter, and builds the stack.

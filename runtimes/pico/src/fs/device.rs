@@ -27,7 +27,7 @@ pub enum Device {
     Random,
     /// `/dev/urandom`.
     Urandom,
-    /// The controlling terminal, which no program has.
+    /// The controlling terminal, if the program has one.
     Tty,
     /// Writes go to the log.
     Console,
@@ -111,7 +111,7 @@ impl Device {
     pub fn open(self, kernel: &Kernel, dev: u64) -> Result<Rc<dyn File>> {
         let stat = self.attributes(dev).to_stat();
         match self {
-            Self::Tty => Err(Errno::ENXIO),
+            Self::Tty => kernel.console.as_ref().and_then(|console| console.terminal()).ok_or(Errno::ENXIO),
             Self::Console => Ok(Rc::new(LogFile { platform: kernel.platform.clone(), stream: 2, stat })),
             Self::Registered(index) => {
                 let (_, opener) = kernel.vfs.devices.registered.get(index).ok_or(Errno::ENXIO)?;

@@ -16,6 +16,7 @@
 //! | [`files`] | open files that never change |
 
 pub mod attributes;
+pub mod console;
 pub mod device;
 pub mod erofs;
 pub mod files;
@@ -90,15 +91,22 @@ impl Kernel {
         i64::try_from(self.clock.wall(self.platform.tsc())).unwrap_or(i64::MAX)
     }
 
-    /// Descriptors 0, 1 and 2: nothing to read, and the log.
+    /// Descriptors 0, 1 and 2: the console's, else nothing to read, and the log.
     pub fn open_standard_streams(&mut self) -> Result<()> {
+        if let Some(console) = self.console.clone() {
+            return self.open_streams(console.standard_streams());
+        }
         let stdin = Device::Null.open(self, mounts::DEV_DEVICES)?;
         let log = |stream| Rc::new(LogFile::new(self.platform.clone(), stream, mounts::DEV_DEVICES));
-        let streams: [(Rc<dyn File>, u32, &str); 3] = [
+        self.open_streams([
             (stdin, linux::O_RDONLY, "/dev/null"),
             (log(1), linux::O_WRONLY, "log:[1]"),
             (log(2), linux::O_WRONLY, "log:[2]"),
-        ];
+        ])
+    }
+
+    /// Opens `streams` (file, access, path) as descriptors 0, 1 and 2.
+    fn open_streams(&mut self, streams: [(Rc<dyn File>, u32, &str); 3]) -> Result<()> {
         for (fd, (file, flags, path)) in (0..).zip(streams) {
             let open = OpenFile { file, flags: Cell::new(flags), offset: Cell::new(0), path: path.into() };
             self.fds.replace(fd, Some(Descriptor { open: Rc::new(open), close_on_exec: false }))?;

@@ -2,6 +2,7 @@
 
 use super::{Function, Platform, Switch};
 use crate::process::Registers;
+use abi::console::{Console, INPUT_DATA, INPUT_END, INPUT_NONE};
 use abi::identity::Identity;
 use abi::mailbox::Doorbell;
 use alloc::boxed::Box;
@@ -38,6 +39,11 @@ pub struct Fake {
     pub ticks: Cell<bool>,
     /// Registers of the threads that were made.
     pub prepared: RefCell<Vec<Registers>>,
+    /// What `console` returns.
+    pub console: Cell<Console>,
+    /// Input to hand over, a part at each `Sleep` that asks for some; an empty part is the end.
+    pub inputs: RefCell<VecDeque<&'static [u8]>>,
+    input: Cell<&'static [u8]>,
     request: Cell<&'static [u8]>,
     response: Cell<*mut [u8]>,
     bases: Cell<(u64, u64)>,
@@ -66,6 +72,9 @@ impl Default for Fake {
             detail: RefCell::default(),
             ticks: Cell::new(false),
             prepared: RefCell::default(),
+            console: Cell::default(),
+            inputs: RefCell::default(),
+            input: Cell::new(&[]),
             request: Cell::new(&[]),
             response: Cell::new(Box::leak(vec![0; 1 << 20].into_boxed_slice())),
             bases: Cell::new((0, 0)),
@@ -79,6 +88,16 @@ impl Fake {
         let len = usize::try_from(self.response_len.get()).expect("fits");
         // SAFETY: as in `response`.
         unsafe { (&(*self.response.get()))[..len].to_vec() }
+    }
+
+    /// Hands the next part of the input over, if there is one.
+    fn hand_over(&self) -> bool {
+        let Some(part) = self.inputs.borrow_mut().pop_front() else { return false };
+        let (input, input_len) = (if part.is_empty() { INPUT_END } else { INPUT_DATA }, part.len());
+        let input_len = u32::try_from(input_len).expect("tests are short");
+        self.console.set(Console { input, input_len, ..self.console.get() });
+        self.input.set(part);
+        true
     }
 
     /// All text logged on `stream`.
@@ -105,6 +124,7 @@ impl Platform for Rc<Fake> {
                 identity.instance[0] = identity.instance[0].wrapping_add(1);
                 self.identity.set(identity);
             }
+            Doorbell::Sleep if args[1] != 0 && self.hand_over() => {}
             Doorbell::Sleep => {
                 assert_ne!(args[0], u64::MAX, "the program would sleep for ever");
                 let start = self.identity.get().monotonic_ns;
@@ -141,6 +161,24 @@ impl Platform for Rc<Fake> {
 
     fn log(&self, stream: u32, text: &[u8]) {
         self.logs.borrow_mut().push((stream, text.to_vec()));
+    }
+
+    fn console(&self) -> Console {
+        self.console.get()
+    }
+
+    fn take_signals(&self) -> u64 {
+        let console = self.console.get();
+        self.console.set(Console { signals: 0, ..console });
+        console.signals
+    }
+
+    fn clear_input(&self) {
+        self.console.set(Console { input: INPUT_NONE, ..self.console.get() });
+    }
+
+    fn input(&self, len: usize) -> &'static [u8] {
+        &self.input.get()[..len]
     }
 
     fn count_unsupported(&self, number: u64) {

@@ -59,8 +59,22 @@ impl Kernel {
         Ok(())
     }
 
-    /// Sends `SIGALRM` if it is time.
+    /// Sends the program what the host has for it: Ctrl-C and the like.
+    fn receive_signals(&mut self) {
+        if self.console.is_none() {
+            return;
+        }
+        let mut signals = self.platform.take_signals();
+        while signals != 0 {
+            let signal = signals.trailing_zeros() + 1;
+            signals &= signals - 1;
+            self.send_to_process(Info::sent(signal, SI_KERNEL)).expect("there are 64 signals");
+        }
+    }
+
+    /// Sends `SIGALRM` if it is time, and what the host has to send.
     pub fn expire_alarm(&mut self) {
+        self.receive_signals();
         let Setting { next: Some(next), interval } = self.process.alarm else { return };
         let Some(late) = self.now().checked_sub(next) else { return };
         let periods = late.checked_div(interval).map(|whole| whole + 1);

@@ -1,7 +1,7 @@
 //! Descriptors themselves: copies, flags, locks and device control.
 
 use super::path::{full, open_arg, partial};
-use super::{Args, Entry};
+use super::{Args, Entry, terminal};
 use crate::errno::{Errno, Result};
 use crate::file::{Descriptor, FD_MAX, OpenFile};
 use crate::fs::attributes::is_regular;
@@ -25,7 +25,7 @@ pub const ENTRIES: &[Entry] = &[
         linux::__NR_ioctl,
         "ioctl",
         ioctl_call,
-        "FIONREAD, FIONBIO, FIOCLEX, FIONCLEX, FIOASYNC (off only) and what sockets and pipes know; nothing is a terminal",
+        "FIONREAD, FIONBIO, FIOCLEX, FIONCLEX, FIOASYNC (off only) and what sockets and pipes know; of a terminal (`spore run`): settings are read only, its size, its process group",
     ),
 ];
 
@@ -165,6 +165,7 @@ fn ioctl_call(kernel: &mut Kernel, args: &Args) -> Result<u64> {
             let unread = unread(&open)?;
             kernel.mm.write(value, &u32::try_from(unread).unwrap_or(i32::MAX.unsigned_abs())).map(|()| 0)
         }
+        _ if open.file.is_terminal() => terminal::control(kernel, command, value),
         _ => open.file.ioctl(command, value),
     }
 }

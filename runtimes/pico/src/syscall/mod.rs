@@ -24,6 +24,7 @@ pub mod socket_io;
 pub mod stat;
 pub mod stat_change;
 mod table;
+mod terminal;
 pub mod thread;
 pub mod time;
 pub mod timerfd;

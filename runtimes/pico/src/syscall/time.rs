@@ -6,7 +6,8 @@ use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
 use linux_raw_sys::general as linux;
 
-const NO_CPU_TIME: Support = Support::Partial("CPU time is the time since the fork started");
+const NO_CPU_TIME: Support =
+    Support::Partial("CPU time is the time since the fork started that it did not wait");
 
 /// The family's rows.
 pub const ENTRIES: &[Entry] = &[
@@ -14,7 +15,7 @@ pub const ENTRIES: &[Entry] = &[
         number: linux::__NR_clock_gettime,
         name: "clock_gettime",
         support: Support::Partial(
-            "CPU-time clocks count the time since the fork started; no clocks of others",
+            "CPU-time clocks count the time since the fork started that it did not wait; no clocks of others",
         ),
         handler: clock_gettime,
     },
@@ -82,7 +83,7 @@ fn read_clock(kernel: &Kernel, clock: u32) -> Result<u64> {
         | linux::CLOCK_MONOTONIC_COARSE
         | linux::CLOCK_BOOTTIME
         | linux::CLOCK_BOOTTIME_ALARM => kernel.clock.monotonic(tsc),
-        linux::CLOCK_PROCESS_CPUTIME_ID | linux::CLOCK_THREAD_CPUTIME_ID => kernel.clock.elapsed(tsc),
+        linux::CLOCK_PROCESS_CPUTIME_ID | linux::CLOCK_THREAD_CPUTIME_ID => kernel.clock.busy(tsc),
         _ => return Err(Errno::EINVAL),
     })
 }
@@ -153,7 +154,7 @@ fn times(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     let tsc = kernel.platform.tsc();
     let tick = SECOND / crate::exec::TICKS;
     if args.raw(0) != 0 {
-        kernel.mm.write(args.raw(0), &[kernel.clock.elapsed(tsc) / tick, 0, 0, 0])?;
+        kernel.mm.write(args.raw(0), &[kernel.clock.busy(tsc) / tick, 0, 0, 0])?;
     }
     Ok(kernel.clock.monotonic(tsc) / tick)
 }
@@ -162,7 +163,7 @@ fn getrusage(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     const SELF: i32 = 0;
     const THREAD: i32 = 1;
     const CHILDREN: i32 = -1;
-    let elapsed = kernel.clock.elapsed(kernel.platform.tsc());
+    let elapsed = kernel.clock.busy(kernel.platform.tsc());
     let (own, resident) = match args.int(0) {
         SELF | THREAD => (elapsed, kernel.mm.used() / 1024),
         CHILDREN => (0, 0),

@@ -131,8 +131,12 @@ impl Kernel {
             self.ring(Doorbell::Ready, [0; 4]);
             self.fail("the host resumed a fork that waits for a second request");
         } else {
-            self.ring(Doorbell::Sleep, [until.unwrap_or(u64::MAX), 0, 0, 0]);
-            if let Some(until) = until {
+            let wants_input = self.console.as_ref().is_some_and(|console| console.takes_note());
+            let start = self.platform.tsc();
+            self.ring(Doorbell::Sleep, [until.unwrap_or(u64::MAX), wants_input.into(), 0, 0]);
+            self.clock.rest(start, self.platform.tsc());
+            let woken = self.console.as_ref().is_some_and(|console| console.has_news());
+            if let Some(until) = until.filter(|_| !woken) {
                 // It is the host's clock that ended the sleep.
                 self.clock.catch_up(self.platform.tsc(), until);
             }

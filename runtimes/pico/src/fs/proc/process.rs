@@ -116,7 +116,7 @@ pub(super) fn mountinfo(kernel: &Kernel) -> Vec<u8> {
 pub(super) fn stat(kernel: &Kernel) -> Vec<u8> {
     let (used, name) = (kernel.mm.used(), name(kernel));
     let threads = kernel.threads.count();
-    let ticks = kernel.clock.elapsed(kernel.platform.tsc()) / 10_000_000;
+    let ticks = kernel.clock.busy(kernel.platform.tsc()) / 10_000_000;
     let head =
         format!("1 ({name}) R 0 1 1 0 -1 0 0 0 0 0 {ticks} 0 0 0 20 0 {threads} 0 0 {used} {}", used / PAGE);
     let limit = u64::MAX;

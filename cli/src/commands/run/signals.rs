@@ -1,0 +1,57 @@
+//! Signals to `spore run`, and its timeout.
+
+use super::failed;
+use crate::failure::Failure;
+use std::time::Duration;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use worker::run::Control;
+
+/// What is passed on. (SIGUSR1 is how a running VM is stopped.)
+const PASSED_ON: [SignalKind; 6] = [
+    SignalKind::interrupt(),
+    SignalKind::terminate(),
+    SignalKind::hangup(),
+    SignalKind::quit(),
+    SignalKind::user_defined2(),
+    SignalKind::window_change(),
+];
+
+/// How long a program that was told to end may compute without a system call.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Passes signals on from now on, and ends the run after `timeout`.
+pub(super) fn watch(control: Control, timeout: Option<Duration>) -> Result<(), Failure> {
+    let runtime = crate::runtime(Builder::new_current_thread())?;
+    let listen = || PASSED_ON.into_iter().map(|kind| Ok((kind, signal(kind)?))).collect();
+    let signals: std::io::Result<Vec<(SignalKind, Signal)>> = {
+        let _inside = runtime.enter();
+        listen()
+    };
+    let signals = signals.map_err(|error| failed("signals cannot be watched", &error))?;
+    let watch = move || {
+        for (kind, mut signal) in signals {
+            let control = control.clone();
+            runtime.spawn(async move {
+                while signal.recv().await.is_some() {
+                    control.signal(kind.as_raw_value().unsigned_abs());
+                    let control = control.clone();
+                    tokio::spawn(async move {
+                        tokio::time::sleep(PATIENCE).await;
+                        control.insist();
+                    });
+                }
+            });
+        }
+        runtime.block_on(async {
+            match timeout {
+                Some(timeout) => tokio::time::sleep(timeout).await,
+                None => std::future::pending().await,
+            }
+            control.time_out();
+            std::future::pending::<()>().await;
+        });
+    };
+    let thread = std::thread::Builder::new().name("signals".to_owned()).spawn(watch);
+    thread.map(drop).map_err(|error| failed("signals cannot be watched", &error))
+}

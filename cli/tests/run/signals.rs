@@ -1,0 +1,80 @@
+//! Signals to `spore run` are signals to the program.
+
+use crate::common::spore;
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdin, Stdio};
+
+/// A program that has said `ready`; its input stays open as long as the second value.
+fn started(script: &str) -> (Child, ChildStdin, BufReader<std::process::ChildStdout>) {
+    let mut command = spore(&["run", "--timeout", "60s", "--", "sh", "-c", script]);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it can be started");
+    let (input, mut output) = (
+        child.stdin.take().expect("it is a pipe"),
+        BufReader::new(child.stdout.take().expect("it is a pipe")),
+    );
+    assert_eq!(line(&mut output), "ready\n");
+    (child, input, output)
+}
+
+fn line(output: &mut impl BufRead) -> String {
+    let mut line = String::new();
+    output.read_line(&mut line).expect("it is a pipe");
+    line
+}
+
+fn send(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).expect("it is there");
+}
+
+#[test]
+fn a_signal_ends_a_program_that_does_not_handle_it() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+        let (mut child, _input, _output) = started("echo ready; read x");
+        send(&child, signal);
+        assert_eq!(child.wait().unwrap().code(), Some(code));
+    }
+}
+
+#[test]
+fn a_handler_runs_as_often_as_it_is_sent() {
+    let script =
+        "n=0; trap 'n=$((n+1)); echo got $n' INT; echo ready; while [ $n -lt 3 ]; do read x; done; exit 5";
+    let (mut child, _input, mut output) = started(script);
+    for n in 1..=3 {
+        send(&child, Signal::INT);
+        assert_eq!(line(&mut output), format!("got {n}\n"));
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(5));
+}
+
+#[test]
+fn a_second_signal_kills_a_program_that_only_computes() {
+    let (mut child, _input, _output) = started("echo ready; while :; do :; done");
+    send(&child, Signal::INT);
+    send(&child, Signal::TERM);
+    assert_eq!(child.wait().unwrap().code(), Some(137));
+}
+
+#[test]
+fn one_signal_is_enough_to_end_it_a_little_later() {
+    let (mut child, _input, _output) = started("echo ready; while :; do :; done");
+    send(&child, Signal::TERM);
+    assert_eq!(child.wait().unwrap().code(), Some(137));
+}
+
+#[test]
+fn a_program_that_waits_for_its_reader_can_be_ended() {
+    let (mut child, _input, output) = started("echo ready; while :; do echo more and more; done");
+    // Nobody reads: the pipe is full soon, and both signals reach a program that is stopped in a write.
+    send(&child, Signal::TERM);
+    send(&child, Signal::INT);
+    let code = child.wait().unwrap().code();
+    assert!(matches!(code, Some(143 | 137)), "{code:?}");
+    drop(output);
+}
