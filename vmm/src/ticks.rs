@@ -5,9 +5,9 @@
 //! instruction pointer goes to [`abi::mailbox::Header::tick_rip`] and it goes on at the guest kernel's own code for it.
 //! That needs no interrupt controller and no interrupt flag, which ring 3 could not set again after an exception.
 //!
-//! The timer is periodic, so that a signal that comes between two `KVM_RUN` is made up for by the next one. It is started
-//! by the first run and stopped by the first signal that finds no guest running: threads that wait are left alone, and a
-//! request is not slowed down by timers being set for it. A guest that wants no ticks is left alone for longer.
+//! The timer is periodic, so that a signal that comes just before `KVM_RUN` is made up for by the next one. It is set only
+//! while a guest runs: other system calls of the thread would be interrupted by it, `KVM_CREATE_VM` among them. A guest
+//! that wants no ticks is left alone for longer.
 #![expect(unsafe_code, reason = "POSIX timers and signals")]
 
 use crate::mailbox::Mailbox;
@@ -23,12 +23,10 @@ const PERIOD: c_long = 10_000_000;
 /// Time between two looks at whether a guest wants ticks that wanted none, in ns.
 const PATIENCE: c_long = 100_000_000;
 
-/// The signal of the timers. Unlike that of kicks it lets other system calls of the thread go on.
+/// The signal of the timers.
 const SIGNAL: i32 = libc::SIGUSR2;
 
 thread_local! {
-    static RUNS: Cell<bool> = const { Cell::new(false) };
-    static STARTED: Cell<bool> = const { Cell::new(false) };
     /// What the timer is set to.
     static PACE: Cell<c_long> = const { Cell::new(0) };
     /// The thread's timer, null if there is none.
@@ -49,27 +47,28 @@ impl Drop for Owned {
     }
 }
 
-extern "C" fn on_signal(_: i32) {
-    if !RUNS.get() && STARTED.replace(false) {
-        set(0);
-    }
-}
+/// That it exists makes the signal end `KVM_RUN` with `EINTR`.
+extern "C" fn on_signal(_: i32) {}
 
-/// Sets the thread's timer; 0 stops it. Safe in a signal handler.
-fn set(period: c_long) -> bool {
+/// Sets the thread's timer, unless that is what it is set to; 0 stops it.
+fn set(period: c_long) {
+    if PACE.replace(period) == period {
+        return;
+    }
     let time = libc::timespec { tv_sec: 0, tv_nsec: period };
     let setting = libc::itimerspec { it_interval: time, it_value: time };
     let timer = TIMER.get();
-    // SAFETY: the timer is the thread's own, and the setting lives on this stack.
-    !timer.is_null()
-        && unsafe { libc::timer_settime(timer, 0, &raw const setting, std::ptr::null_mut()) == 0 }
+    if !timer.is_null() {
+        // SAFETY: the timer is the thread's own, and the setting lives on this stack. It cannot fail.
+        unsafe { libc::timer_settime(timer, 0, &raw const setting, std::ptr::null_mut()) };
+    }
 }
 
 /// Makes the thread's timer, unless there is one. Without it the thread's guests get no ticks.
 fn create() {
     static HANDLER: Once = Once::new();
     HANDLER.call_once(|| {
-        // SAFETY: an all-zero sigaction is valid; the handler calls only what may be called in one.
+        // SAFETY: an all-zero sigaction is valid; the handler is async-signal-safe because it does nothing.
         unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = on_signal as extern "C" fn(i32) as usize;
@@ -106,26 +105,15 @@ pub(crate) struct Ticking(PhantomData<*const ()>);
 
 impl Ticking {
     pub(crate) fn start() -> Self {
-        RUNS.set(true);
-        if !STARTED.get() {
-            create();
-            PACE.set(PERIOD);
-            STARTED.set(set(PERIOD));
-        }
+        create();
+        set(PERIOD);
         Self(PhantomData)
     }
 }
 
 impl Drop for Ticking {
     fn drop(&mut self) {
-        RUNS.set(false);
-    }
-}
-
-/// Sets the thread's timer to another pace.
-fn keep_pace(pace: c_long) {
-    if PACE.replace(pace) != pace {
-        STARTED.set(set(pace));
+        set(0);
     }
 }
 
@@ -134,7 +122,7 @@ pub(crate) fn tick(vcpu: &VcpuFd, mailbox: &mut Mailbox) -> Result<(), kvm_ioctl
     let kernel = KERNEL_VA..KERNEL_VA + KERNEL_SIZE;
     let entry = mailbox.tick_entry();
     let wanted = kernel.contains(&entry);
-    keep_pace(if wanted { PERIOD } else { PATIENCE });
+    set(if wanted { PERIOD } else { PATIENCE });
     if !wanted {
         return Ok(());
     }

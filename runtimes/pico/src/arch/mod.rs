@@ -29,13 +29,14 @@ const fn address(value: u64) -> usize {
 /// A place only the one processor touches.
 struct Global<T>(UnsafeCell<MaybeUninit<T>>);
 
-// SAFETY: the VM has one processor and takes no interrupts; exceptions that happen in pico end the VM.
+// SAFETY: the VM has one processor; ticks find the program, never pico; exceptions that happen in pico end the VM.
 unsafe impl<T> Sync for Global<T> {}
 
 static KERNEL: Global<Kernel> = Global(UnsafeCell::new(MaybeUninit::uninit()));
 static IN_FAULT: AtomicBool = AtomicBool::new(false);
 
-/// The kernel. Only called from the outermost frame of an entry into pico, so there is one reference at a time.
+/// The kernel. Only called from the outermost frame of an entry into pico. Every thread can have one such frame; all but
+/// the running thread's have lent their reference to `switch`, which returns when it is theirs again.
 fn kernel() -> &'static mut Kernel {
     // SAFETY: `boot` put the kernel there before the first program instruction, the only source of entries.
     unsafe { (*KERNEL.0.get()).assume_init_mut() }
