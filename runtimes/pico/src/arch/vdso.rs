@@ -90,11 +90,11 @@ global_asm!(
     "VDSO_FUNCTION pico_vdso_time, {time}",
     "VDSO_FUNCTION pico_vdso_clock_getres, {clock_getres}",
     "VDSO_FUNCTION pico_vdso_getcpu, {getcpu}",
-    // On pico's stack: the program's may have no memory behind it yet, and pico takes no faults.
+    // On pico's stack, which the frame of the stub names: the program's may have no memory behind it yet, and pico takes no faults.
     ".balign 16",
     "pico_vdso_serve:",
     "mov r8, rsp",
-    "lea rsp, [rip + pico_stack_top]",
+    "mov rsp, [rip + pico_syscall_frame + 24]",
     "push r8",
     "push rdi",
     "push rsi",
