@@ -202,6 +202,41 @@ static void files(void) {
     munmap(at, 64 * MIB);
 }
 
+// One file seen at several addresses: a ring that continues in itself, and code that is written elsewhere.
+static void views(void) {
+    int fd = memfd_create("views", 0);
+    printf("size %d\n", ftruncate(fd, 4 * PAGE));
+    char *ring = reserve(0, 8 * PAGE, 0);
+    for (int half = 0; half < 2; half++) {
+        void *at = ring + half * 4 * PAGE;
+        printf("half %d\n", mmap(at, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == at);
+    }
+    memcpy(ring + 4 * PAGE - 3, "around", 6);
+    char text[4] = "";
+    printf("%.3s %zd %.3s\n", ring, pread(fd, text, 3, 4 * PAGE - 3), text);
+    char *whole = mmap(0, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    char *part = mmap(0, 2 * PAGE, PROT_READ, MAP_SHARED, fd, PAGE);
+    whole[PAGE + 7] = 'w';
+    printf("%c %c\n", part[7], ring[5 * PAGE + 7]);
+    touch("a part to read", part + 7, 1);
+    unsigned char code[] = {0xb8, 42, 0, 0, 0, 0xc3};
+    char *run = reserve(0, 2 * PAGE, 0);
+    printf("run %d\n", mmap(run, PAGE, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, fd, 2 * PAGE) == run);
+    memcpy(ring + 2 * PAGE, code, sizeof code);
+    printf("runs %d\n", ((int (*)(void))run)());
+    touch("code", run + 1, 1);
+    ring[2 * PAGE + 1] = 43;
+    printf("runs %d\n", ((int (*)(void))run)());
+    close(fd);
+    void *over = mmap(ring, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    printf("over it %d %d %c\n", over == ring, ring[0], ring[PAGE + 7]);
+    munmap(run, 2 * PAGE);
+    munmap(ring, 8 * PAGE);
+    printf("still %c\n", part[7]);
+    munmap(part, 2 * PAGE);
+    munmap(whole, 4 * PAGE);
+}
+
 int main(void) {
     setvbuf(stdout, 0, _IONBF, 0);
     static char alt[64 * 1024];
@@ -216,5 +251,6 @@ int main(void) {
     by_kernel();
     moves();
     files();
+    views();
     return 0;
 }

@@ -87,6 +87,11 @@ impl Mm {
         Ok(())
     }
 
+    /// Lets the program see `page`, which a file keeps where it is, at `va`, where nothing is behind its mapping yet.
+    pub fn show_page(&self, va: u64, page: u64, prot: u32) -> Result<()> {
+        self.sparse.borrow_mut().borrow(self, va, page, prot).ok_or_else(|| self.refuse())
+    }
+
     /// Whether each page of `start..end` is in memory: mincore(2).
     pub fn residency(&self, start: u64, end: u64) -> impl Iterator<Item = bool> {
         let resident = move |va: u64| {

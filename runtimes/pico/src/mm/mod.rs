@@ -66,7 +66,7 @@ pub struct Mm {
 }
 
 /// Bytes in a page.
-const PAGE_BYTES: usize = 4096;
+pub(crate) const PAGE_BYTES: usize = 4096;
 const _: () = assert!(PAGE_BYTES as u64 == PAGE);
 
 /// Rounds up to pages; `ENOMEM` if there is no such number.

@@ -103,7 +103,8 @@ impl Mm {
             return Err(Errno::EINVAL);
         }
         let end = at.checked_add(len).ok_or(Errno::ENOMEM)?;
-        let is_of_files = self.areas.borrow().overlapping(at, end).any(|area| area.kind.is_of_files());
+        let is_of_files = |area: &Area| area.kind.is_of_files() && !is_sparse(area.start);
+        let is_of_files = self.areas.borrow().overlapping(at, end).any(is_of_files);
         if !self.is_inside(at, end) || is_of_files {
             return Err(self.refuse());
         }

@@ -22,9 +22,12 @@ pub(crate) fn is_sparse(addr: u64) -> bool {
 /// Most pieces of 2 MiB with a page in them: each costs pico some memory of its own.
 const CHUNKS_MAX: usize = 32_768;
 
+/// In a note: the page is a file's.
+const BORROWED: u64 = 1;
+
 /// The pages behind 2 MiB of addresses.
 struct Chunk {
-    /// A page with the address of each page behind the chunk's, 0 if there is none.
+    /// A page with a note for each address: that of the page behind it, 0 if there is none.
     list: u64,
     used: u32,
 }
@@ -35,12 +38,16 @@ impl Chunk {
     }
 
     fn page(&self, mm: &Mm, va: u64) -> Option<u64> {
-        let bytes = mm.raw(self.slot(va), 8).try_into().expect("8 bytes");
-        Some(u64::from_le_bytes(bytes)).filter(|&page| page != 0)
+        self.note(mm, va).map(|note| note & !BORROWED)
     }
 
-    fn set(&self, mm: &Mm, va: u64, page: u64) {
-        mm.raw(self.slot(va), 8).copy_from_slice(&page.to_le_bytes());
+    fn note(&self, mm: &Mm, va: u64) -> Option<u64> {
+        let bytes = mm.raw(self.slot(va), 8).try_into().expect("8 bytes");
+        Some(u64::from_le_bytes(bytes)).filter(|&note| note != 0)
+    }
+
+    fn set(&self, mm: &Mm, va: u64, note: u64) {
+        mm.raw(self.slot(va), 8).copy_from_slice(&note.to_le_bytes());
     }
 }
 
@@ -109,23 +116,30 @@ impl Sparse {
         Some(())
     }
 
-    /// Notes and maps `page` behind `va`, which is prepared.
-    fn put(&mut self, mm: &Mm, va: u64, page: u64, prot: u32) {
+    /// Puts `page`, which a file keeps where it is, behind `va`, which has none; `None` if there is no memory.
+    pub(super) fn borrow(&mut self, mm: &Mm, va: u64, page: u64, prot: u32) -> Option<()> {
+        self.prepare(mm, va)?;
+        self.put(mm, va, page | BORROWED, prot);
+        Some(())
+    }
+
+    /// Notes and maps a page behind `va`, which is prepared.
+    fn put(&mut self, mm: &Mm, va: u64, note: u64, prot: u32) {
         if let Some(chunk) = self.chunks.get_mut(&(va / HUGE)) {
-            chunk.set(mm, va, page);
+            chunk.set(mm, va, note);
             chunk.used += 1;
-            self.tables.set(va, page, prot);
+            self.tables.set(va, note & !BORROWED, prot);
         }
     }
 
-    /// Takes the page behind `va` away, without a flush, and leaves notes that may be empty.
+    /// Takes the page behind `va` away, without a flush, and leaves notes that may be empty. Returns the page's.
     fn take(&mut self, mm: &Mm, va: u64) -> Option<u64> {
         let chunk = self.chunks.get_mut(&(va / HUGE))?;
-        let page = chunk.page(mm, va)?;
+        let note = chunk.note(mm, va)?;
         chunk.set(mm, va, 0);
         chunk.used -= 1;
         self.tables.clear(va);
-        Some(page)
+        Some(note)
     }
 
     /// Gives up the notes on the 2 MiB around `va` if they are empty.
@@ -143,10 +157,11 @@ impl Sparse {
         let mut changed = false;
         for part in self.parts(&(start..end)) {
             for va in self.backed(mm, &part) {
-                if let Some(page) = self.take(mm, va) {
-                    self.frames.give(mm, page);
-                    changed = true;
+                let Some(note) = self.take(mm, va) else { continue };
+                if note & BORROWED == 0 {
+                    self.frames.give(mm, note);
                 }
+                changed = true;
             }
             self.tidy(mm, part.start);
         }
@@ -198,8 +213,8 @@ impl Sparse {
     }
 
     fn move_page(&mut self, mm: &Mm, va: u64, to: u64, prot: u32) {
-        if let Some(page) = self.take(mm, va) {
-            self.put(mm, to, page, prot);
+        if let Some(note) = self.take(mm, va) {
+            self.put(mm, to, note, prot);
             self.tidy(mm, va);
         }
     }

@@ -6,7 +6,7 @@ use crate::file::File;
 use crate::fs::memory::{Inode, MemoryFile};
 use crate::kernel::Kernel;
 use crate::mm::areas::{EXEC, Kind, READ, WRITE};
-use crate::mm::{DATA, Mapping, Placement, round_up};
+use crate::mm::{DATA, Mapping, Placement, is_sparse, round_up};
 use abi::layout::PAGE;
 use alloc::rc::Rc;
 use linux_raw_sys::general as linux;
@@ -17,8 +17,8 @@ pub const ENTRIES: &[Entry] = &[
         number: linux::__NR_mmap,
         name: "mmap",
         support: Support::Partial(
-            "a file is copied in, except for shared mappings of files in memory (not at a fixed address, and parts that \
-             overlap must be the same: `ENODEV`). Protections are enforced, and memory is used when touched, in mappings \
+            "a file is copied in, except for shared mappings of files in memory (fixed ones only at addresses from 512 GiB, \
+             else `ENODEV`). Protections are enforced, and memory is used when touched, in mappings \
              that begin as PROT_NONE or MAP_NORESERVE or lie at addresses from 512 GiB; elsewhere a mapping uses all of \
              its memory at once, and what was unmapped or protected can still be touched. No mappings from 0x700000000000, \
              nor from the end of the memory to 512 GiB",
@@ -74,6 +74,16 @@ const MAP_FLAGS: u32 = linux::MAP_SHARED
 const PROT_FLAGS: u32 = linux::PROT_READ | linux::PROT_WRITE | linux::PROT_EXEC;
 
 fn mmap(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let start = map(kernel, args)?;
+    if args.uint(3) & linux::MAP_FIXED != 0 {
+        // It may have taken the place of a file's.
+        kernel.vfs.shared.release(&kernel.mm);
+        kernel.reclaim_files();
+    }
+    Ok(start)
+}
+
+fn map(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     let (addr, len, prot, flags) = (args.raw(0), args.raw(1), args.uint(2), args.uint(3));
     let shared = match flags & linux::MAP_TYPE {
         linux::MAP_PRIVATE => false,
@@ -134,7 +144,7 @@ fn map_file(kernel: &mut Kernel, fd: u64, offset: u64, shared: bool, mapping: Ma
     }
     if shared
         && let Some(MemoryFile(inode)) = open.file.as_any().downcast_ref()
-        && (writes_back || matches!(mapping.placement, Placement::Hint(_)))
+        && (writes_back || !is_fixed_in_linear(mapping.placement))
     {
         return map_shared(kernel, inode, offset, &mapping, &open.path);
     }
@@ -167,6 +177,11 @@ fn copy_in(kernel: &Kernel, file: &dyn File, offset: u64, start: u64, len: u64) 
     Ok(())
 }
 
+/// Whether the program has chosen an address where only copies of files can be.
+fn is_fixed_in_linear(placement: Placement) -> bool {
+    matches!(placement, Placement::Fixed(at) | Placement::Free(at) if !is_sparse(at))
+}
+
 /// Maps a file in memory so that it and the program share the pages.
 fn map_shared(
     kernel: &mut Kernel,
@@ -175,14 +190,11 @@ fn map_shared(
     mapping: &Mapping,
     path: &str,
 ) -> Result<u64> {
-    if !matches!(mapping.placement, Placement::Hint(_)) {
-        return Err(Errno::ENODEV);
-    }
     if mapping.len == 0 {
         return Err(Errno::EINVAL);
     }
     let range = (offset, round_up(mapping.len)?);
-    kernel.vfs.shared.map(&mut kernel.mm, inode, range, mapping.prot, Rc::from(path))
+    kernel.vfs.shared.map(&mut kernel.mm, inode, range, mapping.prot, Rc::from(path), mapping.placement)
 }
 
 fn mprotect(kernel: &mut Kernel, args: &Args) -> Result<u64> {

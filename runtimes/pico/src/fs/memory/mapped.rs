@@ -1,12 +1,13 @@
 //! Shared mappings of files in memory: the program gets the very pages the file's contents lie in.
 //!
 //! A mapping is a run of contiguous pages, so what is mapped is made one first, and stays where it is until it is
-//! unmapped. The same range can be mapped more than once: it is at the same address each time.
+//! unmapped. The same range can be mapped more than once: it is at the same address each time. What the program wants at
+//! an address, or what overlaps with another mapping, lies in the sparse area and leads to the pages wherever they are.
 
 use super::{Data, EXTENT_COST_BYTES, Inode, Pool};
 use crate::errno::{Errno, Result};
-use crate::mm::Mm;
-use crate::mm::areas::WRITE;
+use crate::mm::areas::{Kind, WRITE};
+use crate::mm::{Mapping, Mm, PAGE_BYTES, Placement, is_sparse};
 use abi::layout::PAGE;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -35,8 +36,12 @@ impl SharedMappings {
         (offset, len): (u64, u64),
         prot: u32,
         path: Rc<str>,
+        placement: Placement,
     ) -> Result<u64> {
         let end = super::data::checked_end(offset, len)?;
+        if !matches!(placement, Placement::Hint(0)) {
+            return self.map_apart(mm, inode, (offset, len), prot, path, placement);
+        }
         let known = self.0.iter_mut().find(|mapped| {
             Rc::ptr_eq(&mapped.inode, inode) && mapped.offset == offset && mapped.end - mapped.start == len
         });
@@ -47,6 +52,9 @@ impl SharedMappings {
             mapped.count += 1;
             return Ok(mapped.start);
         }
+        if inode.data()?.borrow().is_pinned(offset, end) {
+            return self.map_apart(mm, inode, (offset, len), prot, path, Placement::Sparse(0));
+        }
         let start = inode.data()?.borrow_mut().pin(mm, &inode.pool, offset, end)?;
         if let Err(errno) = mm.show_pages(start, start + len, prot, (path, offset)) {
             inode.data()?.borrow_mut().unpin(offset, end);
@@ -54,6 +62,47 @@ impl SharedMappings {
         }
         self.0.push(Mapped { start, end: start + len, offset, count: 1, inode: inode.clone() });
         Ok(start)
+    }
+
+    /// The same in the sparse area: `ENODEV` if the program wants it elsewhere.
+    fn map_apart(
+        &mut self,
+        mm: &mut Mm,
+        inode: &Rc<Inode>,
+        (offset, len): (u64, u64),
+        prot: u32,
+        path: Rc<str>,
+        placement: Placement,
+    ) -> Result<u64> {
+        let placement = match placement {
+            Placement::Hint(hint) if is_sparse(hint) => Placement::Sparse(hint),
+            Placement::Hint(_) => Placement::Sparse(0),
+            Placement::Fixed(at) | Placement::Free(at) if !is_sparse(at) => return Err(Errno::ENODEV),
+            wanted => wanted,
+        };
+        let data = inode.data()?;
+        data.borrow_mut().hold(mm, &inode.pool, offset, len)?;
+        let file = Some((path, offset));
+        let mapping = Mapping { placement, len, prot, kind: Kind::SharedFile, file };
+        let shown = mm.map(mapping).and_then(|start| {
+            let pages = (0..len).step_by(PAGE_BYTES);
+            let mut shown = pages.map(|at| mm.show_page(start + at, data.borrow().page(offset + at)?, prot));
+            match shown.find(Result::is_err) {
+                None => Ok(start),
+                Some(failed) => {
+                    drop(shown);
+                    mm.unmap(start, len)?;
+                    failed.map(|()| start)
+                }
+            }
+        });
+        match shown {
+            Ok(start) => {
+                self.0.push(Mapped { start, end: start + len, offset, count: 1, inode: inode.clone() })
+            }
+            Err(_) => data.borrow_mut().unpin(offset, offset + len),
+        }
+        shown
     }
 
     /// Whether `start..end` is exactly one mapping that was made more than once; it is one less then.
@@ -84,6 +133,24 @@ impl Data {
     /// Whether a mapped page lies in `start..end`.
     pub(super) fn is_pinned(&self, start: u64, end: u64) -> bool {
         self.pins.iter().any(|&(from, to)| from < end && start < to)
+    }
+
+    /// Sees to it that `len` bytes at `start`, whole pages, have pages, which stay where they are.
+    fn hold(&mut self, mm: &mut Mm, pool: &Pool, start: u64, len: u64) -> Result<()> {
+        let bytes = usize::try_from(len).map_err(|_| Errno::ENOMEM)?;
+        match self.reserve(mm, pool, start, bytes) {
+            Ok(room) if room == bytes => {}
+            _ => return Err(Errno::ENOMEM),
+        }
+        self.pins.push((start, start + len));
+        Ok(())
+    }
+
+    /// Where the page at `offset` lies.
+    fn page(&self, offset: u64) -> Result<u64> {
+        let run = self.extents.range(..=offset).next_back();
+        let run = run.filter(|(at, pages)| *at + pages.len() as u64 > offset);
+        run.map(|(at, pages)| address_of(pages) + (offset - at)).ok_or(Errno::ENOMEM)
     }
 
     /// Makes `start..end`, whole pages, one run that stays where it is, and returns its address. `ENODEV` if part of
