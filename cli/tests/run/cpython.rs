@@ -7,19 +7,19 @@ use std::process::Output;
 
 /// Modules that pass as a whole and have to go on doing so: the language, and what it asks of the system.
 const PASSING: &[&str] = &[
+    "test_array",
     "test_dict",
-    "test_fileio",
     "test_file",
+    "test_fileinput",
+    "test_fileio",
     "test_float",
     "test_genericpath",
     "test_glob",
     "test_grammar",
     "test_int",
-    "test_selectors",
-    "test_shutil",
+    "test_largefile",
+    "test_math",
     "test_stat",
-    "test_struct",
-    "test_unicode_file",
     "test_zlib",
 ];
 
@@ -71,7 +71,7 @@ fn verdict(output: &Output) -> String {
 /// How many tests there were, and what became of them.
 fn tests(text: &str) -> String {
     let count = text.lines().find_map(|line| line.strip_prefix("Ran ")?.split(' ').next());
-    let end = text.lines().find_map(|line| line.strip_prefix("FAILED ").or(line.strip_prefix("OK")));
+    let end = text.lines().find_map(|line| line.strip_prefix("FAILED ").or_else(|| line.strip_prefix("OK")));
     format!("{}{}", count.unwrap_or("?"), end.map(|end| format!(" {}", end.trim())).unwrap_or_default())
 }
 

@@ -193,7 +193,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
 
 /// The exit code as a shell has it.
 fn shell_code(output: &Output) -> Option<i32> {
-    output.status.code().or(output.status.signal().map(|signal| 128 + signal))
+    output.status.code().or_else(|| output.status.signal().map(|signal| 128 + signal))
 }
 
 fn replaced(text: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
@@ -219,7 +219,7 @@ pub(crate) fn fed(command: &mut Command, stdin: &[u8]) -> Output {
     let mut input = child.stdin.take().expect("it is a pipe");
     std::thread::scope(|scope| {
         // A program may end without reading everything.
-        scope.spawn(move || input.write_all(stdin).or_else(|_| Ok::<(), std::io::Error>(())));
+        scope.spawn(move || input.write_all(stdin).or(Ok::<(), std::io::Error>(())));
         child.wait_with_output().expect("it ends")
     })
 }

@@ -21,7 +21,8 @@ const AFTER_HELP: &str = "\
 The program sees the files of its image, read-only, and memory at /tmp, /var/tmp, /run and /dev/shm. Without --runtime
 and --image the image holds PROGRAM as it is on this machine, the libraries (or, for a script, the interpreter) it needs,
 and nothing else; what it is to find besides has to be given with --copy. It runs as root of its VM, has no network but
-its own loopback, and starts in /, or in /var/task if there is a --copy. Nothing it writes outlives it.
+its own loopback, and starts in /, or in /var/task if there is a --copy. Nothing it writes outlives it. A PROGRAM that lies below
+/tmp or another of those directories here is in /usr/local/bin there.
 
 SIGINT (Ctrl-C), SIGTERM, SIGHUP, SIGQUIT, SIGUSR2 and SIGWINCH are passed on to the program, which takes them at its next system
 call. If it has not taken a SIGINT or SIGTERM after 3 seconds, or when a second one comes, the VM is killed.

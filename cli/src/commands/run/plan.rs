@@ -47,7 +47,8 @@ impl Plan {
         let package = (!args.copy.is_empty()).then(|| local::of_files(&args.copy)).transpose();
         let package =
             package.map_err(|error| failed("the image of what is copied cannot be made", &error))?;
-        let directory = args.workdir.as_deref().unwrap_or(if package.is_some() { TASK } else { "/" });
+        let start = if package.is_some() { TASK } else { "/" };
+        let directory = args.workdir.as_deref().unwrap_or(start);
         let env = environment(&args.env, &path, directory)?;
         Ok(Self { root, package, args: command, env })
     }
