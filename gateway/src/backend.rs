@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use tokio::sync::broadcast;
 use worker::api::{
-    FunctionSpec, FunctionStats, Invocation, InvokeError, LogLine, PrepareError, Reply, VmInfo,
+    FunctionSpec, FunctionStats, Invocation, InvokeError, LogLine, PrepareError, Reply, VmInfo, WorkerStats,
 };
 use worker::{Function, Worker};
 
@@ -25,6 +25,8 @@ pub trait Backend: Send + Sync + 'static {
     fn vms(&self) -> Pending<'_, Vec<VmInfo>>;
     /// Totals of one function since the platform started.
     fn stats(&self, name: &str) -> FunctionStats;
+    /// What the backend has and has done, whatever the function.
+    fn worker_stats(&self) -> WorkerStats;
     /// The last `tail` log lines, oldest first, and a stream of what follows.
     fn logs(&self, name: &str, tail: usize) -> (Vec<LogLine>, broadcast::Receiver<LogLine>);
     /// Forgets logs and totals of a removed function.
@@ -79,6 +81,10 @@ impl Backend for WorkerBackend {
 
     fn stats(&self, name: &str) -> FunctionStats {
         self.0.stats(name)
+    }
+
+    fn worker_stats(&self) -> WorkerStats {
+        self.0.worker_stats()
     }
 
     fn logs(&self, name: &str, tail: usize) -> (Vec<LogLine>, broadcast::Receiver<LogLine>) {

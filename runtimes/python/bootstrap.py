@@ -22,6 +22,7 @@ import importlib
 import json
 import logging
 import os
+import site
 import sys
 import time
 import traceback
@@ -307,7 +308,12 @@ def main():
     if name == "--await-function":
         settle()
         name = become(device)
-    sys.path.insert(0, os.environ.get("LAMBDA_TASK_ROOT", os.getcwd()))
+    root = os.environ.get("LAMBDA_TASK_ROOT", os.getcwd())
+    sys.path.insert(0, root)
+    # What requirements.txt asked for; `spore deploy` puts it there.
+    packages = os.path.join(root, ".python_packages")
+    if os.path.isdir(packages):
+        site.addsitedir(packages)
     handler = load(name)
     settle()
     serve(device, handler)

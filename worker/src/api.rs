@@ -288,6 +288,25 @@ pub struct FunctionStats {
     pub parent: Option<ParentInfo>,
 }
 
+/// What the worker has and has done, whatever the function.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct WorkerStats {
+    /// Live VMs.
+    pub vms: u64,
+    /// Most there may be.
+    pub vms_max: u64,
+    /// Whether the machine is short of memory: idle VMs and parents leave it.
+    pub memory_short: bool,
+    /// Snapshots on disk.
+    pub snapshots: u64,
+    /// Bytes of these.
+    pub snapshot_bytes: u64,
+    /// Bytes of parents that were paged in, counted when a parent is complete.
+    pub paged_bytes: u64,
+    /// Pieces of parents that could not be read.
+    pub paging_failures: u64,
+}
+
 /// One line of a function's log.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LogLine {

@@ -1,7 +1,7 @@
 //! The worker's public face.
 
 use crate::api::{
-    FunctionSpec, FunctionStats, Invocation, InvokeError, LogLine, PrepareError, Reply, VmInfo,
+    FunctionSpec, FunctionStats, Invocation, InvokeError, LogLine, PrepareError, Reply, VmInfo, WorkerStats,
 };
 use crate::host::archive::{Archive, Label};
 use crate::host::cell::CellConfig;
@@ -184,6 +184,22 @@ impl Worker {
     /// Totals of one function name, over all its revisions since the platform started.
     pub fn stats(&self, name: &str) -> FunctionStats {
         self.0.totals.get(name).map(|totals| totals.snapshot()).unwrap_or_default()
+    }
+
+    /// What this worker has and has done, whatever the function.
+    pub fn worker_stats(&self) -> WorkerStats {
+        let (vms, vms_max) = self.0.fleet.vms();
+        let snapshots = self.0.archive.stats();
+        let (paged_bytes, paging_failures) = self.0.archive.paged().read();
+        WorkerStats {
+            vms: vms as u64,
+            vms_max: vms_max as u64,
+            memory_short: self.0.fleet.is_short(),
+            snapshots: snapshots.snapshots,
+            snapshot_bytes: snapshots.bytes,
+            paged_bytes,
+            paging_failures,
+        }
     }
 
     /// The last `tail` log lines of a function, oldest first, and a stream of what follows.

@@ -46,7 +46,9 @@ pub(crate) struct DeployArgs {
 /// Deploys a function and prints its URL.
 pub(crate) async fn run(args: DeployArgs, context: &Context) -> Result<(), Failure> {
     let manifest = Manifest::load(&args.path)?;
-    let package = package::archive(&args.path)?;
+    let runtime = args.runtime.as_deref().or(manifest.config.runtime.as_deref());
+    let installed = package::install(&args.path, runtime).await?;
+    let package = package::archive(&args.path, installed.as_ref().map(tempfile::TempDir::path))?;
     let name =
         args.name.clone().or(manifest.name).or_else(|| package::name_of(&args.path)).ok_or_else(|| {
             Failure::new(format!("no function name can be made from {}", args.path.display()))

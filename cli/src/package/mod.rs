@@ -1,11 +1,13 @@
 //! A function's files as a tar archive: the same bytes for the same files, wherever and whenever it is made.
 
 mod config;
+mod requirements;
 mod walk;
 
 pub(crate) use config::{Manifest, name_of, parse_manifest};
+pub(crate) use requirements::install;
 
-use walk::{Entry, Kind, walk};
+use walk::{Entry, Kind, below, walk};
 
 use crate::failure::Failure;
 use crate::units::bytes;
@@ -18,9 +20,13 @@ use tar::{Builder, EntryType, Header};
 /// Most files, directories and links in a package.
 const ENTRIES_MAX: usize = 100_000;
 
-/// Archives a file (under its own name) or the contents of a directory.
-pub(crate) fn archive(path: &Path) -> Result<Vec<u8>, Failure> {
-    let entries = walk(path)?;
+/// Archives a file (under its own name) or the contents of a directory, with the Python packages that were
+/// [installed](install) for it.
+pub(crate) fn archive(path: &Path, installed: Option<&Path>) -> Result<Vec<u8>, Failure> {
+    let mut entries = walk(path)?;
+    if let Some(installed) = installed {
+        entries.extend(below(installed, Path::new(requirements::DIRECTORY))?);
+    }
     check_size(path, &entries)?;
     let mut builder = Builder::new(Vec::new());
     for entry in &entries {
@@ -134,8 +140,8 @@ mod tests {
     fn the_same_files_give_the_same_bytes() {
         let one = sample(&["app.py", "lib/b.py", "lib/a.py", "run"]);
         let two = sample(&["run", "lib/a.py", "lib/b.py", "app.py"]);
-        let bytes = archive(one.path()).expect("archive");
-        assert_eq!(bytes, archive(two.path()).expect("archive"));
+        let bytes = archive(one.path(), None).expect("archive");
+        assert_eq!(bytes, archive(two.path(), None).expect("archive"));
         assert_eq!(
             names(&bytes),
             [
@@ -152,8 +158,17 @@ mod tests {
     #[test]
     fn a_file_is_archived_under_its_name() {
         let dir = sample(&["run", "app.py"]);
-        let bytes = archive(&dir.path().join("app.py")).expect("archive");
+        let bytes = archive(&dir.path().join("app.py"), None).expect("archive");
         assert_eq!(names(&bytes), [("app.py".to_owned(), 0o644, 0)]);
+    }
+
+    #[test]
+    fn python_packages_have_a_place_of_their_own() {
+        let (dir, installed) = (sample(&["app.py", "run"]), sample(&["six.py", "run"]));
+        let bytes = archive(dir.path(), Some(installed.path())).expect("archive");
+        let names = names(&bytes).into_iter().map(|(name, ..)| name);
+        let below = [".python_packages", ".python_packages/lib", ".python_packages/six.py"];
+        assert_eq!(names.filter(|name| below.contains(&name.as_str())).count(), 3);
     }
 
     #[test]
@@ -161,7 +176,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("temporary directory");
         let file = fs::File::create(dir.path().join("big")).expect("create");
         file.set_len(PACKAGE_MAX_BYTES + 1).expect("sparse file");
-        let failure = archive(dir.path()).expect_err("too large");
+        let failure = archive(dir.path(), None).expect_err("too large");
         assert!(failure.message.contains("it can have 256.0 MiB"), "{}", failure.message);
         assert!(failure.hint.contains("big"), "{}", failure.hint);
     }

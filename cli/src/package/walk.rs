@@ -53,6 +53,14 @@ pub(crate) fn walk(path: &Path) -> Result<Vec<Entry>, Failure> {
     Ok(vec![regular(path, PathBuf::from(name), &metadata)?])
 }
 
+/// A directory and everything in it, sorted by path, as `name` in the package.
+pub(crate) fn below(source: &Path, name: &Path) -> Result<Vec<Entry>, Failure> {
+    let mut entries = vec![Entry { name: name.to_owned(), source: source.to_owned(), kind: Kind::Directory }];
+    directory(source, name, &mut entries)?;
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(entries)
+}
+
 fn directory(source: &Path, name: &Path, entries: &mut Vec<Entry>) -> Result<(), Failure> {
     for item in fs::read_dir(source).map_err(|e| unreadable(source, &e))? {
         let item = item.map_err(|e| unreadable(source, &e))?;

@@ -13,6 +13,7 @@ mod platform;
 mod pristine;
 mod programs;
 mod provided;
+mod requirements;
 mod sharing;
 mod shutdown;
 mod snapshots;

@@ -48,6 +48,15 @@ fn a_function_is_taken_up_from_its_snapshot() {
     }
     assert_eq!(platform.metric("spore_parent_boots_total", "probe"), 0.0, "nothing was built again");
     assert_eq!(platform.metric("spore_parent_loads_total", "probe"), 1.0);
+    assert_eq!(platform.metric("spore_snapshots", ""), 2.0, "the function's and its runtime's");
+    assert!(platform.metric("spore_snapshot_bytes", "") > f64::from(1 << 20));
+    assert!(platform.metric("spore_vms", "") >= 1.0);
+    // The rest follows in the background.
+    let begun = Instant::now();
+    while platform.metric("spore_paged_bytes_total", "") == 0.0 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "the parent never was complete");
+    }
+    assert_eq!(platform.metric("spore_paging_failures_total", ""), 0.0);
 }
 
 /// Flips a bit in the middle of every file.

@@ -2,7 +2,8 @@
 
 use super::{Metrics, process};
 use crate::backend::Backend;
-use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use worker::api::WorkerStats;
 
 /// The text of `/metrics`. `names` are the deployed functions.
 pub(crate) fn scrape(
@@ -14,6 +15,7 @@ pub(crate) fn scrape(
     process::register(&registry);
     build_info(&registry)?;
     functions(&registry, backend, names)?;
+    worker(&registry, &backend.worker_stats())?;
     let mut families = metrics.registry.gather();
     families.extend(registry.gather());
     families.sort_by(|one, other| one.name().cmp(other.name()));
@@ -81,6 +83,40 @@ fn functions(registry: &Registry, backend: &dyn Backend, names: &[String]) -> pr
         if let Some(parent) = stats.parent {
             parents.with_label_values(&[name]).set(signed(parent.resident_bytes));
         }
+    }
+    Ok(())
+}
+
+/// The worker as a whole.
+fn worker(registry: &Registry, stats: &WorkerStats) -> prometheus::Result<()> {
+    let gauges = [
+        ("spore_vms", "Live VMs of all functions.", stats.vms),
+        ("spore_vms_max", "Most live VMs there may be.", stats.vms_max),
+        (
+            "spore_memory_short",
+            "1 if the machine is short of memory: idle VMs and parents leave it.",
+            stats.memory_short.into(),
+        ),
+        ("spore_snapshots", "Snapshots on disk.", stats.snapshots),
+        ("spore_snapshot_bytes", "Bytes of snapshots on disk.", stats.snapshot_bytes),
+    ];
+    for (name, help, value) in gauges {
+        let gauge = IntGauge::new(name, help)?;
+        gauge.set(signed(value));
+        registry.register(Box::new(gauge))?;
+    }
+    let counters = [
+        (
+            "spore_paged_bytes_total",
+            "Memory of parents paged in, counted when a parent is complete.",
+            stats.paged_bytes,
+        ),
+        ("spore_paging_failures_total", "Pieces of parents that could not be read.", stats.paging_failures),
+    ];
+    for (name, help, value) in counters {
+        let counter = IntCounter::new(name, help)?;
+        counter.inc_by(value);
+        registry.register(Box::new(counter))?;
     }
     Ok(())
 }

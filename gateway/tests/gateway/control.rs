@@ -144,6 +144,10 @@ async fn metrics_have_what_the_backend_knows() {
         ("spore_log_dropped_bytes_total{function=\"hello\"}", 7.0),
         ("spore_unsupported_syscalls_total{function=\"hello\",syscall=\"bpf\"}", 2.0),
         ("spore_requests_in_flight", 0.0),
+        ("spore_vms", 3.0),
+        ("spore_vms_max", 10.0),
+        ("spore_memory_short", 1.0),
+        ("spore_snapshot_bytes", 4096.0),
     ] {
         assert_eq!(gateway.metric(series).await, value, "{series}");
     }

@@ -1,5 +1,6 @@
 //! Looks at this machine and says what it lacks, and what to do about it. Changes nothing.
 
+mod damon;
 mod host;
 mod kvm;
 mod limits;
@@ -43,6 +44,7 @@ pub fn checks(kvm: &Path, cache: &Path) -> Vec<Check> {
         memory::available(),
         memory::overcommit(),
         memory::huge_pages(),
+        damon::check(),
         limits::open_files(),
         limits::processes(),
         limits::locked_memory(),

@@ -1,6 +1,6 @@
 //! Parents on disk: saved when they have been built, taken up again after a restart or an eviction.
 
-use super::paging::Paged;
+use super::paging::{Paged, PagedTotals};
 use super::parents::{HeldParent, Memory};
 use crate::api::{FunctionSpec, PrepareError};
 use crate::chain;
@@ -8,7 +8,8 @@ use runtimes::launch::Shared;
 use serde::Serialize;
 use snapshotter::snapshot::RANGES_MAX;
 use snapshotter::snapshot::{
-    Digest, Draft, FileMemory, Host, Kind, LoadError, PageRange, Refused, Snapshot, Store, StoreError, Wanted,
+    Digest, Draft, FileMemory, Host, Kind, LoadError, PageRange, Refused, Snapshot, Store, StoreError,
+    StoreStats, Wanted,
 };
 use snapshotter::source::{PageSource, SourceError};
 use std::collections::HashSet;
@@ -21,6 +22,7 @@ use vmm::{Kvm, ParentError, ParentMemory, WorkingSet};
 pub(crate) struct Archive {
     store: Store,
     host: Host,
+    paged: Arc<PagedTotals>,
 }
 
 /// What a snapshot is asked for by: its key, and what it must have been made from.
@@ -71,7 +73,7 @@ impl Archive {
         };
         made.map_err(|error| failed(&error))?;
         let store = Store::open(directory).map_err(|error| failed(&chain(&error)))?;
-        Ok(Archive { store, host: Host::new(kvm, Digest::of(runtimes::PICO)) })
+        Ok(Archive { store, host: Host::new(kvm, Digest::of(runtimes::PICO)), paged: Arc::default() })
     }
 
     /// Saves a parent whose base, if it has one, has been saved.
@@ -111,7 +113,8 @@ impl Archive {
         let entry = manifest.entry.clone();
         let memory = match runtime {
             Some(_) if Paged::suits(&snapshot) => {
-                Memory::Paged(Arc::new(Paged::start(&snapshot, Arc::new(self.store.source(&snapshot)?))?))
+                let source = Arc::new(self.store.source(&snapshot)?);
+                Memory::Paged(Arc::new(Paged::start(&snapshot, source, &self.paged)?))
             }
             Some(runtime) => {
                 let base = runtime.whole().ok_or(ArchiveError::Incomplete)?;
@@ -139,6 +142,16 @@ impl Archive {
             }
         })?;
         Ok(written?)
+    }
+
+    /// Snapshots and bytes on disk.
+    pub(crate) fn stats(&self) -> StoreStats {
+        self.store.stats().unwrap_or_default()
+    }
+
+    /// What was paged in.
+    pub(crate) fn paged(&self) -> &PagedTotals {
+        &self.paged
     }
 
     /// Removes all snapshots but those of `keep` and what they lie on.

@@ -4,6 +4,7 @@ use super::admission::Admission;
 use super::function::Function;
 use super::pressure::Source;
 use super::shells::{Shells, Trim};
+use super::turns::Turns;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -12,8 +13,9 @@ use std::time::Duration;
 const QUEUE_MAX: usize = 4096;
 /// How long a function is idle before its parent leaves the memory of a machine that is short of it.
 const SHORT_IDLE: Duration = Duration::from_secs(10);
-/// Bytes of memory planned for one VM: what a live Python VM has of its own, and what the kernel keeps for it.
-const VM_BYTES: u64 = 1 << 20;
+/// Bytes of memory planned for one VM: what a live Python VM has of its own, and what the kernel keeps for it
+/// (docs/PERFORMANCE.md, Memory).
+const VM_BYTES: u64 = 2 << 20;
 /// Least and most VMs derived from the machine.
 const VMS_LEAST: u64 = 16;
 const VMS_MOST: u64 = 20_000;
@@ -28,6 +30,7 @@ pub(crate) fn max_vms(descriptors: u64, memory: u64) -> usize {
 /// What all functions of a worker share.
 pub(crate) struct Fleet {
     pub(super) admission: Arc<Admission>,
+    pub(super) turns: Turns,
     max_vms: usize,
     vms: AtomicUsize,
     /// The machine is short of memory.
@@ -50,12 +53,14 @@ impl Drop for VmCount {
 
 impl Fleet {
     pub(crate) fn new(max_vms: usize) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             admission: Arc::new(Admission::new(max_vms, QUEUE_MAX)),
             max_vms,
             vms: AtomicUsize::new(0),
             short: AtomicBool::new(false),
-            processors: std::thread::available_parallelism().map_or(1, usize::from),
+            turns: Turns::new(processors),
+            processors,
             functions: Mutex::default(),
             pools: Mutex::default(),
             next_owner: AtomicU64::new(0),
@@ -92,9 +97,19 @@ impl Fleet {
         VmCount(self.clone())
     }
 
+    /// Live VMs, and most there may be.
+    pub(crate) fn vms(&self) -> (usize, usize) {
+        (self.vms.load(Ordering::Relaxed), self.max_vms)
+    }
+
+    /// Whether the machine was short of memory when it was last looked at.
+    pub(crate) fn is_short(&self) -> bool {
+        self.short.load(Ordering::Relaxed)
+    }
+
     /// Whether there may be a VM nobody waits for.
     pub(super) fn has_room(&self) -> bool {
-        self.vms.load(Ordering::Relaxed) < self.max_vms && !self.short.load(Ordering::Relaxed)
+        self.vms.load(Ordering::Relaxed) < self.max_vms && !self.is_short()
     }
 
     /// Waits until a processor is free of requests.

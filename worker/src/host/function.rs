@@ -137,6 +137,7 @@ impl Function {
     }
 
     fn reply(&self, done: Done, payload: Bytes, queue: Duration) -> Result<Reply, InvokeError> {
+        self.places.ran(Duration::from_nanos(done.run_ns));
         let limit_bytes = self.spec.memory_bytes;
         match done.outcome {
             Outcome::Response => Ok(Reply {

@@ -18,3 +18,4 @@ mod run;
 mod shells;
 pub(crate) mod spares;
 pub(crate) mod totals;
+mod turns;

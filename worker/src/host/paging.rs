@@ -11,7 +11,7 @@ use snapshotter::source::{ChunkTable, PageSource};
 use std::collections::HashSet;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, watch};
 use vmm::Filler;
@@ -22,6 +22,20 @@ const CHUNKS_MAX: usize = 16 << 10;
 /// The commands of one cell.
 pub(super) type Commands = mpsc::UnboundedSender<(Command, Vec<OwnedFd>)>;
 
+/// What was paged in, of all parents.
+#[derive(Debug, Default)]
+pub(crate) struct PagedTotals {
+    bytes: AtomicU64,
+    failures: AtomicU64,
+}
+
+impl PagedTotals {
+    /// Bytes of complete parents, and pieces that could not be read.
+    pub(crate) fn read(&self) -> (u64, u64) {
+        (self.bytes.load(Ordering::Relaxed), self.failures.load(Ordering::Relaxed))
+    }
+}
+
 /// Memory of a function's parent that is being read.
 pub(crate) struct Paged {
     filler: Arc<Filler>,
@@ -29,6 +43,7 @@ pub(crate) struct Paged {
     table: ChunkTable,
     complete: watch::Receiver<bool>,
     broken: AtomicBool,
+    totals: Arc<PagedTotals>,
 }
 
 impl Paged {
@@ -38,24 +53,33 @@ impl Paged {
     }
 
     /// Begins to read a function's own memory.
-    pub(super) fn start(snapshot: &Snapshot, source: Arc<dyn PageSource>) -> Result<Paged, ArchiveError> {
+    pub(super) fn start(
+        snapshot: &Snapshot,
+        source: Arc<dyn PageSource>,
+        totals: &Arc<PagedTotals>,
+    ) -> Result<Paged, ArchiveError> {
         let manifest = &snapshot.manifest;
         let table = manifest.chunk_table().map_err(ArchiveError::Chunks)?;
         let filler = Arc::new(Filler::new(manifest.own_bytes(), None)?);
         let (told, complete) = watch::channel(false);
+        let pages: u64 = table.chunks().iter().map(|chunk| u64::from(chunk.pages)).sum();
+        let read = totals.clone();
         let spec = PagerSpec {
             source,
             table: table.clone(),
             filler: filler.clone(),
             working_set: manifest.working_set(),
-            on_complete: Box::new(move |sealed| match sealed {
-                Ok(()) => drop(told.send_replace(true)),
-                // All pages are there; they only stay announced to cells one by one.
-                Err(error) => tracing::warn!(%error, "a parent's memory was read but not sealed"),
+            on_complete: Box::new(move |sealed| {
+                read.bytes.fetch_add(pages * abi::layout::PAGE, Ordering::Relaxed);
+                match sealed {
+                    Ok(()) => drop(told.send_replace(true)),
+                    // All pages are there; they only stay announced to cells one by one.
+                    Err(error) => tracing::warn!(%error, "a parent's memory was read but not sealed"),
+                }
             }),
         };
         let pager = Pager::start(spec).map_err(|error| ArchiveError::Io(io::Error::other(error)))?;
-        Ok(Paged { filler, pager, table, complete, broken: AtomicBool::new(false) })
+        Ok(Paged { filler, pager, table, complete, broken: AtomicBool::new(false), totals: totals.clone() })
     }
 
     /// Its memory, for a cell.
@@ -116,6 +140,7 @@ impl Asked {
             result.err().map(|reason| format!("the snapshot of its parent cannot be read: {reason}"));
         if let (Some(reason), Some(paged)) = (&failed, &self.paged) {
             tracing::error!(reason, "the parent is built again for the next request");
+            paged.totals.failures.fetch_add(1, Ordering::Relaxed);
             paged.broken.store(true, Ordering::Relaxed);
         }
         // A cell that is gone does not listen.

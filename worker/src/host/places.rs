@@ -2,6 +2,7 @@
 
 use super::admission::{self, Overload, Service};
 use super::fleet::Fleet;
+use super::turns::{Shortest, Turn};
 use crate::api::InvokeError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,6 +17,7 @@ const QUEUE_MAX: usize = 1024;
 pub(super) struct Place {
     _function: OwnedSemaphorePermit,
     _worker: admission::Place,
+    _turn: Option<Turn>,
 }
 
 /// Places of one function.
@@ -26,17 +28,26 @@ pub(super) struct Places {
     free: Arc<Semaphore>,
     waiting: AtomicUsize,
     service: Service,
+    shortest: Shortest,
 }
 
 impl Places {
     pub(super) fn new(limit: usize, fleet: Arc<Fleet>) -> Self {
         let limit = limit.max(1);
         let (free, waiting) = (Arc::new(Semaphore::new(limit)), AtomicUsize::new(0));
-        Self { limit, owner: fleet.owner(), fleet, free, waiting, service: Service::default() }
+        Self {
+            limit,
+            owner: fleet.owner(),
+            fleet,
+            free,
+            waiting,
+            service: Service::default(),
+            shortest: Shortest::default(),
+        }
     }
 
     /// A place for one request; waits for at most `patience` in bounded queues, first the function's, then the
-    /// worker's.
+    /// worker's. Then for its turn, if its function takes turns.
     pub(super) async fn place(&self, patience: Duration) -> Result<Place, InvokeError> {
         let deadline = Instant::now() + patience;
         let function = match self.free.clone().try_acquire_owned() {
@@ -45,10 +56,12 @@ impl Places {
         };
         let left = deadline.saturating_duration_since(Instant::now());
         let worker = self.fleet.admission.place(self.owner, left).await;
-        match worker {
-            Ok(worker) => Ok(Place { _function: function, _worker: worker }),
-            Err(Overload { limit, retry_after }) => Err(InvokeError::WorkerOverloaded { limit, retry_after }),
-        }
+        let worker = worker.map_err(|Overload { limit, retry_after }| InvokeError::WorkerOverloaded {
+            limit,
+            retry_after,
+        })?;
+        let turn = self.fleet.turns.turn(&self.shortest).await;
+        Ok(Place { _function: function, _worker: worker, _turn: turn })
     }
 
     async fn wait(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, InvokeError> {
@@ -68,6 +81,11 @@ impl Places {
     pub(super) fn took(&self, time: Duration) {
         self.service.took(time);
         self.fleet.admission.took(time);
+    }
+
+    /// Takes into account how long a request was in its VM.
+    pub(super) fn ran(&self, time: Duration) {
+        self.shortest.took(time);
     }
 
     /// No new requests, and waits for the running ones.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, broadcast};
 use worker::api::{
     Contract, FunctionSpec, FunctionStats, Invocation, InvokeError, LogLine, ParentInfo, PrepareError, Reply,
-    StartKind, Timing, VmInfo,
+    StartKind, Timing, VmInfo, WorkerStats,
 };
 
 type Log = (Vec<LogLine>, broadcast::Sender<LogLine>);
@@ -143,6 +143,16 @@ impl Backend for TestBackend {
             pss_bytes: 5,
         };
         Box::pin(async move { vec![vm("b", "b-1-0"), vm("a", "a-1-1"), vm("a", "a-1-0")] })
+    }
+
+    fn worker_stats(&self) -> WorkerStats {
+        WorkerStats {
+            vms: 3,
+            vms_max: 10,
+            memory_short: true,
+            snapshot_bytes: 4096,
+            ..WorkerStats::default()
+        }
     }
 
     fn stats(&self, name: &str) -> FunctionStats {

@@ -22,8 +22,9 @@ use std::time::Duration;
 
 /// Children forked between two looks at the memory that is left.
 const BATCH: usize = 50;
-/// Most children of one process.
-const PER_PROCESS_MAX: usize = 1000;
+/// Most children of one process: as many as a cell has by default. More cost each other time: whatever looks at a process's
+/// pages asks each of its VMs.
+const PER_PROCESS_MAX: usize = 128;
 /// Descriptors of one child: its VM and its vCPU.
 const DESCRIPTORS: u64 = 2;
 /// Descriptors a process has besides.
@@ -38,7 +39,7 @@ const ENDS: usize = 100;
 pub struct DensityOptions {
     /// Live children wanted.
     pub count: usize,
-    /// Most children of one process; `None`: as many as descriptors allow, up to 1000.
+    /// Most children of one process; `None`: as many as descriptors allow, up to 128.
     pub per_process: Option<usize>,
     /// Program and arguments that start a helper: this binary with the hidden subcommand `bench-children`.
     pub helper: Vec<PathBuf>,

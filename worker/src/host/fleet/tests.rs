@@ -76,7 +76,8 @@ async fn a_machine_short_of_memory_or_room_gets_no_spares() {
 
 #[test]
 fn the_limit_follows_descriptors_and_memory() {
-    assert_eq!(max_vms(20_000, 24 << 30), 10_000);
-    assert_eq!(max_vms(1 << 20, 4 << 30), 3072);
+    assert_eq!(max_vms(20_000, 24 << 30), 9216);
+    assert_eq!(max_vms(20_000, 48 << 30), 10_000);
+    assert_eq!(max_vms(1 << 20, 4 << 30), 1536);
     assert_eq!((max_vms(0, 1 << 40), max_vms(u64::MAX, u64::MAX)), (16, 20_000));
 }
