@@ -2,7 +2,7 @@
 //!
 //! An address is checked against the map of areas; what is mapped lies in the one linear region [`Mm`] owns, so it
 //! is always backed by memory, or in the sparse area, and is given memory then (`ENOMEM` if there is none). The slices are `'static` because the region is; they are made for the length of one
-//! system call, in which the single-threaded program does not run.
+//! system call, in which the program does not run.
 
 use super::Mm;
 use super::areas::{READ, WRITE};
