@@ -1,8 +1,10 @@
 //! Reading and writing the program's memory through addresses it gave us.
 //!
 //! An address is checked against the map of areas; what is mapped lies in the one linear region [`Mm`] owns, so it
-//! is always backed by memory, or in the sparse area, and is given memory then (`ENOMEM` if there is none). The slices are `'static` because the region is; they are made for the length of one
-//! system call, in which the program does not run.
+//! is always backed by memory, or in the sparse area, and is given memory then (`ENOMEM` if there is none). The slices
+//! are `'static` because the region is; they are made for the length of one system call, in which the thread does not
+//! run. While that call waits other threads do, and may unmap what it holds: a program that does so is broken, and
+//! harms itself only.
 
 use super::Mm;
 use super::areas::{READ, WRITE};
