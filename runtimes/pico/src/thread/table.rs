@@ -162,7 +162,7 @@ impl Threads {
 
     /// Whether another thread is ready to run now, or may have to be woken in the middle of what the running one does.
     pub fn are_others_due(&self) -> bool {
-        !self.ready.is_empty() || self.wake_at.is_some() || self.told != self.change
+        !self.is_alone() && (!self.ready.is_empty() || self.wake_at.is_some() || self.told != self.change)
     }
 
     /// Adds a thread and returns its id; `EAGAIN` if there are too many.
