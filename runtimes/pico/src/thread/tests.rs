@@ -168,6 +168,15 @@ fn who_waits_for_files_is_told_once_of_every_change() {
 }
 
 #[test]
+fn a_thread_that_is_alone_keeps_nobody_waiting() {
+    let (mut kernel, _, _) = kernel();
+    call(&mut kernel, linux::__NR_eventfd2, [0; 6]).unwrap();
+    assert!(!kernel.threads.are_others_due(), "nobody has to be told of the change");
+    second(&mut kernel);
+    assert!(kernel.threads.are_others_due());
+}
+
+#[test]
 fn time_wakes_those_whose_time_has_come() {
     let (mut kernel, _, _) = kernel();
     let tids = [second(&mut kernel), second(&mut kernel), second(&mut kernel)];
