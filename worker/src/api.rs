@@ -232,7 +232,7 @@ pub struct VmInfo {
     pub function: String,
     /// Process id of its cell.
     pub pid: u32,
-    /// `serving` or `idle`.
+    /// `starting`, `idle` or `serving`.
     pub state: String,
     /// Since the shell was made, in seconds.
     pub age_seconds: f64,

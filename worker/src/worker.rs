@@ -168,7 +168,7 @@ impl Worker {
                     id: format!("{}-{}-{}", function.spec.name, cell.pid, usage.id),
                     function: function.spec.name.clone(),
                     pid: cell.pid,
-                    state: if state.serving { "serving" } else { "idle" }.to_owned(),
+                    state: state.phase.name().to_owned(),
                     age_seconds: state.created.elapsed().as_secs_f64(),
                     served: state.served,
                     memory_address: usage.address,

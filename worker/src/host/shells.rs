@@ -45,7 +45,29 @@ impl Shell {
 pub(crate) struct ShellState {
     pub(crate) created: Instant,
     pub(crate) served: u64,
-    pub(crate) serving: bool,
+    pub(crate) phase: Phase,
+}
+
+/// What a shell is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// It is being made.
+    Starting,
+    /// It waits for a request.
+    Idle,
+    /// It has one, or is being put back after it.
+    Serving,
+}
+
+impl Phase {
+    /// Its name in the API.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Phase::Starting => "starting",
+            Phase::Idle => "idle",
+            Phase::Serving => "serving",
+        }
+    }
 }
 
 /// Keeps a shell listed and counted while it exists.
@@ -164,7 +186,7 @@ impl Shells {
         let now = Instant::now();
         let socket = UnixStream::from_std(ours)?;
         self.totals.shells.fetch_add(1, Ordering::Relaxed);
-        self.list.insert(id, ShellState { created: now, served: 0, serving: false });
+        self.list.insert(id, ShellState { created: now, served: 0, phase: Phase::Starting });
         let (list, totals, vm) = (self.list.clone(), self.totals.clone(), self.fleet.count_vm());
         let listed = Listed { id, list, totals, _vm: vm };
         let shell = Shell { id, socket, start: StartKind::New, served: 0, idle_since: now, _listed: listed };
@@ -208,13 +230,13 @@ impl Shells {
         }
         shell.idle_since = Instant::now();
         let served = shell.served;
-        self.list.alter(&shell.id, |_, state| ShellState { serving: false, served, ..state });
+        self.list.alter(&shell.id, |_, state| ShellState { phase: Phase::Idle, served, ..state });
         pool.idle.push(shell);
     }
 
     /// Called under the lock, so that who gets the shell cannot have put it back yet.
     fn note_serving(&self, id: u32) {
-        self.list.alter(&id, |_, state| ShellState { serving: true, ..state });
+        self.list.alter(&id, |_, state| ShellState { phase: Phase::Serving, ..state });
     }
 
     /// Ends shells that have been idle for long, and forgets those that are gone.

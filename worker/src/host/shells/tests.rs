@@ -20,7 +20,7 @@ fn wait(shells: &Arc<Shells>) -> (Line, bool) {
 }
 
 fn idle(shells: &Shells) -> usize {
-    shells.states().iter().filter(|(_, state)| !state.serving).count()
+    shells.states().iter().filter(|(_, state)| state.phase != Phase::Serving).count()
 }
 
 #[tokio::test]
