@@ -19,7 +19,7 @@ static void *ends_the_process(void *arg) {
 }
 
 static void *outlives_main(void *arg) {
-    struct timespec pause = {0, 5000000};
+    struct timespec pause = {0, 50000000};
     nanosleep(&pause, 0);
     printf("main is gone\n");
     fflush(stdout);

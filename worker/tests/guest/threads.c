@@ -359,7 +359,7 @@ static void *wait_for_signal(void *arg) {
 
 static void wait_until_parked(void) {
     while (!waits) sched_yield();
-    struct timespec pause = {0, 5000000};
+    struct timespec pause = {0, 100000000};
     nanosleep(&pause, 0);
 }
 
@@ -427,7 +427,7 @@ static void *echo(void *arg) {
 
 static int wakeup;
 static void *ring(void *arg) {
-    struct timespec pause = {0, 5000000};
+    struct timespec pause = {0, 100000000};
     nanosleep(&pause, 0);
     uint64_t one = 1;
     write(wakeup, &one, 8);
@@ -506,7 +506,7 @@ static void *wait_with_bits(void *arg) {
 
 static void settle(int expected) {
     while (awake < expected) sched_yield();
-    struct timespec pause = {0, 2000000};
+    struct timespec pause = {0, 50000000};
     nanosleep(&pause, 0);
     say("awake", awake);
 }
@@ -516,7 +516,7 @@ static void futexes(void) {
     waits = 0;
     for (int i = 0; i < 6; i++) pthread_create(&threads[i], 0, wait_on_a, 0);
     while (waits < 6) sched_yield();
-    struct timespec pause = {0, 5000000};
+    struct timespec pause = {0, 100000000};
     nanosleep(&pause, 0);
     say("cmp_requeue, changed", syscall(SYS_futex, &word_a, 4, 1, 2, &word_b, 5) == -1 ? errno : 0);
     say("cmp_requeue", syscall(SYS_futex, &word_a, 4, 1, 2, &word_b, 0));
@@ -567,7 +567,7 @@ static void *wait_for_it(void *arg) {
 
 static void *die_late(void *arg) {
     pthread_mutex_lock(&robust);
-    struct timespec pause = {0, 5000000};
+    struct timespec pause = {0, 100000000};
     nanosleep(&pause, 0);
     return 0;
 }
