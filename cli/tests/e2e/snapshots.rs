@@ -134,7 +134,9 @@ fn functions_nobody_calls_leave_memory_and_come_back() {
         assert!(begun.elapsed() < Duration::from_secs(60), "it never left memory");
     }
     assert!(platform.vms().is_empty());
-    assert!(platform.cell_processes().is_empty(), "its cell ends with it");
+    while !platform.cell_processes().is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "its cell ends with it");
+    }
     assert_eq!(platform.get("/function/probe?do=count").text(), FINE);
     assert_eq!(platform.metric("spore_parent_boots_total", "probe"), 1.0, "it was not built again");
 }
