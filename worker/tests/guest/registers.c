@@ -1,50 +1,25 @@
 // What a system call preserves: all registers but rax, rcx and r11, the flags, the red zone, the vector registers.
-#include <immintrin.h>
-#include <stdint.h>
+#include "every_register.h"
 #include <stdio.h>
-#include <string.h>
 #include <sys/syscall.h>
 
-#define KEEP __attribute__((used))
-KEEP static uint64_t in[16], out[16];
-KEEP static __m128i vin[16], vout[16];
-KEEP static uint64_t flags, red, mxcsr_in = 0x1fa0, mxcsr_out;
-
 int main(void) {
-    for (int i = 0; i < 16; i++) {
-        in[i] = 0x0101010101010101ull * (i + 1);
-        vin[i] = _mm_set_epi64x(i * 77, i * 1000 + 1);
-    }
+    choose_values();
     int ok = 1;
     for (int round = 0; round < 50; round++) {
-        memset(out, 0, sizeof out);
-        memset(vout, 0, sizeof vout);
+        forget_values();
         __asm__ volatile(
-            "push %%rbx; push %%rbp; push %%r12; push %%r13; push %%r14; push %%r15\n"
-            "lea vin(%%rip), %%rax\n"
-            ".irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n movdqa \\n*16(%%rax), %%xmm\\n\n .endr\n"
-            "lea in(%%rip), %%rax\n"
-            "mov 0(%%rax),%%rbx; mov 8(%%rax),%%rdx; mov 16(%%rax),%%rsi; mov 24(%%rax),%%rdi; mov 32(%%rax),%%rbp\n"
-            "mov 40(%%rax),%%r8; mov 48(%%rax),%%r9; mov 56(%%rax),%%r10; mov 64(%%rax),%%r12; mov 72(%%rax),%%r13; mov 80(%%rax),%%r14; mov 88(%%rax),%%r15\n"
-            "ldmxcsr mxcsr_in(%%rip)\n"
+            FILL_ALL
             "movq $0x1234567,-120(%%rsp)\n"
             "mov %0, %%eax\n"
             "stc\n"
             "syscall\n"
             "pushf; pop flags(%%rip)\n"
             "mov -120(%%rsp),%%rcx; mov %%rcx, red(%%rip)\n"
-            "stmxcsr mxcsr_out(%%rip)\n"
-            "lea out(%%rip), %%rax\n"
-            "mov %%rbx,0(%%rax); mov %%rdx,8(%%rax); mov %%rsi,16(%%rax); mov %%rdi,24(%%rax); mov %%rbp,32(%%rax)\n"
-            "mov %%r8,40(%%rax); mov %%r9,48(%%rax); mov %%r10,56(%%rax); mov %%r12,64(%%rax); mov %%r13,72(%%rax); mov %%r14,80(%%rax); mov %%r15,88(%%rax)\n"
-            "lea vout(%%rip), %%rax\n"
-            ".irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n movdqa %%xmm\\n, \\n*16(%%rax)\n .endr\n"
-            "pop %%r15; pop %%r14; pop %%r13; pop %%r12; pop %%rbp; pop %%rbx\n"
+            TAKE_ALL
             :: "i"(SYS_getppid)
-            : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory", "xmm0", "xmm1", "xmm2", "xmm3",
-              "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
-        ok &= !memcmp(in, out, 12 * 8) && !memcmp(vin, vout, sizeof vin);
-        ok &= (flags & 1) && red == 0x1234567 && (uint32_t)mxcsr_out == (uint32_t)mxcsr_in;
+            : ALL_REGISTERS);
+        ok &= are_preserved() && flags & 1;
     }
     printf("preserved %d\n", ok);
     printf("%.17g %.3e %Lf\n", 0.1 + 0.2, 1e100 / 3, 1.5L);

@@ -1,13 +1,11 @@
 // System-call sites of every shape, called again and again: rewritten or not, they do what they do on Linux.
 #define _GNU_SOURCE
+#include "every_register.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <immintrin.h>
 #include <signal.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -57,23 +55,13 @@ extern char carry_end[];
 static int sum_of_bytes(const void *at, int n) { int s = 0; for (int i = 0; i < n; i++) s += ((const uint8_t *)at)[i]; return s; }
 
 // General registers, red zone, flags, vector registers through a rewritten site.
-#define KEEP __attribute__((used))
-KEEP static uint64_t in[16], out[16], flags, red, rcx, r11;
-KEEP static __m128i vin[16], vout[16];
-KEEP static uint32_t mxcsr_in = 0x1fa0, mxcsr_out;
+KEEP static uint64_t rcx, r11;
 static int preserved(uint64_t set) {
     KEEP static uint64_t set_flags;
     set_flags = set;
-    memset(out, 0, sizeof out);
-    memset(vout, 0, sizeof vout);
+    forget_values();
     __asm__ volatile(
-        "push %%rbx; push %%rbp; push %%r12; push %%r13; push %%r14; push %%r15\n"
-        "lea vin(%%rip), %%rax\n"
-        ".irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n movdqa \\n*16(%%rax), %%xmm\\n\n .endr\n"
-        "lea in(%%rip), %%rax\n"
-        "mov 0(%%rax),%%rbx; mov 8(%%rax),%%rdx; mov 16(%%rax),%%rsi; mov 24(%%rax),%%rdi; mov 32(%%rax),%%rbp\n"
-        "mov 40(%%rax),%%r8; mov 48(%%rax),%%r9; mov 56(%%rax),%%r10; mov 64(%%rax),%%r12; mov 72(%%rax),%%r13; mov 80(%%rax),%%r14; mov 88(%%rax),%%r15\n"
-        "ldmxcsr mxcsr_in(%%rip)\n"
+        FILL_ALL
         "movq $0x1234567,-112(%%rsp)\n"
         "pushf; pop %%rax; or set_flags.%=(%%rip), %%rax; push %%rax; popf\n"
         "call carry\n"
@@ -81,19 +69,11 @@ static int preserved(uint64_t set) {
         "pushf; pop flags(%%rip)\n"
         "pushf; andq $~0x40400, (%%rsp); popf\n"
         "mov -112(%%rsp),%%rcx; mov %%rcx, red(%%rip)\n"
-        "stmxcsr mxcsr_out(%%rip)\n"
-        "lea out(%%rip), %%rax\n"
-        "mov %%rbx,0(%%rax); mov %%rdx,8(%%rax); mov %%rsi,16(%%rax); mov %%rdi,24(%%rax); mov %%rbp,32(%%rax)\n"
-        "mov %%r8,40(%%rax); mov %%r9,48(%%rax); mov %%r10,56(%%rax); mov %%r12,64(%%rax); mov %%r13,72(%%rax); mov %%r14,80(%%rax); mov %%r15,88(%%rax)\n"
-        "lea vout(%%rip), %%rax\n"
-        ".irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n movdqa %%xmm\\n, \\n*16(%%rax)\n .endr\n"
-        "pop %%r15; pop %%r14; pop %%r13; pop %%r12; pop %%rbp; pop %%rbx\n"
+        TAKE_ALL
         ".local set_flags.%=\n.set set_flags.%=, %c0\n"
         :: "i"(&set_flags)
-        : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory", "xmm0", "xmm1", "xmm2", "xmm3",
-          "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
-    int ok = !memcmp(in, out, 12 * 8) && !memcmp(vin, vout, sizeof vin) && red == 0x1234567 && mxcsr_out == mxcsr_in;
-    return ok && rcx == (uint64_t)carry_end && (r11 & 0x40cd5) == (flags & 0x40cd5) && (flags & set) == set;
+        : ALL_REGISTERS);
+    return are_preserved() && rcx == (uint64_t)carry_end && (r11 & 0x40cd5) == (flags & 0x40cd5) && (flags & set) == set;
 }
 
 // A signal at a site, and the restart of a call.
@@ -207,10 +187,7 @@ int main(int argc, char **argv) {
     setvbuf(stdout, 0, _IOFBF, 1 << 16);
     int pid = getpid(), ok = 1;
     pipe(pipes);
-    for (int i = 0; i < 16; i++) {
-        in[i] = 0x0101010101010101ull * (i + 1);
-        vin[i] = _mm_set_epi64x(i * 77, i * 1000 + 1);
-    }
+    choose_values();
     for (int i = 0; i < 4; i++) {
         ok &= near() == pid && wide() == pid && register_number(SYS_getpid) == pid;
         ok &= between() == -EBADF && faulting(&(int){-1}) == -EBADF;

@@ -2,9 +2,8 @@
 
 mod cold;
 mod counters;
+mod kept;
 mod new;
-mod recycled;
-mod remapped;
 mod spare;
 
 pub(super) use counters::Counters;
@@ -12,6 +11,7 @@ pub(super) use counters::Counters;
 use super::BenchError;
 use super::clock::Clock;
 use super::function::Function;
+use kept::{Kept, Renewal};
 use vmm::Machine;
 
 /// How a fork comes to its VM.
@@ -54,9 +54,9 @@ impl Kind {
 
     pub(super) fn starter<'a>(self, function: &'a Function) -> Box<dyn Starter + 'a> {
         match self {
-            Kind::Recycled => Box::new(recycled::Recycled::new(function)),
+            Kind::Recycled => Box::new(Kept::new(function, Renewal::Restore)),
             Kind::Spare => Box::new(spare::Spare::new(function)),
-            Kind::Remapped => Box::new(remapped::Remapped::new(function)),
+            Kind::Remapped => Box::new(Kept::new(function, Renewal::Remap)),
             Kind::New => Box::new(new::New(function)),
             Kind::Cold => Box::new(cold::Cold::new(function)),
         }
