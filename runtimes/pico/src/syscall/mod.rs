@@ -29,6 +29,9 @@ pub mod thread;
 pub mod time;
 pub mod timerfd;
 
+#[cfg(test)]
+mod fuzz_tests;
+
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
 
