@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod node;
 pub(crate) mod python;
 
 use abi::boot::Contract;
@@ -23,6 +24,8 @@ use vmm::{
 const TIME_LIMIT: Duration = Duration::from_secs(120);
 /// Monotonic time at which guests start.
 const START: u64 = 1_000_000_000;
+/// Monotonic time at which forks start: later than their parent was captured.
+const FORK_START: u64 = 3_600_000_000_000;
 
 /// How a guest ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +84,8 @@ impl Outcome {
 /// A program and its surroundings.
 pub(crate) struct Guest {
     pub(crate) tree: Tree,
+    /// A root image; the tree is the function's package then.
+    pub(crate) root: Option<PathBuf>,
     pub(crate) memory_mib: u64,
     pub(crate) contract: Contract,
     pub(crate) awaits_function: bool,
@@ -102,7 +107,8 @@ impl Guest {
         }
         let env = vec!["PATH=/bin".into()];
         let (contract, awaits_function) = (Contract::Http, false);
-        Self { tree, memory_mib: 64, contract, awaits_function, env, time_limit: TIME_LIMIT, kvm, kernel }
+        let (root, time_limit) = (None, TIME_LIMIT);
+        Self { tree, root, memory_mib: 64, contract, awaits_function, env, time_limit, kvm, kernel }
     }
 
     /// Adds the host's file `from` as `to`.
@@ -130,7 +136,14 @@ impl Guest {
     fn images(&self) -> Images {
         let mut file = tempfile::tempfile().expect("a temporary file");
         build(&self.tree, &mut file, &Options::default()).expect("an image of the tree");
-        Images { root: Arc::new(Image::map(&file).expect("a regular file")), package: None }
+        let map = |file: &File| Arc::new(Image::map(file).expect("a regular file"));
+        match &self.root {
+            None => Images { root: map(&file), package: None },
+            Some(root) => {
+                let root = File::open(root).expect("a prepared image");
+                Images { root: map(&root), package: Some(map(&file)) }
+            }
+        }
     }
 
     /// Boots the program and returns the machine before its first instruction.
@@ -161,7 +174,7 @@ impl Guest {
     /// Runs `args` until it ends.
     pub(crate) fn run(&self, args: &[&str]) -> Outcome {
         let mut memory = self.memory();
-        self.drive(&mut self.boot(&mut memory, &self.images(), args))
+        self.drive(&mut self.boot(&mut memory, &self.images(), args), START)
     }
 
     /// Runs `args` until it waits for a request and captures it.
@@ -170,7 +183,7 @@ impl Guest {
         let mut memory = self.memory();
         let images = self.images();
         let mut machine = self.boot(&mut memory, &images, args);
-        let outcome = self.drive(&mut machine);
+        let outcome = self.drive(&mut machine, START);
         assert!(matches!(outcome.end, End::Doorbell(Doorbell::Ready, ..)), "{outcome:#?}");
         let entry: EntryState = machine.capture().expect("a machine at Ready can be captured");
         drop(machine);
@@ -179,8 +192,8 @@ impl Guest {
         GuestParent { guest: self, images, parent }
     }
 
-    /// Runs a machine to its next doorbell other than `Log` and `Sleep`.
-    fn drive(&self, machine: &mut Machine) -> Outcome {
+    /// Runs a machine, whose clock begins at `clock`, to its next doorbell other than `Log` and `Sleep`.
+    fn drive(&self, machine: &mut Machine, clock: u64) -> Outcome {
         let _watch = watch(machine, self.time_limit);
         let start = Instant::now();
         let (mut stdout, mut stderr, mut pico) = (Vec::new(), Vec::new(), Vec::new());
@@ -204,7 +217,7 @@ impl Guest {
                 Doorbell::Log => {}
                 Doorbell::Sleep if header.args[0] == u64::MAX => break End::Stuck,
                 Doorbell::Sleep => {
-                    let until = Duration::from_nanos(header.args[0].saturating_sub(START));
+                    let until = Duration::from_nanos(header.args[0].saturating_sub(clock));
                     std::thread::sleep(until.saturating_sub(start.elapsed()));
                 }
                 doorbell => break End::Doorbell(doorbell, header.args[0], Mailbox::detail(&header)),
@@ -224,6 +237,13 @@ impl Guest {
             elapsed: start.elapsed(),
         }
     }
+}
+
+/// Exits and page faults of a shell so far, by KVM's count, if it counts.
+pub(crate) fn counts(shell: &Machine) -> Option<(u64, u64)> {
+    let stats = shell.vcpu_stats().ok()?;
+    let read = |name| stats.read(name).expect("KVM counts").expect("every KVM counts this");
+    Some((read("exits"), read("pf_taken")))
 }
 
 /// A captured guest.
@@ -264,7 +284,7 @@ impl GuestParent<'_> {
         let identity = identity(generation, machine);
         machine.mailbox().set_identity(&identity);
         machine.mailbox().set_request(request).expect("the request fits");
-        self.guest.drive(machine)
+        self.guest.drive(machine, FORK_START)
     }
 }
 
@@ -277,7 +297,7 @@ fn identity(generation: u64, machine: &Machine) -> Identity {
     Identity {
         generation,
         wall_ns: u64::try_from(wall.as_nanos()).expect("before 2554"),
-        monotonic_ns: START,
+        monotonic_ns: if generation == 0 { START } else { FORK_START },
         tsc_khz: machine.tsc_khz(),
         seed,
         instance,
