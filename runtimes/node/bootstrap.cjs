@@ -26,6 +26,8 @@ require("./streaming.cjs");
 
 const DEVICE = "/dev/invocation";
 const READ_SIZE = 64 << 10;
+/** Several times V8's young generation. */
+const YOUNG_BYTES = 16 << 20;
 /** Invocations of the warm-up: enough for V8 to compile what an invocation runs. */
 const WARM_UPS = 3000;
 
@@ -37,6 +39,8 @@ const { setImmediate } = globalThis;
 const buffer = Buffer.allocUnsafeSlow(READ_SIZE);
 /** What is being answered, if anything. */
 let current = null;
+/** Keeps what is allocated from being optimised away. */
+let last = null;
 /** What happens when nothing is left to do before the first invocation. */
 let idle = null;
 
@@ -126,10 +130,12 @@ async function warm() {
   process.stderr.write("");
 }
 
-/** Leaves memory as an invocation finds it: without garbage. */
+/** Leaves memory as an invocation finds it: without garbage, and new objects have room in memory that was touched. */
 async function settle() {
   await new Promise(setImmediate);
   globalThis.gc?.();
+  for (let count = 0; count < YOUNG_BYTES / 1024; count++) last = new Array(125).fill(count);
+  last = null;
   await new Promise(setImmediate);
 }
 
