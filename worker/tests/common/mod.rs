@@ -22,10 +22,8 @@ use vmm::{
 
 /// No guest of a test runs longer, unless the test says so.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
-/// Monotonic time at which guests start.
+/// The host's monotonic time when guests start, forks as well: for them, the host was started anew.
 const START: u64 = 1_000_000_000;
-/// Monotonic time at which forks start: later than their parent was captured.
-const FORK_START: u64 = 3_600_000_000_000;
 
 /// How a guest ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,7 +172,7 @@ impl Guest {
     /// Runs `args` until it ends.
     pub(crate) fn run(&self, args: &[&str]) -> Outcome {
         let mut memory = self.memory();
-        self.drive(&mut self.boot(&mut memory, &self.images(), args), START)
+        self.drive(&mut self.boot(&mut memory, &self.images(), args))
     }
 
     /// Runs `args` until it waits for a request and captures it.
@@ -183,7 +181,7 @@ impl Guest {
         let mut memory = self.memory();
         let images = self.images();
         let mut machine = self.boot(&mut memory, &images, args);
-        let outcome = self.drive(&mut machine, START);
+        let outcome = self.drive(&mut machine);
         assert!(matches!(outcome.end, End::Doorbell(Doorbell::Ready, ..)), "{outcome:#?}");
         let entry: EntryState = machine.capture().expect("a machine at Ready can be captured");
         drop(machine);
@@ -192,8 +190,8 @@ impl Guest {
         GuestParent { guest: self, images, parent }
     }
 
-    /// Runs a machine, whose clock begins at `clock`, to its next doorbell other than `Log` and `Sleep`.
-    fn drive(&self, machine: &mut Machine, clock: u64) -> Outcome {
+    /// Runs a machine to its next doorbell other than `Log` and `Sleep`.
+    fn drive(&self, machine: &mut Machine) -> Outcome {
         let _watch = watch(machine, self.time_limit);
         let start = Instant::now();
         let (mut stdout, mut stderr, mut pico) = (Vec::new(), Vec::new(), Vec::new());
@@ -217,7 +215,7 @@ impl Guest {
                 Doorbell::Log => {}
                 Doorbell::Sleep if header.args[0] == u64::MAX => break End::Stuck,
                 Doorbell::Sleep => {
-                    let until = Duration::from_nanos(header.args[0].saturating_sub(clock));
+                    let until = Duration::from_nanos(header.args[0].saturating_sub(START));
                     std::thread::sleep(until.saturating_sub(start.elapsed()));
                 }
                 doorbell => break End::Doorbell(doorbell, header.args[0], Mailbox::detail(&header)),
@@ -284,7 +282,7 @@ impl GuestParent<'_> {
         let identity = identity(generation, machine);
         machine.mailbox().set_identity(&identity);
         machine.mailbox().set_request(request).expect("the request fits");
-        self.guest.drive(machine, FORK_START)
+        self.guest.drive(machine)
     }
 }
 
@@ -297,7 +295,7 @@ fn identity(generation: u64, machine: &Machine) -> Identity {
     Identity {
         generation,
         wall_ns: u64::try_from(wall.as_nanos()).expect("before 2554"),
-        monotonic_ns: if generation == 0 { START } else { FORK_START },
+        monotonic_ns: START,
         tsc_khz: machine.tsc_khz(),
         seed,
         instance,
