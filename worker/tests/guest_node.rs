@@ -142,7 +142,7 @@ fn functions_of_one_runtime_parent_have_their_own_environment_and_answer_in_recy
 
     let hello = runtime.function(&document("app.hello"), 64);
     let (mut shell, mut costs) = (hello.shell(), Vec::new());
-    for generation in 2..=11 {
+    for generation in 2..=40 {
         let before = counts(&shell);
         let outcome = hello.fork_in(&mut shell, generation, &invocation(r#"{"name":"Ada"}"#));
         let after = counts(&shell);
