@@ -149,7 +149,9 @@ fn entry_points(
     ending: &str,
 ) -> Result<Vec<Guess>, DetectError> {
     let guess = |(module, handlers): &(&str, &[String])| {
-        handlers.first().map(|name| Guess { runtime: runtime.to_owned(), handler: format!("{module}.{name}") })
+        handlers
+            .first()
+            .map(|name| Guess { runtime: runtime.to_owned(), handler: format!("{module}.{name}") })
     };
     let customary =
         names.iter().find_map(|name| modules.iter().find(|(module, _)| module == name).and_then(guess));

@@ -78,7 +78,8 @@ const FILES: [(&str, &str); 4] = [
 fn handlers_answer_or_fail_as_in_lambda() {
     let guest = node(&FILES);
     let parent = guest.parent(&command("app.all"));
-    let error = |kind: &str, message: &str| format!(r#"{{"error":{{"type":"{kind}","message":"{message}"}}}}"#);
+    let error =
+        |kind: &str, message: &str| format!(r#"{{"error":{{"type":"{kind}","message":"{message}"}}}}"#);
     for (what, expected) in [
         ("timer", r#"{"result":true}"#.to_owned()),
         ("server", r#"{"result":"from /x"}"#.to_owned()),
@@ -98,7 +99,10 @@ fn handlers_answer_or_fail_as_in_lambda() {
     assert_eq!((logs.out().as_str(), logs.err().as_str()), ("out 1\n", "err\n"));
     let fails = parent.fork(2, &invocation(r#"{"do":"fails"}"#));
     let log = fails.err();
-    assert!(log.contains("[ERROR] RangeError: as asked") && log.contains("file:///var/task/app.mjs:"), "{log}");
+    assert!(
+        log.contains("[ERROR] RangeError: as asked") && log.contains("file:///var/task/app.mjs:"),
+        "{log}"
+    );
     assert!(!log.contains("/opt/spore"), "{log}");
 }
 
@@ -112,7 +116,10 @@ fn callbacks_and_streams_of_commonjs_modules_answer_too() {
     assert_eq!(failed, r#"{"error":{"type":"TypeError","message":"as asked"}}"#);
     let stream = guest.parent(&command("old.stream"));
     let streamed = ask(&stream, "{}");
-    assert!(streamed.contains(r#""statusCode":201"#) && streamed.contains(r#""body":"b25lIHR3bw==""#), "{streamed}");
+    assert!(
+        streamed.contains(r#""statusCode":201"#) && streamed.contains(r#""body":"b25lIHR3bw==""#),
+        "{streamed}"
+    );
 }
 
 #[test]

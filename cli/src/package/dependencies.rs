@@ -54,7 +54,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("temporary directory");
         let path = dir.path();
         check(path, None).expect("nothing is asked for");
-        fs::write(path.join(FILE), r#"{"type": "module", "dependencies": {"one": "1", "@a/two": "^2"}}"#).expect("write");
+        fs::write(path.join(FILE), r#"{"type": "module", "dependencies": {"one": "1", "@a/two": "^2"}}"#)
+            .expect("write");
         let failure = check(path, None).expect_err("both are missing");
         assert!(failure.message.contains("depends on @a/two, one"), "{}", failure.message);
         assert!(failure.hint.contains("npm install"), "{}", failure.hint);

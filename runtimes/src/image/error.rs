@@ -82,7 +82,9 @@ pub enum ImageError {
         detail: String,
     },
     /// pip failed.
-    #[error("pip could not fetch {wheel}: {detail}. Check the network and pip's configuration; what was already fetched is kept")]
+    #[error(
+        "pip could not fetch {wheel}: {detail}. Check the network and pip's configuration; what was already fetched is kept"
+    )]
     Pip {
         /// The file that was wanted.
         wheel: String,

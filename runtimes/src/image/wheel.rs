@@ -128,7 +128,8 @@ mod tests {
     fn the_files_that_are_named_are_taken() {
         let directory = tempfile::tempdir().unwrap();
         let archive = directory.path().join("a.whl");
-        let make = "import sys, zipfile; z = zipfile.ZipFile(sys.argv[1], 'w'); z.writestr('inside/x', 'text')";
+        let make =
+            "import sys, zipfile; z = zipfile.ZipFile(sys.argv[1], 'w'); z.writestr('inside/x', 'text')";
         run(Command::new("python3").args(["-c", make]).arg(&archive)).unwrap();
         unpack(&wheel(), &archive, directory.path()).unwrap();
         assert_eq!(fs::read_to_string(directory.path().join("usr/bin/x")).unwrap(), "text");

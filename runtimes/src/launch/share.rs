@@ -27,7 +27,16 @@ const NODE_KIND: Kind = Kind {
     bootstrap: node::BOOTSTRAP,
     memory: node::LEAST_MIB << 20,
     at_start: &[
-        "NODE_", "UV_", "OPENSSL_", "SSL_CERT_", "LD_", "GLIBC_", "MALLOC_", "LC_", "LANG", "LANGUAGE",
+        "NODE_",
+        "UV_",
+        "OPENSSL_",
+        "SSL_CERT_",
+        "LD_",
+        "GLIBC_",
+        "MALLOC_",
+        "LC_",
+        "LANG",
+        "LANGUAGE",
     ],
 };
 

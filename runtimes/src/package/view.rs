@@ -192,8 +192,12 @@ mod tests {
             assert_eq!(found(source), ["handler"], "{source}");
         }
         assert_eq!(found("exports.lambdaHandler = f"), ["lambdaHandler"]);
-        for none in ["const handler = 1", "// export handler", "export const handlers = 1", "export const a = 1;\nhandler()"]
-        {
+        for none in [
+            "const handler = 1",
+            "// export handler",
+            "export const handlers = 1",
+            "export const a = 1;\nhandler()",
+        ] {
             assert_eq!(found(none), [""; 0], "{none}");
         }
     }

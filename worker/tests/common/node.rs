@@ -37,8 +37,7 @@ pub(crate) fn command(handler: &'static str) -> Vec<&'static str> {
 
 /// An invocation with `event`.
 pub(crate) fn invocation(event: &str) -> Vec<u8> {
-    let context =
-        r#"{"request_id":"r-1","deadline_ms":4102444800000,"function_name":"f","memory_mb":256}"#;
+    let context = r#"{"request_id":"r-1","deadline_ms":4102444800000,"function_name":"f","memory_mb":256}"#;
     format!("{{\"event\":{event},\"context\":{context}}}\n").into_bytes()
 }
 

@@ -38,7 +38,14 @@ pub(super) fn prepare(which: Which, kvm: &Path) -> Result<Vec<Function>, Failure
 
 /// The Python handler.
 pub(super) fn python(kvm: &Path) -> Result<Function, Failure> {
-    build(PYTHON_EXAMPLE, PYTHON, "app.handler", demo::files(PYTHON_EXAMPLE), (PYTHON_REQUEST, PYTHON_ANSWER), kvm)
+    build(
+        PYTHON_EXAMPLE,
+        PYTHON,
+        "app.handler",
+        demo::files(PYTHON_EXAMPLE),
+        (PYTHON_REQUEST, PYTHON_ANSWER),
+        kvm,
+    )
 }
 
 /// The JavaScript handler. It takes and gives what the Python one does.
@@ -49,7 +56,14 @@ fn node(kvm: &Path) -> Result<Function, Failure> {
 
 /// The program that serves HTTP.
 pub(super) fn native(kvm: &Path) -> Result<Function, Failure> {
-    build(NATIVE_EXAMPLE, NATIVE, NATIVE_EXAMPLE, demo::files(NATIVE_EXAMPLE), (NATIVE_REQUEST, NATIVE_ANSWER), kvm)
+    build(
+        NATIVE_EXAMPLE,
+        NATIVE,
+        NATIVE_EXAMPLE,
+        demo::files(NATIVE_EXAMPLE),
+        (NATIVE_REQUEST, NATIVE_ANSWER),
+        kvm,
+    )
 }
 
 /// The module of the Python handler.
