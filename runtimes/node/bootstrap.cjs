@@ -26,10 +26,8 @@ require("./streaming.cjs");
 
 const DEVICE = "/dev/invocation";
 const READ_SIZE = 64 << 10;
-/** Several times V8's young generation. */
-const YOUNG_BYTES = 16 << 20;
-/** Invocations of the warm-up: enough for V8 to compile what an invocation runs. */
-const WARM_UPS = 3000;
+/** Invocations of a warm-up: enough for V8 to compile what an invocation runs, and to fill its young generation. */
+const WARM_UPS = 2000;
 
 // What an invocation uses, bound here: a handler that replaces JSON.parse or fs.readSync breaks only itself.
 const { readSync, writeSync } = fs;
@@ -39,8 +37,6 @@ const { setImmediate } = globalThis;
 const buffer = Buffer.allocUnsafeSlow(READ_SIZE);
 /** What is being answered, if anything. */
 let current = null;
-/** Keeps what is allocated from being optimised away. */
-let last = null;
 /** What happens when nothing is left to do before the first invocation. */
 let idle = null;
 
@@ -130,12 +126,14 @@ async function warm() {
   process.stderr.write("");
 }
 
-/** Leaves memory as an invocation finds it: without garbage, and new objects have room in memory that was touched. */
+/**
+ * Leaves memory as an invocation finds it: without old garbage, what it runs compiled (a collection throws some of that
+ * away), and room for new objects in memory that was touched.
+ */
 async function settle() {
   await new Promise(setImmediate);
   globalThis.gc?.();
-  for (let count = 0; count < YOUNG_BYTES / 1024; count++) last = new Array(125).fill(count);
-  last = null;
+  await warm();
   await new Promise(setImmediate);
 }
 
@@ -179,7 +177,6 @@ async function main() {
     refuse(`Runtime.PlatformError: cannot open ${path}: ${describe(error)}`);
   }
   watch();
-  await warm();
   await settle();
   const handlerName = name === "--await-function" ? become(device) : name;
   idle = () => refuse("Runtime.ImportModuleError: an `await` at the module's top level waits for something that never happens");

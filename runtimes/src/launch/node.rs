@@ -10,11 +10,13 @@ const PROGRAM_MIB: u64 = 144;
 pub(super) const LEAST_MIB: u64 = 192;
 
 /// Options of node and V8 that do not depend on the function.
-const OPTIONS: [&str; 3] = [
+const OPTIONS: [&str; 4] = [
     // One virtual processor: helper threads would only take turns with the main thread.
     "--single-threaded",
     // The bootstrap collects garbage before the capture.
     "--expose-gc",
+    // What is compiled stays, though it was not run for a while: a fork would compile it again.
+    "--no-flush-bytecode",
     // No thread that waits for a debugger.
     "--disable-sigusr1",
 ];

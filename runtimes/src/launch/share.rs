@@ -125,7 +125,7 @@ mod tests {
     fn a_node_function_keeps_the_limit_of_its_heap() {
         let launch = with_memory(NODE, "index.handler", &[], 512).unwrap();
         let shared = shared(&launch, 512 << 20).unwrap();
-        assert_eq!(shared.command[4..], ["--max-old-space-size=368", node::BOOTSTRAP, "--await-function"]);
+        assert_eq!(shared.command[5..], ["--max-old-space-size=368", node::BOOTSTRAP, "--await-function"]);
         assert_eq!(shared.memory_bytes, node::LEAST_MIB << 20);
         let options = with_memory(NODE, "index.handler", &[("NODE_OPTIONS", "--no-warnings")], 512).unwrap();
         assert_eq!(share(options.root, &options.command, &options.env, 512 << 20), None);

@@ -176,7 +176,7 @@ fn a_node_function_runs_the_bootstrap_and_needs_room_for_node() {
     let launch = with_memory(NODE, "lib/api.routes.get", &[], 256).unwrap();
     assert_eq!((launch.contract, launch.root), (Contract::Handler, NODE));
     assert_eq!(launch.command[0], "/usr/bin/node");
-    assert_eq!(launch.command[5..], ["/opt/spore/bootstrap.cjs", "lib/api.routes.get"]);
+    assert_eq!(launch.command[6..], ["/opt/spore/bootstrap.cjs", "lib/api.routes.get"]);
     assert_eq!(launch.env["AWS_EXECUTION_ENV"], "Spore_node24");
     assert!(error(NODE, "index.handler").contains("at least 192 MiB"));
     assert!(error(NODE, "nope.handler").contains("nope.mjs"));

@@ -6,10 +6,11 @@ use abi::mailbox::Doorbell;
 use snapshotter::erofs::Tree;
 
 /// What a function is started with, as `runtimes::launch` does it, without the handler.
-const COMMAND: [&str; 6] = [
+const COMMAND: [&str; 7] = [
     "/usr/bin/node",
     "--single-threaded",
     "--expose-gc",
+    "--no-flush-bytecode",
     "--disable-sigusr1",
     "--max-old-space-size=112",
     "/opt/spore/bootstrap.cjs",
