@@ -1,4 +1,5 @@
-//! Builds the guest kernel for [`runtimes::PICO`], with the host's own Rust target and a linker script.
+//! Builds the guest kernel for [`runtimes::PICO`], with the host's own Rust target and a linker script, and the add-on of
+//! the runtime node24.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,22 @@ fn main() {
     }
     let image = build(workspace, &runtimes.join("pico/link.ld"), &out.join("pico"));
     std::fs::copy(&image, out.join("pico.elf")).expect("the guest kernel was just built");
+    build_addon(&runtimes.join("node/reseed.rs"), &out.join("reseed.node"));
+}
+
+/// Builds the add-on of the runtime node24, a shared library that links to nothing: node itself has what it calls.
+fn build_addon(source: &Path, addon: &Path) {
+    println!("cargo::rerun-if-changed={}", source.display());
+    let status = Command::new(env::var_os("RUSTC").expect("cargo sets it"))
+        .args(["--edition=2024", "--crate-name=reseed", "--crate-type=cdylib", "--target", TARGET])
+        .args(["-Copt-level=s", "-Cpanic=abort", "-Cstrip=symbols", "-Ctarget-cpu=x86-64"])
+        .args(["-Clink-arg=-nostdlib", "-Clink-arg=-Wl,--build-id=none"])
+        .arg(source)
+        .arg("-o")
+        .arg(addon)
+        .status()
+        .expect("rustc can be run, cargo runs it");
+    assert!(status.success(), "runtimes/node/reseed.rs does not build; the compiler's messages are above");
 }
 
 /// Builds the kernel image and returns where it is.

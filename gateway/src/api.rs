@@ -19,11 +19,11 @@ use worker::api::{Contract, FunctionStats, VmInfo};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeployConfig {
-    /// `python3.11` or `native`; guessed from the package when absent.
+    /// `python3.11`, `node24`, `native` or `provided`; guessed from the package when absent.
     pub runtime: Option<String>,
-    /// Python: `module.function`. Native: path of the program in the package, with arguments after spaces.
+    /// Python and Node.js: `module.function`. Native: path of the program in the package, with arguments after spaces.
     pub handler: Option<String>,
-    /// Memory of the program: `128MiB` (default), `1GiB`, or bytes.
+    /// Memory of the program: `128MiB` (default; `256MiB` for `node24`), `1GiB`, or bytes.
     pub memory: Option<String>,
     /// Longest run of one request: `3s` (default), `500ms`, `2m`. At most 15 minutes.
     pub timeout: Option<String>,

@@ -111,13 +111,15 @@ fn make_record(
     let package = build_package(reader, &image)?;
     drop(tar);
     let guess = detect(&package.view, settings.runtime.as_deref(), settings.handler.as_deref())?;
+    let default = || runtimes::launch::default_memory(&guess.runtime);
+    let memory_bytes = settings.memory_bytes.unwrap_or_else(default);
     let launch = plan(&Wanted {
         name: &name,
         runtime: &guess.runtime,
         handler: &guess.handler,
         package: &package.view,
         port: settings.port,
-        memory_bytes: settings.memory_bytes,
+        memory_bytes,
         env: &settings.env,
     })?;
     let pinned = packages.adopt(&image, &package.sha256).map_err(failed)?;
@@ -133,7 +135,7 @@ fn make_record(
         env: launch.env,
         user_env: settings.env.into_keys().collect(),
         port: launch.port,
-        memory_bytes: settings.memory_bytes,
+        memory_bytes,
         timeout_ms: u64::try_from(settings.timeout.as_millis()).expect("a timeout is 15 minutes at most"),
         max_concurrency: settings.max_concurrency,
         package_sha256: package.sha256,
@@ -177,11 +179,15 @@ impl From<PlanError> for Failure {
             PlanError::BadHandler { .. } => {
                 Self::parameter(error.to_string(), "Choose another with --handler.")
             }
+            PlanError::LittleMemory { .. } => {
+                Self::parameter(error.to_string(), "Choose more with --memory, or leave it out.")
+            }
             PlanError::BadVariable { .. } | PlanError::TooLong { .. } => {
                 Self::parameter(error.to_string(), "Change the environment with --env.")
             }
             PlanError::NoModule { .. }
             | PlanError::NoProgram { .. }
+            | PlanError::NoScript { .. }
             | PlanError::NotAProgram { .. }
             | PlanError::ForeignMachine { .. }
             | PlanError::Damaged { .. }

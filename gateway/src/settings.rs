@@ -5,8 +5,6 @@ use crate::error::Failure;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Memory of a program when nothing is said.
-pub const MEMORY_DEFAULT_BYTES: u64 = 128 << 20;
 /// Least memory of a program.
 pub const MEMORY_MIN_BYTES: u64 = abi::layout::PROGRAM_MIN;
 /// Most memory of a program.
@@ -29,7 +27,8 @@ pub const ENV_MAX_BYTES: usize = 32 << 10;
 pub(crate) struct Settings {
     pub runtime: Option<String>,
     pub handler: Option<String>,
-    pub memory_bytes: u64,
+    /// As the runtime needs when nothing is said.
+    pub memory_bytes: Option<u64>,
     pub timeout: Duration,
     pub env: BTreeMap<String, String>,
     pub port: u16,
@@ -41,7 +40,7 @@ impl TryFrom<DeployConfig> for Settings {
 
     fn try_from(config: DeployConfig) -> Result<Self, Failure> {
         check_env(&config.env)?;
-        let memory = config.memory.as_deref().map_or(Ok(MEMORY_DEFAULT_BYTES), parse_memory)?;
+        let memory = config.memory.as_deref().map(parse_memory).transpose()?;
         let timeout = config.timeout.as_deref().map_or(Ok(TIMEOUT_DEFAULT), parse_timeout)?;
         let max_concurrency = config.max_concurrency.unwrap_or(CONCURRENCY_DEFAULT);
         if !(1..=CONCURRENCY_MAX).contains(&max_concurrency) {
@@ -223,7 +222,7 @@ mod tests {
     #[test]
     fn an_empty_config_has_defaults() {
         let settings = Settings::try_from(DeployConfig::default()).unwrap();
-        assert_eq!(settings.memory_bytes, 128 << 20);
+        assert_eq!(settings.memory_bytes, None);
         assert_eq!(settings.timeout, Duration::from_secs(3));
         assert_eq!((settings.port, settings.max_concurrency), (8080, 128));
     }

@@ -1,11 +1,13 @@
 //! Guesses what a package is, when the user did not say. Only the obvious is guessed; in doubt the answer is an
 //! error that says what was found and which flags decide.
 
-use crate::launch::{NATIVE, PROVIDED, PYTHON, relative, runtime};
+use crate::launch::{NATIVE, NODE, PROVIDED, PYTHON, relative, runtime, script_of};
 use crate::package::{FileKind, PackageView};
 
 /// File names that are the entry point of a Python function by custom, best first.
 const MODULE_NAMES: &[&str] = &["app", "lambda_function", "main", "handler", "index"];
+/// The same for JavaScript.
+const SCRIPT_NAMES: &[&str] = &["index", "app", "main", "handler", "lambda"];
 /// The program that AWS Lambda starts in custom runtimes, and that asks the Runtime API for events.
 const BOOTSTRAP: &str = "bootstrap";
 /// Most names listed in an error.
@@ -25,7 +27,7 @@ pub struct Guess {
 pub enum DetectError {
     /// Nothing that could be started was found.
     #[error(
-        "no function found: {found}. A Python function is a file with `def handler(event, context)`; others are Linux x86-64 programs, `bootstrap` one that asks the Lambda Runtime API for events. Say what to start with --runtime and --handler"
+        "no function found: {found}. A Python function is a file with `def handler(event, context)`, a JavaScript one exports `handler`; others are Linux x86-64 programs, `bootstrap` one that asks the Lambda Runtime API for events. Say what to start with --runtime and --handler"
     )]
     Nothing {
         /// What is in the package.
@@ -43,9 +45,9 @@ pub enum DetectError {
         /// The first candidate.
         handler: String,
     },
-    /// A Python file without a handler.
+    /// A source file without a handler.
     #[error(
-        "{file} defines no function named `handler` or `lambda_handler` at its top level; say which one answers requests with --handler {module}.NAME"
+        "{file} defines no function with a usual name (`handler`) at its top level, or does not export it; say which one answers requests with --handler {module}.NAME"
     )]
     NoHandler {
         /// The file.
@@ -54,7 +56,7 @@ pub enum DetectError {
         module: String,
     },
     /// There is no such runtime.
-    #[error("there is no runtime `{name}`; the runtimes are {PYTHON}, {NATIVE} and {PROVIDED}")]
+    #[error("there is no runtime `{name}`; the runtimes are {PYTHON}, {NODE}, {NATIVE} and {PROVIDED}")]
     UnknownRuntime {
         /// What was asked for.
         name: String,
@@ -82,6 +84,9 @@ pub fn detect(
             if !module.is_empty() && package.has_module(&module) {
                 return Ok(guess(PYTHON, handler));
             }
+            if script_of(handler).is_some_and(|(script, _)| package.has_script(script)) {
+                return Ok(guess(NODE, handler));
+            }
             Err(DetectError::Nothing {
                 found: format!(
                     "`{handler}` is neither a file of the package nor MODULE.FUNCTION of one of its modules; {}",
@@ -90,6 +95,7 @@ pub fn detect(
             })
         }
         (Some(PYTHON), None) => one(python(package)?, package),
+        (Some(NODE), None) => one(node(package)?, package),
         (Some(runtime), None) => {
             let mut found = programs(package);
             found.iter_mut().for_each(|guess| runtime.clone_into(&mut guess.runtime));
@@ -97,11 +103,16 @@ pub fn detect(
         }
         (None, None) => {
             let programs = programs(package);
-            let modules = match python(package) {
-                Err(_) if !programs.is_empty() => Vec::new(),
-                other => other?,
-            };
-            one(modules.into_iter().chain(programs).collect(), package)
+            let found = [python(package), node(package)];
+            let some = !programs.is_empty() || found.iter().flatten().any(|modules| !modules.is_empty());
+            let mut candidates = Vec::new();
+            for modules in found {
+                match modules {
+                    Err(_) if some => {}
+                    modules => candidates.extend(modules?),
+                }
+            }
+            one(candidates.into_iter().chain(programs).collect(), package)
         }
     }
 }
@@ -120,15 +131,30 @@ fn one(mut candidates: Vec<Guess>, package: &PackageView) -> Result<Guess, Detec
     }
 }
 
-/// Python entry points: the customary file if it has a handler, else every file that has one.
+/// Python entry points.
 fn python(package: &PackageView) -> Result<Vec<Guess>, DetectError> {
-    let modules: Vec<(&str, &[String])> = package.top_modules().collect();
+    entry_points(package.top_modules().collect(), PYTHON, MODULE_NAMES, ".py")
+}
+
+/// JavaScript entry points.
+fn node(package: &PackageView) -> Result<Vec<Guess>, DetectError> {
+    entry_points(package.top_scripts().collect(), NODE, SCRIPT_NAMES, "")
+}
+
+/// The customary module if it has a handler, else every module that has one.
+fn entry_points(
+    modules: Vec<(&str, &[String])>,
+    runtime: &str,
+    names: &[&str],
+    ending: &str,
+) -> Result<Vec<Guess>, DetectError> {
     let guess = |(module, handlers): &(&str, &[String])| {
-        handlers.first().map(|name| Guess { runtime: PYTHON.to_owned(), handler: format!("{module}.{name}") })
+        handlers
+            .first()
+            .map(|name| Guess { runtime: runtime.to_owned(), handler: format!("{module}.{name}") })
     };
-    let customary = MODULE_NAMES
-        .iter()
-        .find_map(|name| modules.iter().find(|(module, _)| module == name).and_then(guess));
+    let customary =
+        names.iter().find_map(|name| modules.iter().find(|(module, _)| module == name).and_then(guess));
     if let Some(found) = customary {
         return Ok(vec![found]);
     }
@@ -136,14 +162,13 @@ fn python(package: &PackageView) -> Result<Vec<Guess>, DetectError> {
     // A lone file, or the customary one, is what the user means even if the handler has another name.
     let meant = match modules.as_slice() {
         [(only, _)] => Some(*only),
-        several => MODULE_NAMES
-            .iter()
-            .find_map(|name| several.iter().find(|(module, _)| module == name))
-            .map(|(m, _)| *m),
+        several => {
+            names.iter().find_map(|name| several.iter().find(|(module, _)| module == name)).map(|(m, _)| *m)
+        }
     };
     match meant {
         Some(module) if found.is_empty() => {
-            Err(DetectError::NoHandler { file: format!("{module}.py"), module: module.to_owned() })
+            Err(DetectError::NoHandler { file: format!("{module}{ending}"), module: module.to_owned() })
         }
         _ => Ok(found),
     }
@@ -197,6 +222,8 @@ mod tests {
         let kind = |path: &str| match path {
             _ if path.ends_with(".py") && path.contains("plain") => FileKind::Python { handlers: vec![] },
             _ if path.ends_with(".py") => FileKind::Python { handlers: vec!["handler".to_owned()] },
+            _ if path.contains(".config.") => FileKind::JavaScript { handlers: vec![] },
+            _ if path.ends_with("js") => FileKind::JavaScript { handlers: vec!["handler".to_owned()] },
             _ if path.ends_with(".txt") => FileKind::Data,
             _ => FileKind::Elf(Elf {
                 kind: if path.ends_with(".so") { ElfKind::Library } else { ElfKind::Program },
@@ -226,6 +253,10 @@ mod tests {
         is(&["lambda_function.py", "helper.py"], PYTHON, "lambda_function.handler");
         is(&["plain.py", "web.py"], PYTHON, "web.handler");
         is(&["app.py", "fast.so"], PYTHON, "app.handler");
+        is(&["app.mjs"], NODE, "app.handler");
+        is(&["index.js", "app.js", "eslint.config.js", "node_modules/x/index.js"], NODE, "index.handler");
+        is(&["fn.cjs", "vite.config.js"], NODE, "fn.handler");
+        is(&["app.py", "vite.config.js"], PYTHON, "app.handler");
         is(&["server"], NATIVE, "server");
         is(&["bin/server", "data.txt"], NATIVE, "bin/server");
         is(&["server", "bin/tool"], NATIVE, "server");
@@ -238,6 +269,8 @@ mod tests {
         let text = |files: &[&str]| guess(files).unwrap_err().to_string();
         assert!(text(&["one", "two"]).contains("one (native), two (native)"));
         assert!(text(&["app.py", "server"]).contains("app.handler (python3.11), server (native)"));
+        assert!(text(&["app.py", "index.js"]).contains("app.handler (python3.11), index.handler (node24)"));
+        assert!(text(&["vite.config.js"]).contains("--handler vite.config.NAME"));
         assert!(text(&["a.py", "b.py"]).contains("--handler a.handler"));
         assert!(text(&["plain.py"]).contains("--handler plain.NAME"));
         assert!(text(&["words.txt"]).contains("words.txt"));
@@ -252,6 +285,8 @@ mod tests {
         assert_eq!(said(Some(PYTHON), None).unwrap().1, "app.handler");
         assert_eq!(said(None, Some("app.other")).unwrap().0, PYTHON);
         assert_eq!(said(None, Some("server --fast")).unwrap().0, NATIVE);
+        let script = view(&["lib/api.mjs", "server"]);
+        assert_eq!(detect(&script, None, Some("lib/api.routes.get")).unwrap().runtime, NODE);
         assert!(said(None, Some("nothing.here")).unwrap_err().to_string().contains("nothing.here"));
         assert_eq!(said(Some("provided.al2023"), None).unwrap(), (PROVIDED.to_owned(), "server".to_owned()));
         let both = view(&["bootstrap"]);

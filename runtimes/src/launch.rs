@@ -1,26 +1,31 @@
 //! How a function is started: program, arguments, environment.
 
 mod environment;
+mod node;
 mod share;
 
+pub(crate) use node::script_of;
 pub use share::{Shared, share};
 
 use crate::elf::{Elf, ElfKind};
 use crate::package::{FileKind, PackageView};
 use abi::boot::{Contract, PACKAGE_DIR, STRINGS_MAX};
-use environment::{check_variable, common_env, native_env, provided_env, python_env};
+use environment::{check_variable, common_env, native_env, node_env, provided_env, python_env};
 use std::collections::BTreeMap;
 
 /// The runtime for Python handlers.
 pub const PYTHON: &str = "python3.11";
+/// The runtime for JavaScript handlers.
+pub const NODE: &str = "node24";
 /// The runtime for programs that are HTTP servers.
 pub const NATIVE: &str = "native";
 /// The runtime for programs that ask AWS Lambda's Runtime API for events.
 pub const PROVIDED: &str = "provided";
 /// All runtimes.
-pub const RUNTIMES: [&str; 3] = [PYTHON, NATIVE, PROVIDED];
+pub const RUNTIMES: [&str; 4] = [PYTHON, NODE, NATIVE, PROVIDED];
 /// The names by which AWS Lambda knows some of them.
-const ALIASES: [(&str, &str); 2] = [("provided.al2023", PROVIDED), ("provided.al2", PROVIDED)];
+const ALIASES: [(&str, &str); 3] =
+    [("nodejs24.x", NODE), ("provided.al2023", PROVIDED), ("provided.al2", PROVIDED)];
 
 const INTERPRETER: &str = "/usr/bin/python3.11";
 const BOOTSTRAP: &str = "/opt/spore/bootstrap.py";
@@ -39,6 +44,11 @@ pub fn runtime(name: &str) -> Option<&'static str> {
 pub fn root_image(runtime: &str) -> &str {
     // The same libraries; one image is shared by more VMs than two would be.
     if runtime == PROVIDED { NATIVE } else { runtime }
+}
+
+/// Memory of a function that does not say how much it needs, in bytes.
+pub fn default_memory(name: &str) -> u64 {
+    if runtime(name) == Some(NODE) { 256 << 20 } else { 128 << 20 }
 }
 
 /// What a function is started from.
@@ -79,7 +89,7 @@ pub struct Launch {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// There is no such runtime.
-    #[error("there is no runtime `{name}`; the runtimes are {PYTHON}, {NATIVE} and {PROVIDED}")]
+    #[error("there is no runtime `{name}`; the runtimes are {PYTHON}, {NODE}, {NATIVE} and {PROVIDED}")]
     UnknownRuntime {
         /// What was asked for.
         name: String,
@@ -97,6 +107,20 @@ pub enum PlanError {
     NoModule {
         /// The module.
         module: String,
+    },
+    /// The handler's module is not there.
+    #[error("the package has no module `{module}` (looked for {module}.js, {module}.mjs and {module}.cjs)")]
+    NoScript {
+        /// The module.
+        module: String,
+    },
+    /// The runtime takes more memory.
+    #[error("{runtime} needs at least {least_mib} MiB of memory; set it with --memory")]
+    LittleMemory {
+        /// The runtime.
+        runtime: &'static str,
+        /// What it needs.
+        least_mib: u64,
     },
     /// The program is not there.
     #[error("the package has no file {path:?}; --handler takes the path of the program inside the package")]
@@ -162,6 +186,7 @@ pub fn plan(wanted: &Wanted<'_>) -> Result<Launch, PlanError> {
     let runtime = runtime(wanted.runtime).ok_or_else(unknown)?;
     let (contract, command, own, port) = match runtime {
         PYTHON => (Contract::Handler, python_command(wanted)?, python_env(wanted), wanted.port),
+        NODE => (Contract::Handler, node::command(wanted)?, node_env(wanted), wanted.port),
         PROVIDED => {
             (Contract::RuntimeApi, native_command(wanted)?, provided_env(wanted), abi::runtime_api::PORT)
         }
@@ -222,6 +247,7 @@ fn native_command(wanted: &Wanted<'_>) -> Result<Vec<String>, PlanError> {
     match &file.kind {
         FileKind::Elf(elf) => check_elf(path, elf)?,
         FileKind::Python { .. } => return Err(not("a Python file (use --runtime python3.11)")),
+        FileKind::JavaScript { .. } => return Err(not("a JavaScript file (use --runtime node24)")),
         FileKind::Script => return Err(not("a script, and its interpreter is not in the root image")),
         FileKind::Symlink => return Err(not("a symbolic link; name the program itself")),
         FileKind::Data => return Err(not("not a program")),

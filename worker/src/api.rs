@@ -48,7 +48,7 @@ pub struct FunctionSpec {
     pub name: String,
     /// Changes with every deploy; part of every id and metric of the parent.
     pub revision: String,
-    /// Name of the runtime: `python3.11`, `native` or `provided`.
+    /// Name of the runtime: `python3.11`, `node24`, `native` or `provided`.
     pub runtime: String,
     /// How it takes requests.
     pub contract: Contract,

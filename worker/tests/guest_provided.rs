@@ -5,11 +5,10 @@ mod common;
 use abi::boot::Contract;
 use abi::mailbox::Doorbell;
 use common::python::{PYTHON, python};
-use common::{End, Guest, Outcome, Programs};
+use common::{End, Guest, Outcome, Programs, counts};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use vmm::Machine;
 
 const ID: &str = "8476a536-e9f4-11e8-9739-2dfe598c3fcd";
 
@@ -116,13 +115,6 @@ fn a_program_that_waits_to_be_restored_is_caught_there() {
     let guest = plain();
     let parent = guest.parent(&["/bin/bootstrap", "restores"]);
     assert!(answer(&parent.fork(1, &next("{}"))).starts_with("response \n{\"calls\":1,"));
-}
-
-/// Exits and page faults of a shell so far, by KVM's count, if it counts.
-fn counts(shell: &Machine) -> Option<(u64, u64)> {
-    let stats = shell.vcpu_stats().ok()?;
-    let read = |name| stats.read(name).expect("KVM counts").expect("every KVM counts this");
-    Some((read("exits"), read("pf_taken")))
 }
 
 /// The example on `lambda_runtime`, built as its README says.

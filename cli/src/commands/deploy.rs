@@ -20,13 +20,13 @@ pub(crate) struct DeployArgs {
     /// Name of the function [default: made from PATH]
     #[arg(long)]
     name: Option<String>,
-    /// `python3.11`, `native` or `provided` [default: guessed]
+    /// `python3.11`, `node24`, `native` or `provided` [default: guessed]
     #[arg(long)]
     runtime: Option<String>,
-    /// Python: MODULE.FUNCTION; others: program with its arguments [default: guessed]
+    /// Python and Node.js: MODULE.FUNCTION; others: program with its arguments [default: guessed]
     #[arg(long)]
     handler: Option<String>,
-    /// Memory of the program [default: 128MiB]
+    /// Memory of the program [default: 128MiB, with node24 256MiB]
     #[arg(long, value_name = "SIZE")]
     memory: Option<String>,
     /// Longest run of one request [default: 3s]
@@ -47,6 +47,7 @@ pub(crate) struct DeployArgs {
 pub(crate) async fn run(args: DeployArgs, context: &Context) -> Result<(), Failure> {
     let manifest = Manifest::load(&args.path)?;
     let runtime = args.runtime.as_deref().or(manifest.config.runtime.as_deref());
+    package::check(&args.path, runtime)?;
     let installed = package::install(&args.path, runtime).await?;
     let package = package::archive(&args.path, installed.as_ref().map(tempfile::TempDir::path))?;
     let name =

@@ -59,7 +59,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<(), Failure> {
     start_log();
     raise_file_limit();
     tokio::select! {
-        prepared = tokio::task::spawn_blocking(images::prepare) => match prepared {
+        prepared = tokio::task::spawn_blocking(images::prepare_common) => match prepared {
             Ok(Ok(_)) => {}
             // Functions of the other runtimes still work, and a later deploy tries again.
             Ok(Err(failure)) => failure.report(),

@@ -9,6 +9,7 @@ mod http;
 mod identity;
 mod load;
 mod logs;
+mod node;
 mod platform;
 mod pristine;
 mod programs;

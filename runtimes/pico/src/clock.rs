@@ -14,6 +14,8 @@ pub struct Clock {
     start_tsc: u64,
     wall_ns: u64,
     monotonic_ns: u64,
+    /// How far that is ahead of the host's clock.
+    ahead_ns: u64,
     /// Nanoseconds per tick, as a fraction of 2^32.
     scale: u64,
     /// Ticks that were spent waiting.
@@ -28,9 +30,23 @@ impl Clock {
             start_tsc: tsc,
             wall_ns: identity.wall_ns,
             monotonic_ns: identity.monotonic_ns,
+            ahead_ns: 0,
             scale,
             idle: 0,
         }
+    }
+
+    /// Clocks of a fork of a parent that was captured at the monotonic time `captured`. Monotonic time does not go back,
+    /// even if the host was started anew in between and its clock with it.
+    pub fn after(identity: &Identity, tsc: u64, captured: u64) -> Self {
+        let ahead_ns = captured.saturating_sub(identity.monotonic_ns);
+        let clock = Self::new(identity, tsc);
+        Self { monotonic_ns: identity.monotonic_ns + ahead_ns, ahead_ns, ..clock }
+    }
+
+    /// The host's monotonic time when it is `monotonic` here.
+    pub fn of_host(&self, monotonic: u64) -> u64 {
+        monotonic.saturating_sub(self.ahead_ns)
     }
 
     /// The host says that it is `monotonic` at the tick `tsc`. A clock that is a little behind (the identity was
@@ -120,5 +136,13 @@ mod tests {
     fn a_counter_that_went_back_or_no_frequency_stops_time() {
         assert_eq!(Clock::new(&identity(1_000_000), 1000).monotonic(5), 10);
         assert_eq!(Clock::new(&identity(0), 0).monotonic(u64::MAX), 10);
+    }
+
+    #[test]
+    fn monotonic_time_continues_where_the_parent_was_captured() {
+        let forked = |captured| Clock::after(&identity(1_000_000), 1000, captured);
+        assert_eq!((forked(4).monotonic(1000), forked(4).of_host(15)), (10, 15));
+        assert_eq!((forked(25).monotonic(1000), forked(25).of_host(30)), (25, 15));
+        assert_eq!(forked(25).wall(1000), 100);
     }
 }

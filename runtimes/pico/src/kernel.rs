@@ -159,8 +159,8 @@ impl Kernel {
         self.clock.monotonic(self.platform.tsc())
     }
 
-    /// Takes the identity and the request the host wrote while the VM was stunned.
-    pub(crate) fn become_fork(&mut self) {
+    /// Takes the identity and the request the host wrote while the VM was stunned, at the monotonic time `captured`.
+    pub(crate) fn become_fork(&mut self, captured: u64) {
         let identity = self.platform.identity();
         if identity.generation == self.process.generation {
             self.fail(
@@ -170,7 +170,7 @@ impl Kernel {
         }
         self.process.adopt(&identity);
         self.threads.ticks = false;
-        self.clock = Clock::new(&identity, self.platform.tsc());
+        self.clock = Clock::after(&identity, self.platform.tsc(), captured);
         self.random.reseed(&identity.seed);
         if core::mem::take(&mut self.config.awaits_function) {
             match self.become_function() {

@@ -81,6 +81,16 @@ pub enum ImageError {
         /// Its words.
         detail: String,
     },
+    /// pip failed.
+    #[error(
+        "pip could not fetch {wheel}: {detail}. Check the network and pip's configuration; what was already fetched is kept"
+    )]
+    Pip {
+        /// The file that was wanted.
+        wheel: String,
+        /// pip's words.
+        detail: String,
+    },
     /// A package is not what its index says, or cannot be unpacked.
     #[error(
         "the package file {file} is damaged ({detail}); it was removed and will be fetched again next time: try once more"

@@ -1,13 +1,13 @@
 //! Root images: what a function sees as `/`.
 //!
-//! An image is an uncompressed EROFS file built from Debian packages, once for each machine, and kept in the
+//! An image is an uncompressed EROFS file built from Debian packages (and wheels), once for each machine, and kept in the
 //! cache directory. Its name carries a key that changes with everything it is made from.
 //!
 //! ```text
 //! CACHE/images/NAME-KEY.erofs        the image
 //! CACHE/images/NAME-KEY.json         its digest, and what it was built from
 //! CACHE/images/NAME.lock             held while NAME is looked up or built
-//! CACHE/packages, CACHE/apt          see `apt`
+//! CACHE/packages, CACHE/apt          see `apt` and `wheel`
 //! ```
 
 mod apt;
@@ -21,6 +21,7 @@ mod stage;
 mod store;
 #[cfg(test)]
 mod tests;
+mod wheel;
 
 pub use error::ImageError;
 
@@ -66,6 +67,8 @@ pub fn prepare(name: &str, cache: &Path, progress: &dyn Fn(&str)) -> Result<Root
     let start = Instant::now();
     let recipe = source.recipe()?;
     let debs = apt::fetch(&recipe, cache, progress)?;
+    let fetched = recipe.wheels.iter().map(|wheel| Ok((wheel, wheel::fetch(wheel, cache, progress)?)));
+    let wheels: Vec<_> = fetched.collect::<Result<_, ImageError>>()?;
     let scratch = store.scratch()?;
     let (root, tools) = (scratch.path().join("root"), scratch.path().join("tools"));
     for directory in [&root, &tools] {
@@ -73,6 +76,9 @@ pub fn prepare(name: &str, cache: &Path, progress: &dyn Fn(&str)) -> Result<Root
     }
     progress(&format!("{name}: unpacking {} packages", debs.len()));
     stage::unpack(&recipe, &debs, &root, &tools)?;
+    for (wheel, archive) in wheels {
+        wheel::unpack(wheel, &archive, &root)?;
+    }
     stage::complete(&recipe, source, &root, &tools)?;
     if let Some(what) = &recipe.precompile {
         progress(&format!("{name}: compiling the standard library, so that no function has to"));
@@ -84,7 +90,8 @@ pub fn prepare(name: &str, cache: &Path, progress: &dyn Fn(&str)) -> Result<Root
     }
     let draft = scratch.path().join("image");
     let bytes = write_image(&root, &draft)?;
-    let packages = debs.iter().map(|deb| deb.file.clone()).collect();
+    let files = debs.iter().map(|deb| &deb.file).chain(recipe.wheels.iter().map(|wheel| &wheel.file));
+    let packages = files.cloned().collect();
     let image = store.publish(&draft, Record { packages, ..Record::default() })?;
     progress(&format!(
         "{name}: image ready, {:.1} MB, in {:.1} s",

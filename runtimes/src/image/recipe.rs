@@ -1,4 +1,4 @@
-//! What a root image is made of, as data (`python/recipe.toml`, `native/recipe.toml`).
+//! What a root image is made of, as data (`python/recipe.toml`, `node/recipe.toml`, `native/recipe.toml`).
 
 use crate::image::ImageError;
 use serde::Deserialize;
@@ -40,6 +40,27 @@ pub(crate) struct Recipe {
     pub(crate) files: BTreeMap<String, String>,
     /// Python modules to compile.
     pub(crate) precompile: Option<Precompile>,
+    /// Wheels some files of the image come from.
+    #[serde(default)]
+    pub(crate) wheels: Vec<Wheel>,
+}
+
+/// A wheel of the Python package index, pinned.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wheel {
+    /// Name of the project.
+    pub(crate) name: String,
+    /// Its version.
+    pub(crate) version: String,
+    /// Platform tag.
+    pub(crate) platform: String,
+    /// Name of the file.
+    pub(crate) file: String,
+    /// SHA-256 of the file, hex.
+    pub(crate) sha256: String,
+    /// Programs to take out of it: path in the wheel to path in the image.
+    pub(crate) take: BTreeMap<String, String>,
 }
 
 /// Byte-compiles Python modules with the image's own interpreter.
@@ -58,7 +79,7 @@ pub(crate) struct Precompile {
 /// A recipe with the text it was read from and the files beside it.
 pub(crate) struct Source {
     text: &'static str,
-    files: &'static [(&'static str, &'static str)],
+    files: &'static [(&'static str, &'static [u8])],
 }
 
 const SOURCES: &[(&str, Source)] = &[
@@ -66,7 +87,22 @@ const SOURCES: &[(&str, Source)] = &[
         "python3.11",
         Source {
             text: include_str!("../../python/recipe.toml"),
-            files: &[("bootstrap.py", include_str!("../../python/bootstrap.py"))],
+            files: &[("bootstrap.py", include_bytes!("../../python/bootstrap.py"))],
+        },
+    ),
+    (
+        "node24",
+        Source {
+            text: include_str!("../../node/recipe.toml"),
+            files: &[
+                ("bootstrap.cjs", include_bytes!("../../node/bootstrap.cjs")),
+                ("invocation.cjs", include_bytes!("../../node/invocation.cjs")),
+                ("load.cjs", include_bytes!("../../node/load.cjs")),
+                ("log.cjs", include_bytes!("../../node/log.cjs")),
+                ("random.cjs", include_bytes!("../../node/random.cjs")),
+                ("streaming.cjs", include_bytes!("../../node/streaming.cjs")),
+                ("reseed.node", include_bytes!(concat!(env!("OUT_DIR"), "/reseed.node"))),
+            ],
         },
     ),
     ("native", Source { text: include_str!("../../native/recipe.toml"), files: &[] }),
@@ -96,6 +132,7 @@ impl Recipe {
             links: BTreeMap::new(),
             files: BTreeMap::new(),
             precompile: None,
+            wheels: Vec::new(),
         }
     }
 }
@@ -119,9 +156,9 @@ impl Source {
         toml::from_str(self.text).map_err(|e| ImageError::Recipe(e.to_string()))
     }
 
-    /// The text of a file beside the recipe.
-    pub(crate) fn file(&self, name: &str) -> Option<&'static str> {
-        self.files.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+    /// The contents of a file beside the recipe.
+    pub(crate) fn file(&self, name: &str) -> Option<&'static [u8]> {
+        self.files.iter().find(|(known, _)| *known == name).map(|(_, content)| *content)
     }
 
     /// Changes with everything an image depends on except the contents of the Debian packages.
@@ -129,9 +166,10 @@ impl Source {
         let mut digest = Sha256::new();
         digest.update(BUILDER_VERSION.to_le_bytes());
         digest.update(crate::image::WRITER_VERSION.to_le_bytes());
-        for text in std::iter::once(self.text).chain(self.files.iter().map(|(_, text)| *text)) {
-            digest.update((text.len() as u64).to_le_bytes());
-            digest.update(text);
+        let files = self.files.iter().map(|(_, content)| *content);
+        for content in std::iter::once(self.text.as_bytes()).chain(files) {
+            digest.update((content.len() as u64).to_le_bytes());
+            digest.update(content);
         }
         crate::hex(&digest.finalize())[..16].to_owned()
     }

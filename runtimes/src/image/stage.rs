@@ -84,8 +84,8 @@ pub(crate) fn complete(
         write(&root.join(path), text)?;
     }
     for (path, name) in &recipe.files {
-        let text = source.file(name).ok_or_else(|| ImageError::Recipe(format!("there is no file {name}")))?;
-        write(&root.join(path), text)?;
+        let missing = || ImageError::Recipe(format!("there is no file {name}"));
+        write(&root.join(path), source.file(name).ok_or_else(missing)?)?;
     }
     let own = recipe.links.iter().map(|(path, target)| (path.as_str(), target.as_str()));
     for (path, target) in LINKS.iter().copied().chain(own) {
@@ -172,11 +172,11 @@ fn create_dir(path: &Path) -> Result<(), ImageError> {
     fs::create_dir_all(path).on("create", path)
 }
 
-fn write(path: &Path, text: &str) -> Result<(), ImageError> {
+fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<(), ImageError> {
     if let Some(parent) = path.parent() {
         create_dir(parent)?;
     }
-    fs::write(path, text).on("write", path)
+    fs::write(path, content).on("write", path)
 }
 
 fn link(path: &Path, target: &str) -> Result<(), ImageError> {

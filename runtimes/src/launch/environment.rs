@@ -52,6 +52,12 @@ pub(super) fn python_env(wanted: &Wanted<'_>) -> Vec<Variable> {
     env
 }
 
+pub(super) fn node_env(wanted: &Wanted<'_>) -> Vec<Variable> {
+    let mut env = lambda_env(wanted);
+    env.push(fixed("AWS_EXECUTION_ENV", "Spore_node24"));
+    env
+}
+
 pub(super) fn provided_env(wanted: &Wanted<'_>) -> Vec<Variable> {
     let mut env = lambda_env(wanted);
     env.push(fixed("AWS_LAMBDA_RUNTIME_API", format!("127.0.0.1:{}", abi::runtime_api::PORT)));

@@ -1,15 +1,44 @@
 //! Which functions can be made out of their runtime's parent instead of being started from nothing.
 
 use super::environment::{common_env, default};
-use super::{BOOTSTRAP, INTERPRETER, PYTHON};
+use super::{BOOTSTRAP, INTERPRETER, NODE, PYTHON, node};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Memory of a runtime parent's program, in bytes. A function with less is started by itself.
-const RUNTIME_MEMORY: u64 = 64 << 20;
-/// Variables that a program only looks at while it starts, by the beginning of their names. A function that sets
-/// one differently from the runtime parent is started by itself.
-const AT_START: [&str; 7] = ["PYTHON", "LD_", "GLIBC_", "MALLOC_", "LC_", "LANG", "LANGUAGE"];
+/// What the parents of a runtime have in common.
+struct Kind {
+    interpreter: &'static str,
+    bootstrap: &'static str,
+    /// Memory of a runtime parent's program, in bytes. A function with less is started by itself.
+    memory: u64,
+    /// Variables that a program only looks at while it starts, by the beginning of their names. A function that sets
+    /// one differently from the runtime parent is started by itself.
+    at_start: &'static [&'static str],
+}
+
+const PYTHON_KIND: Kind = Kind {
+    interpreter: INTERPRETER,
+    bootstrap: BOOTSTRAP,
+    memory: 64 << 20,
+    at_start: &["PYTHON", "LD_", "GLIBC_", "MALLOC_", "LC_", "LANG", "LANGUAGE"],
+};
+const NODE_KIND: Kind = Kind {
+    interpreter: node::INTERPRETER,
+    bootstrap: node::BOOTSTRAP,
+    memory: node::LEAST_MIB << 20,
+    at_start: &[
+        "NODE_",
+        "UV_",
+        "OPENSSL_",
+        "SSL_CERT_",
+        "LD_",
+        "GLIBC_",
+        "MALLOC_",
+        "LC_",
+        "LANG",
+        "LANGUAGE",
+    ],
+};
 
 /// A runtime parent, and what turns a fork of it into a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,12 +68,17 @@ pub fn share(
     memory_bytes: u64,
 ) -> Option<Shared> {
     let [interpreter, .., bootstrap, handler] = command else { return None };
-    let is_bootstrap = interpreter == INTERPRETER && bootstrap == BOOTSTRAP;
-    if runtime != PYTHON || !is_bootstrap || memory_bytes < RUNTIME_MEMORY {
+    let kind = match runtime {
+        PYTHON => PYTHON_KIND,
+        NODE => NODE_KIND,
+        _ => return None,
+    };
+    let is_bootstrap = interpreter == kind.interpreter && bootstrap == kind.bootstrap;
+    if !is_bootstrap || memory_bytes < kind.memory {
         return None;
     }
-    let runtime_env = python_runtime_env();
-    let at_start = |name: &&String| AT_START.iter().any(|start| name.starts_with(start));
+    let runtime_env = runtime_env(runtime);
+    let at_start = |name: &&String| kind.at_start.iter().any(|start| name.starts_with(start));
     let names = env.keys().chain(runtime_env.keys());
     if names.filter(at_start).any(|name| env.get(name) != runtime_env.get(name)) {
         return None;
@@ -53,21 +87,23 @@ pub fn share(
     document.push(b'\n');
     let mut command = command.to_vec();
     *command.last_mut()? = "--await-function".to_owned();
-    Some(Shared { command, env: runtime_env, memory_bytes: RUNTIME_MEMORY, document })
+    Some(Shared { command, env: runtime_env, memory_bytes: kind.memory, document })
 }
 
-/// What every Python function has, unless it says otherwise.
-fn python_runtime_env() -> BTreeMap<String, String> {
-    let own = default("PYTHONDONTWRITEBYTECODE", "1");
-    let all = common_env().into_iter().chain([own]);
+/// What every function of a runtime has, unless it says otherwise.
+fn runtime_env(runtime: &str) -> BTreeMap<String, String> {
+    let own = (runtime == PYTHON).then(|| default("PYTHONDONTWRITEBYTECODE", "1"));
+    let all = common_env().into_iter().chain(own);
     all.map(|variable| (variable.name.to_owned(), variable.value)).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::with;
+    use super::super::tests::{with, with_memory};
     use super::super::{Launch, NATIVE};
     use super::*;
+
+    const RUNTIME_MEMORY: u64 = PYTHON_KIND.memory;
 
     fn shared(launch: &Launch, memory: u64) -> Option<Shared> {
         share(launch.root, &launch.command, &launch.env, memory)
@@ -83,6 +119,16 @@ mod tests {
         assert_eq!(told["handler"], "web.api.run");
         assert_eq!(told["env"], serde_json::to_value(&launch.env).unwrap());
         assert!(!shared.env.contains_key("_HANDLER") && shared.env.contains_key("PATH"));
+    }
+
+    #[test]
+    fn a_node_function_keeps_the_limit_of_its_heap() {
+        let launch = with_memory(NODE, "index.handler", &[], 512).unwrap();
+        let shared = shared(&launch, 512 << 20).unwrap();
+        assert_eq!(shared.command[5..], ["--max-old-space-size=368", node::BOOTSTRAP, "--await-function"]);
+        assert_eq!(shared.memory_bytes, node::LEAST_MIB << 20);
+        let options = with_memory(NODE, "index.handler", &[("NODE_OPTIONS", "--no-warnings")], 512).unwrap();
+        assert_eq!(share(options.root, &options.command, &options.env, 512 << 20), None);
     }
 
     #[test]

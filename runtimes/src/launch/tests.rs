@@ -14,6 +14,8 @@ fn package() -> PackageView {
     let program = |interpreter| elf("x86-64", ElfKind::Program, interpreter, None);
     let files = [
         ("app.py", FileKind::Python { handlers: vec!["handler".to_owned()] }),
+        ("index.mjs", FileKind::JavaScript { handlers: vec!["handler".to_owned()] }),
+        ("lib/api.cjs", FileKind::JavaScript { handlers: vec![] }),
         ("web/__init__.py", FileKind::Python { handlers: vec![] }),
         ("web/api.py", FileKind::Python { handlers: vec![] }),
         ("server", program(None)),
@@ -34,6 +36,15 @@ fn package() -> PackageView {
 }
 
 pub(super) fn with(runtime: &str, handler: &str, env: &[(&str, &str)]) -> Result<Launch, PlanError> {
+    with_memory(runtime, handler, env, 128)
+}
+
+pub(super) fn with_memory(
+    runtime: &str,
+    handler: &str,
+    env: &[(&str, &str)],
+    mib: u64,
+) -> Result<Launch, PlanError> {
     let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     let package = package();
     plan(&Wanted {
@@ -42,7 +53,7 @@ pub(super) fn with(runtime: &str, handler: &str, env: &[(&str, &str)]) -> Result
         handler,
         package: &package,
         port: 9000,
-        memory_bytes: 128 << 20,
+        memory_bytes: mib << 20,
         env: &env,
     })
 }
@@ -158,4 +169,17 @@ fn variables_that_cannot_be_set_are_refused() {
     assert!(with(PYTHON, "app.handler", &[("PORT", "1")]).is_ok());
     let long = "x".repeat(STRINGS_MAX);
     assert!(matches!(with(NATIVE, "server", &[("A", &long)]), Err(PlanError::TooLong { .. })));
+}
+
+#[test]
+fn a_node_function_runs_the_bootstrap_and_needs_room_for_node() {
+    let launch = with_memory(NODE, "lib/api.routes.get", &[], 256).unwrap();
+    assert_eq!((launch.contract, launch.root), (Contract::Handler, NODE));
+    assert_eq!(launch.command[0], "/usr/bin/node");
+    assert_eq!(launch.command[6..], ["/opt/spore/bootstrap.cjs", "lib/api.routes.get"]);
+    assert_eq!(launch.env["AWS_EXECUTION_ENV"], "Spore_node24");
+    assert!(error(NODE, "index.handler").contains("at least 192 MiB"));
+    assert!(error(NODE, "nope.handler").contains("nope.mjs"));
+    assert!(error(NODE, "index").contains("MODULE.FUNCTION"));
+    assert!(error(NATIVE, "index.mjs").contains("node24"));
 }

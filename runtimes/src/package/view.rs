@@ -6,10 +6,14 @@ use crate::elf::{self, Elf, ElfKind};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Most bytes of a Python file that are searched for handlers.
+/// Most bytes of a source file that are searched for handlers.
 const SOURCE_MAX_BYTES: usize = 4 << 20;
 /// Names a handler is looked for under, best first.
 pub(crate) const HANDLER_NAMES: &[&str] = &["handler", "lambda_handler"];
+/// Names a handler of a JavaScript module is looked for under, best first.
+const EXPORT_NAMES: &[&str] = &["handler", "lambdaHandler"];
+/// Endings of JavaScript modules, in the order they are looked for.
+pub(crate) const SCRIPT_ENDINGS: [&str; 3] = [".js", ".mjs", ".cjs"];
 
 /// What a file is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +32,11 @@ pub enum FileKind {
     Symlink,
     /// Anything else.
     Data,
+    /// A JavaScript module.
+    JavaScript {
+        /// Those of the usual handler names that it seems to export, best first.
+        handlers: Vec<String>,
+    },
 }
 
 /// One file.
@@ -78,6 +87,21 @@ impl PackageView {
         })
     }
 
+    /// JavaScript modules in the top directory: name without ending and the usual handlers it exports.
+    pub(crate) fn top_scripts(&self) -> impl Iterator<Item = (&str, &[String])> {
+        self.files.iter().filter_map(|(path, file)| match &file.kind {
+            FileKind::JavaScript { handlers } if !path.contains('/') => {
+                path.rsplit_once('.').map(|(module, _)| (module, handlers.as_slice()))
+            }
+            _ => None,
+        })
+    }
+
+    /// Whether the JavaScript module `a/b` is in the package.
+    pub(crate) fn has_script(&self, module: &str) -> bool {
+        SCRIPT_ENDINGS.iter().any(|ending| self.files.contains_key(&format!("{module}{ending}")))
+    }
+
     /// Whether the Python module `a.b` is in the package.
     pub(crate) fn has_module(&self, module: &str) -> bool {
         let base = module.replace('.', "/");
@@ -95,6 +119,8 @@ fn kind_of(path: &str, data: &[u8]) -> FileKind {
         FileKind::Elf(elf)
     } else if path.ends_with(".py") {
         FileKind::Python { handlers: handlers(&data[..data.len().min(SOURCE_MAX_BYTES)]) }
+    } else if SCRIPT_ENDINGS.iter().any(|ending| path.ends_with(ending)) && !path.contains("node_modules/") {
+        FileKind::JavaScript { handlers: exports(&data[..data.len().min(SOURCE_MAX_BYTES)]) }
     } else if data.starts_with(b"#!") {
         FileKind::Script
     } else {
@@ -128,9 +154,53 @@ fn handlers(source: &[u8]) -> Vec<String> {
         .collect()
 }
 
+/// The usual handler names that a JavaScript module seems to export, in the syntax of either kind of module. A guess too.
+fn exports(source: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(source);
+    let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
+    let mut found = Vec::new();
+    let mut in_list = false;
+    for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+        in_list |= line.contains("export");
+        if in_list {
+            let words = line.split(|c| !is_word(c));
+            found.extend(words.filter_map(|word| EXPORT_NAMES.iter().find(|name| **name == word)));
+        }
+        // A list of names goes on over several lines, to its brace.
+        in_list &= line.rfind('{') > line.rfind('}') || !line.contains(['{', '}', ';', '=']);
+    }
+    EXPORT_NAMES.iter().filter(|name| found.contains(name)).map(|name| (*name).to_owned()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn exported_handlers_are_found_in_both_kinds_of_modules() {
+        let found = |source: &str| exports(source.as_bytes());
+        for source in [
+            "export const handler = async (event) => {}",
+            "export async function handler(event) {\n}",
+            "const handler = 1;\nexport { handler };",
+            "export {\n  other,\n  handler,\n};",
+            "exports.handler = async () => {}",
+            "module.exports = { handler }",
+            "module.exports.handler = f;",
+            "import x from 'x';\nexport { run as handler } from './run.mjs'",
+        ] {
+            assert_eq!(found(source), ["handler"], "{source}");
+        }
+        assert_eq!(found("exports.lambdaHandler = f"), ["lambdaHandler"]);
+        for none in [
+            "const handler = 1",
+            "// export handler",
+            "export const handlers = 1",
+            "export const a = 1;\nhandler()",
+        ] {
+            assert_eq!(found(none), [""; 0], "{none}");
+        }
+    }
 
     #[test]
     fn handlers_are_found_where_they_are_bound_at_the_top_level() {

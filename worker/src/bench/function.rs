@@ -4,7 +4,7 @@ use super::BenchError;
 use super::clock::{Clock, Step};
 use crate::cell::fresh_identity;
 use abi::layout::KERNEL_SIZE;
-use runtimes::launch::{Launch, Wanted, plan, root_image};
+use runtimes::launch::{Launch, Wanted, default_memory, plan, root_image};
 use snapshotter::drive::{Interrupt, Stop, drive};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,8 +15,6 @@ use vmm::{BootSpec, Image, Images, KernelImage, Kvm, Machine, Parent};
 
 /// Port a native program listens on inside the VM.
 const PORT: u16 = 8080;
-/// Memory of the program: what a function gets unless told otherwise.
-const MEMORY_BYTES: u64 = 128 << 20;
 
 /// What is measured, as files.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +63,7 @@ impl Function {
         let root = File::open(&root.path).map_err(BenchError::host("opening the runtime's image"))?;
         let (package, launch) = package(subject)?;
         let images = images(&root, &package)?;
-        let parent = boot(subject.name, &kvm, &images, &launch)?;
+        let parent = boot(subject, &kvm, &images, &launch)?;
         let parts = Parts {
             name: subject.name.to_owned(),
             kvm,
@@ -168,7 +166,7 @@ fn package(subject: &Subject<'_>) -> Result<(File, Launch), BenchError> {
         handler: subject.handler,
         package: &built.view,
         port: PORT,
-        memory_bytes: MEMORY_BYTES,
+        memory_bytes: default_memory(subject.runtime),
         env: &BTreeMap::new(),
     };
     let launch = plan(&wanted).map_err(BenchError::host("planning the start"))?;
@@ -181,10 +179,10 @@ fn images(root: &File, package: &File) -> Result<Images, BenchError> {
     Ok(Images { root: map(root)?, package: Some(map(package)?) })
 }
 
-fn boot(name: &str, kvm: &Kvm, images: &Images, launch: &Launch) -> Result<Parent, BenchError> {
+fn boot(subject: &Subject<'_>, kvm: &Kvm, images: &Images, launch: &Launch) -> Result<Parent, BenchError> {
     let kernel = KernelImage::parse(runtimes::PICO).map_err(BenchError::host("reading the guest kernel"))?;
     let spec = BootSpec {
-        ram_bytes: KERNEL_SIZE + MEMORY_BYTES,
+        ram_bytes: KERNEL_SIZE + default_memory(subject.runtime),
         contract: launch.contract,
         port: launch.port,
         args: launch.command.iter().map(|argument| argument.clone().into_bytes()).collect(),
@@ -202,7 +200,7 @@ fn boot(name: &str, kvm: &Kvm, images: &Images, launch: &Launch) -> Result<Paren
         &mut |records| log.extend(records),
     );
     let built = built.map_err(|error| BenchError::Function {
-        function: name.to_owned(),
+        function: subject.name.to_owned(),
         what: format!("did not start: {}\n{}", crate::chain(&error), String::from_utf8_lossy(&log)),
     })?;
     Ok(built.parent)

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod node;
 pub(crate) mod python;
 
 use abi::boot::Contract;
@@ -21,7 +22,7 @@ use vmm::{
 
 /// No guest of a test runs longer, unless the test says so.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
-/// Monotonic time at which guests start.
+/// The host's monotonic time when guests start, forks as well: for them, the host was started anew.
 const START: u64 = 1_000_000_000;
 
 /// How a guest ended.
@@ -81,6 +82,8 @@ impl Outcome {
 /// A program and its surroundings.
 pub(crate) struct Guest {
     pub(crate) tree: Tree,
+    /// A root image; the tree is the function's package then.
+    pub(crate) root: Option<PathBuf>,
     pub(crate) memory_mib: u64,
     pub(crate) contract: Contract,
     pub(crate) awaits_function: bool,
@@ -102,7 +105,8 @@ impl Guest {
         }
         let env = vec!["PATH=/bin".into()];
         let (contract, awaits_function) = (Contract::Http, false);
-        Self { tree, memory_mib: 64, contract, awaits_function, env, time_limit: TIME_LIMIT, kvm, kernel }
+        let (root, time_limit) = (None, TIME_LIMIT);
+        Self { tree, root, memory_mib: 64, contract, awaits_function, env, time_limit, kvm, kernel }
     }
 
     /// Adds the host's file `from` as `to`.
@@ -130,7 +134,14 @@ impl Guest {
     fn images(&self) -> Images {
         let mut file = tempfile::tempfile().expect("a temporary file");
         build(&self.tree, &mut file, &Options::default()).expect("an image of the tree");
-        Images { root: Arc::new(Image::map(&file).expect("a regular file")), package: None }
+        let map = |file: &File| Arc::new(Image::map(file).expect("a regular file"));
+        match &self.root {
+            None => Images { root: map(&file), package: None },
+            Some(root) => {
+                let root = File::open(root).expect("a prepared image");
+                Images { root: map(&root), package: Some(map(&file)) }
+            }
+        }
     }
 
     /// Boots the program and returns the machine before its first instruction.
@@ -224,6 +235,13 @@ impl Guest {
             elapsed: start.elapsed(),
         }
     }
+}
+
+/// Exits and page faults of a shell so far, by KVM's count, if it counts.
+pub(crate) fn counts(shell: &Machine) -> Option<(u64, u64)> {
+    let stats = shell.vcpu_stats().ok()?;
+    let read = |name| stats.read(name).expect("KVM counts").expect("every KVM counts this");
+    Some((read("exits"), read("pf_taken")))
 }
 
 /// A captured guest.

@@ -54,8 +54,10 @@ enum Which {
     Python,
     /// The program that serves HTTP
     Native,
-    /// One after the other
+    /// Python and native, one after the other
     Both,
+    /// The JavaScript handler
+    Node,
 }
 
 /// Measures and prints.

@@ -34,7 +34,7 @@ failed, 126 PROGRAM cannot be started, 127 PROGRAM is not there, 137 the VM was 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct RunArgs {
-    /// Use the files of a runtime, `python3.11` or `native`
+    /// Use the files of a runtime, `python3.11`, `node24` or `native`
     #[arg(long, conflicts_with = "image")]
     runtime: Option<String>,
     /// Use the files of a directory (or an EROFS image) as the program's `/`

@@ -125,15 +125,17 @@ impl Kernel {
         let until = earlier(until, self.process.alarm.next);
         if takes_request && !self.request_taken {
             self.rewrite_all();
+            let captured = self.now();
             self.ring(Doorbell::Ready, [0; 4]);
-            self.become_fork();
+            self.become_fork(captured);
         } else if takes_request && until.is_none() {
             self.ring(Doorbell::Ready, [0; 4]);
             self.fail("the host resumed a fork that waits for a second request");
         } else {
             let wants_input = self.console.as_ref().is_some_and(|console| console.takes_note());
             let start = self.platform.tsc();
-            self.ring(Doorbell::Sleep, [until.unwrap_or(u64::MAX), wants_input.into(), 0, 0]);
+            let host = until.map_or(u64::MAX, |until| self.clock.of_host(until));
+            self.ring(Doorbell::Sleep, [host, wants_input.into(), 0, 0]);
             self.clock.rest(start, self.platform.tsc());
             let woken = self.console.as_ref().is_some_and(|console| console.has_news());
             if let Some(until) = until.filter(|_| !woken) {
