@@ -1,6 +1,7 @@
 //! System calls: one table from number to handler; each handler decodes, validates, acts, returns.
 
 pub mod alarm;
+pub mod control;
 pub mod dir;
 pub mod dir_list;
 pub mod epoll;
@@ -12,6 +13,7 @@ pub mod file_open;
 pub mod file_size;
 pub mod futex;
 pub mod memory;
+pub mod message;
 pub mod misc;
 pub mod path;
 pub mod pipe;
@@ -28,6 +30,7 @@ mod terminal;
 pub mod thread;
 pub mod time;
 pub mod timerfd;
+pub mod unix;
 
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
@@ -56,6 +59,7 @@ const FAMILIES: &[&[Entry]] = &[
     misc::ENTRIES,
     socket::ENTRIES,
     socket_io::ENTRIES,
+    message::ENTRIES,
     poll::ENTRIES,
     select::ENTRIES,
     epoll::ENTRIES,

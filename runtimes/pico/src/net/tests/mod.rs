@@ -8,4 +8,7 @@ mod epolls;
 mod polls;
 mod requests;
 mod rig;
+mod rights;
 mod sockets;
+mod udp;
+mod unix;
