@@ -157,6 +157,16 @@ impl Channel {
         bump(&self.write_activity);
     }
 
+    /// Says which ends are open; what is in the stream stays. For streams whose ends come and go.
+    pub fn set_ends(&self, reading: bool, writing: bool) {
+        if self.read_closed.replace(!reading) == reading {
+            bump(&self.write_activity);
+        }
+        if self.write_closed.replace(!writing) == writing {
+            bump(&self.read_activity);
+        }
+    }
+
     /// The writer goes, and what it was sent it has not read: the reader is told once.
     pub fn reset(&self) {
         self.reset.set(true);

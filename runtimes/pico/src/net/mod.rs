@@ -9,13 +9,14 @@
 //! | `link` | connected ends: to another socket, to the request, or to the Runtime API |
 //! | `channel`, `messages`, `budget` | what is buffered in between, and how much of it |
 //! | `envelope`, `marks` | descriptors and credentials beside the bytes |
-//! | `pipe` | pipes, made of the same streams |
+//! | `pipe`, `fifo` | pipes, made of the same streams, and those that have names |
 
 pub mod address;
 pub mod budget;
 pub mod channel;
 pub mod datagram;
 pub mod envelope;
+pub mod fifo;
 pub mod link;
 pub mod marks;
 pub mod messages;
@@ -37,6 +38,7 @@ use datagram::UdpPorts;
 use envelope::{Credentials, Flight, Who};
 use core::sync::atomic::{AtomicU64, Ordering};
 use linux_raw_sys::general::stat as Stat;
+use fifo::Fifos;
 use ports::{Binding, Ports};
 use unix::Names;
 
@@ -49,6 +51,8 @@ pub struct Net {
     pub ports: Ports,
     /// UDP ports in use.
     pub udp: UdpPorts,
+    /// FIFOs that are open.
+    pub fifos: Fifos,
     /// Names of Unix sockets.
     pub names: Names,
     /// Descriptors in messages.
@@ -95,6 +99,7 @@ impl Net {
         Self {
             ports,
             udp: UdpPorts::default(),
+            fifos: Fifos::default(),
             names: Names::default(),
             flight: Rc::default(),
             who: Rc::new(Cell::new(Credentials { pid: 1, uid: 0, gid: 0 })),

@@ -7,6 +7,7 @@ pub mod dir_list;
 pub mod epoll;
 pub mod eventfd;
 pub mod fdctl;
+mod fifo;
 pub mod file_copy;
 pub mod file_io;
 pub mod file_open;

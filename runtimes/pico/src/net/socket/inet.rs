@@ -123,7 +123,7 @@ impl Socket {
         if let Some(binding) = &*self.binding.borrow() {
             binding.deliver_to(endpoint);
         }
-        self.automatic.set(false);
+        self.automatic.set(address.port == 0);
         endpoint.set_local(self.local.get());
         Ok(())
     }
@@ -131,8 +131,8 @@ impl Socket {
     /// Who sends must have a port to be answered at.
     pub(super) fn bind_for_sending(&self, endpoint: &Rc<Endpoint>) -> Result<()> {
         if self.binding.borrow().is_none() {
-            self.bind_datagram(endpoint, Address::any(self.family))?;
-            self.automatic.set(true);
+            let host = self.local.get().map_or(Address::any(self.family).host, |local| local.host);
+            self.bind_datagram(endpoint, Address { host, port: 0 })?;
         }
         Ok(())
     }
@@ -161,14 +161,15 @@ impl Socket {
         endpoint.connect(None);
         self.peer.set(None);
         self.peer_name.take();
+        if let Some(binding) = self.binding.borrow().as_ref() {
+            self.local.set(Some(binding.address));
+        }
         if self.automatic.take() {
             self.binding.take();
-            self.local.set(None);
-            endpoint.set_local(None);
-        } else if let Some(binding) = &*self.binding.borrow() {
-            self.local.set(Some(binding.address));
-            endpoint.set_local(self.local.get());
+            let asked = self.local.get().filter(|local| !local.host.is_any());
+            self.local.set(asked.map(|local| Address { port: 0, ..local }));
         }
+        endpoint.set_local(self.local.get());
         Ok(())
     }
 }

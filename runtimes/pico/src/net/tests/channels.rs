@@ -135,14 +135,14 @@ fn a_budget_limits_channels_together() {
 fn messages_stay_whole_and_are_limited_in_size_and_number() {
     let budget = Budget::new(1 << 20);
     let queue = Messages::new(1000, budget.clone());
-    assert_eq!(queue.send(&[1; 937]), Err(Errno::EMSGSIZE));
-    assert_eq!(queue.send(&[1; 600]), Ok(600));
-    assert_eq!(queue.send(&[2; 600]), Err(Errno::EAGAIN));
+    assert_eq!(queue.send(&[1; 937], &mut none()), Err(Errno::EMSGSIZE));
+    assert_eq!(queue.send(&[1; 600], &mut none()), Ok(600));
+    assert_eq!(queue.send(&[2; 600], &mut none()), Err(Errno::EAGAIN));
     let mut buf = [0; 100];
     assert_eq!(queue.receive(&mut buf, true, &mut none()), Ok(Received { len: 100, full: 600 }));
     assert_eq!(queue.receive(&mut buf, false, &mut none()), Ok(Received { len: 100, full: 600 }));
     assert_eq!(queue.receive(&mut buf, false, &mut none()), Err(Errno::EAGAIN));
-    let empty = (0..100).take_while(|_| queue.send(&[]).is_ok(, &mut none())).count();
+    let empty = (0..100).take_while(|_| queue.send(&[], &mut none()).is_ok()).count();
     assert_eq!(empty, 15);
     queue.close_read();
     assert_eq!(budget.left(), 1 << 20);

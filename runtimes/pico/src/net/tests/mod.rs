@@ -5,6 +5,7 @@ mod api;
 mod channels;
 mod descriptors;
 mod epolls;
+mod fifos;
 mod polls;
 mod requests;
 mod rig;

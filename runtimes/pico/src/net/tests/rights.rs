@@ -260,6 +260,7 @@ fn descriptors_in_flight_are_bounded_and_chains_of_them_end() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn no_message_header_breaks_anything(
         fields in proptest::collection::vec(prop_oneof![Just(0), 0..64u64, any::<u64>()], 7),
