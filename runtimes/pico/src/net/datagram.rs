@@ -175,9 +175,7 @@ impl Endpoint {
 
     fn unix_peer(&self) -> Result<Rc<Self>> {
         let found = match &*self.peer.borrow() {
-            Peer::Unix(peer, _) => {
-                peer.upgrade().filter(|peer| !peer.dead.get()).ok_or(Errno::ECONNREFUSED)
-            }
+            Peer::Unix(peer, _) => peer.upgrade().filter(|peer| !peer.dead.get()).ok_or(Errno::ECONNREFUSED),
             Peer::Nobody | Peer::Inet(_) => Err(Errno::ENOTCONN),
         };
         if found.as_ref().err() == Some(&Errno::ECONNREFUSED) {

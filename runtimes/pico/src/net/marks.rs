@@ -80,9 +80,8 @@ impl Marks {
         let mut marks = self.marks.borrow_mut();
         let mut at = start;
         let mut sender: Option<Option<Credentials>> = None;
-        let mut differs = |credentials| {
-            self.wants_credentials.get() && *sender.get_or_insert(credentials) != credentials
-        };
+        let mut differs =
+            |credentials| self.wants_credentials.get() && *sender.get_or_insert(credentials) != credentials;
         for mark in marks.iter_mut().take_while(|mark| mark.start < end) {
             if mark.start > at && differs(None) {
                 return at;

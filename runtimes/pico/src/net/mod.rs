@@ -34,11 +34,11 @@ use address::{Address, LOCALHOST};
 use alloc::rc::Rc;
 use budget::Budget;
 use core::cell::{Cell, RefCell};
+use core::sync::atomic::{AtomicU64, Ordering};
 use datagram::UdpPorts;
 use envelope::{Credentials, Flight, Who};
-use core::sync::atomic::{AtomicU64, Ordering};
-use linux_raw_sys::general::stat as Stat;
 use fifo::Fifos;
+use linux_raw_sys::general::stat as Stat;
 use ports::{Binding, Ports};
 use unix::Names;
 

@@ -29,7 +29,8 @@ fn items(bytes: &[u8]) -> impl Iterator<Item = Result<Item<'_>>> {
     let mut rest = bytes;
     core::iter::from_fn(move || {
         let (header, _) = rest.split_at_checked(HEADER)?;
-        let number = |at: usize| u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let number =
+            |at: usize| u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         let len = u64::from_ne_bytes(*header.first_chunk().expect("8 of 16 bytes"));
         let Some(len) = usize::try_from(len).ok().filter(|len| (HEADER..=rest.len()).contains(len)) else {
             rest = &[];

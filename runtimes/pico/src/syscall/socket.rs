@@ -1,10 +1,10 @@
 //! Sockets: making, naming, connecting and configuring them.
 
+use super::unix::{bind_name, find_name};
 use super::{Args, Entry, Support};
 use crate::errno::{Errno, Result};
 use crate::file::{FD_MAX, OpenFile, Ready};
 use crate::kernel::Kernel;
-use super::unix::{bind_name, find_name};
 use crate::net::address::{Address, Family, family_of};
 use crate::net::socket::{Kind, Socket};
 use crate::poll::{block, install};

@@ -17,9 +17,9 @@ pub(super) fn bind_name(kernel: &mut Kernel, socket: &Socket, bytes: &[u8]) -> R
         return if name == Name::Any { Ok(0) } else { Err(Errno::EINVAL) };
     }
     match name {
-        Name::Any => socket.bind_unix(&mut kernel.net.names, |names, kind, endpoint| {
-            names.bind_any(kind, endpoint)
-        }),
+        Name::Any => {
+            socket.bind_unix(&mut kernel.net.names, |names, kind, endpoint| names.bind_any(kind, endpoint))
+        }
         Name::Abstract(name) => socket.bind_unix(&mut kernel.net.names, |names, kind, endpoint| {
             names.bind_abstract(&name, kind, endpoint)
         }),

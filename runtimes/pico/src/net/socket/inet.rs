@@ -36,8 +36,7 @@ impl Socket {
             return Err(Errno::EINVAL);
         }
         let reuse = options.flag(c::SOL_SOCKET, c::SO_REUSEADDR);
-        let binding =
-            ports.bind(address, !only_v6, reuse, options.flag(c::SOL_SOCKET, c::SO_REUSEPORT))?;
+        let binding = ports.bind(address, !only_v6, reuse, options.flag(c::SOL_SOCKET, c::SO_REUSEPORT))?;
         self.local.set(Some(binding.address));
         self.binding.replace(Some(binding));
         Ok(())

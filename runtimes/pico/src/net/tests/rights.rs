@@ -146,7 +146,9 @@ fn a_read_of_a_stream_ends_behind_descriptors() {
         sent.push(rig.send_with(one, "second", &rights(&[reader, reader])));
         sent.push(rig.send(one, " plain"));
         rig.tell("sent", sent);
-        for (name, len) in [("some", 3), ("up to the first", 100), ("a part", 2), ("the rest", 100), ("all", 9)] {
+        for (name, len) in
+            [("some", 3), ("up to the first", 100), ("a part", 2), ("the rest", 100), ("all", 9)]
+        {
             for fd in rig.receive_with(name, other, len, 64, 0) {
                 rig.close(fd);
             }
