@@ -23,7 +23,7 @@ enum Peer {
     #[default]
     Nobody,
     Inet(Address),
-    Unix(Weak<Endpoint>, Option<Rc<[u8]>>),
+    Unix(Weak<Endpoint>),
 }
 
 /// Where a single message goes.
@@ -74,8 +74,8 @@ impl Endpoint {
     /// Two Unix sockets that are connected with each other.
     pub fn pair(new: impl Fn() -> Self) -> (Rc<Self>, Rc<Self>) {
         let (one, other) = (Rc::new(new()), Rc::new(new()));
-        one.connect_unix(Some((&other, None)));
-        other.connect_unix(Some((&one, None)));
+        one.connect_unix(Some(&other));
+        other.connect_unix(Some(&one));
         (one, other)
     }
 
@@ -111,9 +111,9 @@ impl Endpoint {
         self.change();
     }
 
-    /// The other end is this Unix socket with this name from now on, or nobody.
-    pub fn connect_unix(&self, peer: Option<(&Rc<Self>, Option<Rc<[u8]>>)>) {
-        let peer = peer.map_or(Peer::Nobody, |(peer, name)| Peer::Unix(Rc::downgrade(peer), name));
+    /// The other end is this Unix socket from now on, or nobody.
+    pub fn connect_unix(&self, peer: Option<&Rc<Self>>) {
+        let peer = peer.map_or(Peer::Nobody, |peer| Peer::Unix(Rc::downgrade(peer)));
         self.peer.replace(peer);
         self.change();
     }
@@ -121,11 +121,6 @@ impl Endpoint {
     /// The address of the other end.
     pub fn peer_address(&self) -> Option<Address> {
         if let Peer::Inet(address) = *self.peer.borrow() { Some(address) } else { None }
-    }
-
-    /// The name of the other end, if there is one; the name may be none.
-    pub fn peer_name(&self) -> Option<Option<Rc<[u8]>>> {
-        if let Peer::Unix(_, name) = &*self.peer.borrow() { Some(name.clone()) } else { None }
     }
 
     /// Whether messages from `from` arrive here: anybody's, or only those of the peer.
@@ -175,7 +170,7 @@ impl Endpoint {
 
     fn unix_peer(&self) -> Result<Rc<Self>> {
         let found = match &*self.peer.borrow() {
-            Peer::Unix(peer, _) => peer.upgrade().filter(|peer| !peer.dead.get()).ok_or(Errno::ECONNREFUSED),
+            Peer::Unix(peer) => peer.upgrade().filter(|peer| !peer.dead.get()).ok_or(Errno::ECONNREFUSED),
             Peer::Nobody | Peer::Inet(_) => Err(Errno::ENOTCONN),
         };
         if found.as_ref().err() == Some(&Errno::ECONNREFUSED) {
@@ -189,7 +184,7 @@ impl Endpoint {
             return Err(Errno::ECONNREFUSED);
         }
         let foreign = match &*target.peer.borrow() {
-            Peer::Unix(peer, _) => !core::ptr::eq(peer.as_ptr(), self),
+            Peer::Unix(peer) => !core::ptr::eq(peer.as_ptr(), self),
             Peer::Nobody | Peer::Inet(_) => false,
         };
         if foreign {
@@ -265,7 +260,7 @@ impl Endpoint {
 
     fn peer_inbox<T>(&self, look: impl Fn(&Messages) -> T) -> Option<T> {
         match &*self.peer.borrow() {
-            Peer::Unix(peer, _) => peer.upgrade().map(|peer| look(&peer.inbox)),
+            Peer::Unix(peer) => peer.upgrade().map(|peer| look(&peer.inbox)),
             Peer::Nobody | Peer::Inet(_) => None,
         }
     }

@@ -207,7 +207,7 @@ impl Socket {
     /// Sends what fits, or a whole message, to the other end or (datagrams) to `to`. Takes the envelope if anything is sent.
     pub fn send(&self, buf: &[u8], to: Option<&Destination>, envelope: &mut Envelope) -> Result<usize> {
         if self.family == Family::Unix {
-            envelope.credentials.get_or_insert(self.who.get());
+            envelope.credentials.get_or_insert_with(|| self.who.get());
             envelope.explicit |= self.passes_credentials();
         }
         match &*self.state.borrow() {

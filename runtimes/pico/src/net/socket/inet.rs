@@ -130,7 +130,7 @@ impl Socket {
     /// Who sends must have a port to be answered at.
     pub(super) fn bind_for_sending(&self, endpoint: &Rc<Endpoint>) -> Result<()> {
         if self.binding.borrow().is_none() {
-            let host = self.local.get().map_or(Address::any(self.family).host, |local| local.host);
+            let host = self.local.get().map_or_else(|| Address::any(self.family).host, |local| local.host);
             self.bind_datagram(endpoint, Address { host, port: 0 })?;
         }
         Ok(())

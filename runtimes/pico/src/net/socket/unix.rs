@@ -95,7 +95,7 @@ impl Socket {
         }
         if let Some(own) = self.endpoint() {
             let peer = bound.endpoint.as_ref().and_then(alloc::rc::Weak::upgrade);
-            own.connect_unix(Some((&peer.ok_or(Errno::ECONNREFUSED)?, Some(bound.name.clone()))));
+            own.connect_unix(Some(&peer.ok_or(Errno::ECONNREFUSED)?));
             self.peer_name.replace(Some(bound.name.clone()));
             return Ok(());
         }
