@@ -179,15 +179,19 @@ impl Endpoint {
         found
     }
 
+    /// Whether a Unix socket takes messages from `sender`: anybody's, or only those of its peer.
+    pub fn hears(&self, sender: &Self) -> bool {
+        match &*self.peer.borrow() {
+            Peer::Unix(peer) => core::ptr::eq(peer.as_ptr(), sender),
+            Peer::Nobody | Peer::Inet(_) => true,
+        }
+    }
+
     fn send_unix(&self, bytes: &[u8], target: &Self, envelope: &mut Envelope) -> Result<usize> {
         if target.dead.get() {
             return Err(Errno::ECONNREFUSED);
         }
-        let foreign = match &*target.peer.borrow() {
-            Peer::Unix(peer) => !core::ptr::eq(peer.as_ptr(), self),
-            Peer::Nobody | Peer::Inet(_) => false,
-        };
-        if foreign {
+        if !target.hears(self) {
             return Err(Errno::EPERM);
         }
         if self.write_closed.get() {

@@ -142,6 +142,9 @@ impl Options {
             Rule::Buffer => value.clamp(0, BUFFER_MAX / 2).saturating_mul(2).max(BUFFER_MIN),
             Rule::Fixed => return Err(Errno::ENOPROTOOPT),
         };
+        if value != 0 && facts.kind == Kind::Datagram && is_told_in_messages(level, name) {
+            return Err(Errno::ENOPROTOOPT);
+        }
         self.changed.insert((level, name), value);
         Ok(())
     }
@@ -177,6 +180,11 @@ impl Options {
     pub fn flag(&self, level: u32, name: u32) -> bool {
         self.changed.get(&(level, name)).is_some_and(|&value| value != 0)
     }
+}
+
+/// Whether an option asks for control messages with every datagram, which there are not.
+fn is_told_in_messages(level: u32, name: u32) -> bool {
+    matches!((level, name), (IP, IP_PKTINFO) | (IPV6, c::IPV6_RECVPKTINFO | c::IPV6_RECVTCLASS))
 }
 
 /// The row of an option this kind of socket has: `ENOPROTOOPT` if there is none, `no_level` if the socket has no such

@@ -49,7 +49,8 @@ entries! {
     __NR_getsockname getsockname Support::Full;
     __NR_getpeername getpeername Support::Full;
     __NR_setsockopt setsockopt Support::Partial(
-        "options that mean nothing on a loopback interface are kept and shown; unknown ones are `ENOPROTOOPT`"
+        "options that mean nothing on a loopback interface are kept and shown; unknown ones, and those that ask \
+         for control messages with every datagram, are `ENOPROTOOPT`"
     );
     __NR_getsockopt getsockopt Support::Partial("no `TCP_INFO` or `TCP_CONGESTION`: `ENOPROTOOPT`");
     __NR_shutdown shutdown Support::Full;

@@ -11,7 +11,7 @@ use crate::net::messages::Messages;
 use crate::net::socket::BUFFER;
 use crate::net::unix::{Bound, Incoming, Names};
 use alloc::boxed::Box;
-use alloc::rc::Rc;
+use alloc::rc::{Rc, Weak};
 
 type Ends = (Box<dyn Link>, Box<dyn Link>);
 
@@ -94,8 +94,11 @@ impl Socket {
             return Err(Errno::EPROTOTYPE);
         }
         if let Some(own) = self.endpoint() {
-            let peer = bound.endpoint.as_ref().and_then(alloc::rc::Weak::upgrade);
-            own.connect_unix(Some(&peer.ok_or(Errno::ECONNREFUSED)?));
+            let peer = bound.endpoint.as_ref().and_then(Weak::upgrade).ok_or(Errno::ECONNREFUSED)?;
+            if !peer.hears(&own) {
+                return Err(Errno::EPERM);
+            }
+            own.connect_unix(Some(&peer));
             self.peer_name.replace(Some(bound.name.clone()));
             return Ok(());
         }

@@ -407,6 +407,10 @@ fn what_pico_has_not_is_refused() {
     let addr = rig.put(&sockaddr([8, 8, 8, 8], 53));
     assert_eq!(rig.call(c::__NR_connect, &[fd, addr, 16]), errno(linux_raw_sys::errno::ENETUNREACH));
     let udp = rig.fd(c::__NR_socket, &[INET, dgram, 0]);
+    let on = rig.put(&1u32.to_ne_bytes());
+    let (level, packet_info) = (net::SOL_IP.into(), 8);
+    let refused = rig.call(c::__NR_setsockopt, &[udp, level, packet_info, on, 4]);
+    assert_eq!(refused, errno(linux_raw_sys::errno::ENOPROTOOPT));
     assert_eq!(rig.call(c::__NR_connect, &[udp, addr, 16]), errno(linux_raw_sys::errno::ENETUNREACH));
     let unreachable = rig.call(c::__NR_sendto, &[udp, addr, 1, 0, addr, 16]);
     assert_eq!(unreachable, errno(linux_raw_sys::errno::ENETUNREACH));

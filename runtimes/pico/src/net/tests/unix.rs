@@ -189,6 +189,7 @@ fn unix_datagrams_go_to_names() {
         rig.tell_names("connected", one);
         let sent = rig.send_to(three, "x", &address(names[0].as_bytes()));
         rig.tell("it hears its peer only", sent);
+        rig.connect_name("nor does it let others connect", three, names[0].as_bytes());
         let sent = rig.send(one, "to the peer");
         rig.tell("sent", sent);
         rig.receive_from("to the peer", two, 20, 0);
