@@ -79,9 +79,9 @@ fn a_plain_program_is_caught_in_next_and_its_answers_are_taken() {
         ("flow break", "broken Broke\neyJlcnJvck1lc3NhZ2UiOiJoYWxmIHdheSJ9".to_owned()),
         ("big", format!("response \n\"{}\"", "b".repeat((8 << 20) - 2))),
     ] {
-        assert!(answer(&parent.fork(99, &next(event))) == expected, "{event}");
+        assert!(answer(&parent.fork(101, &next(event))) == expected, "{event}");
     }
-    let streamed = answer(&parent.fork(99, &next("flow")));
+    let streamed = answer(&parent.fork(101, &next("flow")));
     let expected = "stream application/vnd.awslambda.http-integration-response\n\
                     {\"statusCode\":418,\"headers\":{\"x-tea\":\"green\"}}\0\0\0\0\0\0\0\0first second";
     assert_eq!(streamed, expected);
@@ -143,7 +143,7 @@ fn the_unmodified_rust_runtime_answers_in_recycled_forks() {
     let parent = guest.parent(&["/bin/bootstrap"]);
     let mut shell = parent.shell();
     let mut costs = Vec::new();
-    for generation in 1..=10 {
+    for generation in 1..=100 {
         let before = counts(&shell);
         let event = r#"{"queryStringParameters":{"name":"Ada"}}"#;
         let outcome = parent.fork_in(&mut shell, generation, &next(event));
@@ -153,10 +153,9 @@ fn the_unmodified_rust_runtime_answers_in_recycled_forks() {
         assert!(text.starts_with("response \n{") && text.contains("Hello from Lambda, Ada!"), "{text}");
         shell.restore().expect("nothing but memory and registers changed");
     }
-    println!("exits and faults of each: {costs:?}");
-    // A host interrupt is an exit, too; not every time.
+    // An interrupt of the host is an exit, too; a slow host has some in most requests.
     assert!(costs[1..].iter().any(|cost| cost.is_none_or(|cost| cost == (1, 0))), "{costs:?}");
-    let failed = answer(&parent.fork(99, &next(r#"{"queryStringParameters":{"name":" "}}"#)));
+    let failed = answer(&parent.fork(101, &next(r#"{"queryStringParameters":{"name":" "}}"#)));
     assert!(failed.starts_with("error unhandled\n{") && failed.contains("the name is empty"), "{failed}");
 }
 

@@ -19,6 +19,7 @@ pub(super) struct Artifacts {
 }
 
 /// A test program.
+#[derive(Clone)]
 pub(super) struct Test {
     /// `CRATE-TARGET`.
     pub(super) name: String,

@@ -1,19 +1,33 @@
-//! Running the second host.
+//! Running the hosts of the second kind.
 
 use super::debian::Debian;
 use std::fs;
-use std::path::Path;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The second host is stopped after so many seconds.
-const TIMEOUT_SECONDS: u32 = 1500;
-/// Memory of the second host, in MiB.
+/// A host is stopped after so many seconds.
+const TIMEOUT_SECONDS: u32 = 2400;
+/// Memory of a host, in MiB.
 const MEMORY_MIB: &str = "4096";
 /// Its kernel says what happens to it and stops when it no longer can run, instead of hanging until the timeout.
 const KERNEL_LINE: &str = "console=ttyS0 loglevel=5 panic=-1 oops=panic softlockup_panic=1 mitigations=off";
 
+/// Boots every image and checks that every step of it reported success.
+pub(super) fn run_all(debian: &Debian, hosts: &[(PathBuf, Vec<&str>)]) -> Result<(), String> {
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let numbered = hosts.iter().enumerate();
+        let running: Vec<_> = numbered
+            .map(|(number, (image, steps))| scope.spawn(move || run(debian, number, image, steps)))
+            .collect();
+        running.into_iter().map(|host| host.join().expect("running a host does not panic")).collect()
+    });
+    let problems: Vec<String> = results.into_iter().filter_map(Result::err).collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
+}
+
 /// Boots the image and checks that every step reported success. What the host prints is shown as it comes.
-pub(super) fn run(debian: &Debian, image: &Path, steps: &[&str]) -> Result<(), String> {
+fn run(debian: &Debian, number: usize, image: &Path, steps: &[&str]) -> Result<(), String> {
     let report = image.with_extension("report");
     let mut command = Command::new("timeout");
     command.arg(TIMEOUT_SECONDS.to_string()).arg(&debian.qemu);
@@ -24,13 +38,23 @@ pub(super) fn run(debian: &Debian, image: &Path, steps: &[&str]) -> Result<(), S
     command.args(["-serial", "stdio", "-serial", &format!("file:{}", report.display())]);
     command.arg("-kernel").arg(&debian.kernel).arg("-initrd").arg(image);
     command.args(["-append", KERNEL_LINE]);
-    let status = command.stdin(Stdio::null()).status();
-    let status = status.map_err(|e| format!("the emulator cannot be started: {e}"))?;
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+    let mut child = child.map_err(|e| format!("the emulator cannot be started: {e}"))?;
+    show(number, child.stdout.take().expect("it is piped"));
+    let status = child.wait().map_err(|e| format!("the emulator was lost: {e}"))?;
     if status.code() == Some(124) {
-        eprintln!("portability: the second host did not finish within {TIMEOUT_SECONDS} s");
+        eprintln!("portability: host {number} did not finish within {TIMEOUT_SECONDS} s");
     }
-    let report = fs::read_to_string(&report).map_err(|e| format!("the second host left no report: {e}"))?;
+    let report = fs::read_to_string(&report).map_err(|e| format!("host {number} left no report: {e}"))?;
     judge(&report, steps)
+}
+
+/// Shows what host `number` prints until it ends, line by line.
+fn show(number: usize, output: impl Read) {
+    for line in BufReader::new(output).split(b'\n') {
+        let Ok(line) = line else { return };
+        println!("{number}| {}", String::from_utf8_lossy(&line).trim_end());
+    }
 }
 
 /// Every step must have reported exit code 0. The report has a line `NAME CODE` for each.

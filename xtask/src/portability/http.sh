@@ -1,3 +1,4 @@
+#!/bin/sh
 # One full HTTP invocation of a Python and of a native function. All of it is emulated, hence the long timeouts.
 set -eu
 log=$TMPDIR/up.log

@@ -33,6 +33,9 @@ pub mod time;
 pub mod timerfd;
 pub mod unix;
 
+#[cfg(test)]
+mod fuzz_tests;
+
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
 
