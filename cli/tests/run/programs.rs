@@ -252,6 +252,11 @@ fn openssl_computes() {
 }
 
 #[test]
+fn pythons_sockets_work() {
+    RIG.agrees("python3.11", &["data/scripts/sockets.py"], b"");
+}
+
+#[test]
 fn python_works() {
     RIG.agrees("python3.11", &["data/scripts/work.py", "{W}"], text(500).as_bytes());
     RIG.agrees("python3.11", &["-c", "1/0"], b"");

@@ -185,7 +185,7 @@ impl Location {
             Node::Image(image, inode, _) if inode.is_symlink() => Some(Link::Path(image.link_target(inode)?)),
             Node::Memory(inode) => match inode.body() {
                 Body::Symlink(target) => Some(Link::Path(target.clone())),
-                Body::File(_) | Body::Directory(_) => None,
+                Body::File(_) | Body::Directory(_) | Body::Special(_) => None,
             },
             Node::DeviceLink(index) => Some(Link::Path(LINKS[*index].1.into())),
             Node::Generated(generated) => generated.link(kernel)?,

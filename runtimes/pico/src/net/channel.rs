@@ -1,6 +1,8 @@
 //! A one-way stream of bytes with two ends: half a socket pair or connection, or a whole pipe.
 
 use super::budget::Budget;
+use super::envelope::Envelope;
+use super::marks::Marks;
 use crate::errno::{Errno, Result};
 use alloc::collections::VecDeque;
 use core::cell::{Cell, RefCell};
@@ -20,6 +22,10 @@ pub struct Channel {
     was_full: Cell<bool>,
     read_activity: Cell<u64>,
     write_activity: Cell<u64>,
+    /// What lies beside the bytes, and where.
+    marks: Marks,
+    /// The writer went without having read what it was sent.
+    reset: Cell<bool>,
     budget: Budget,
 }
 
@@ -39,6 +45,8 @@ impl Channel {
             was_full: Cell::new(false),
             read_activity: Cell::new(0),
             write_activity: Cell::new(0),
+            marks: Marks::new(budget.clone()),
+            reset: Cell::new(false),
             budget,
         }
     }
@@ -61,13 +69,24 @@ impl Channel {
 
     /// Takes bytes out (or looks at them, with `peek`). 0 is the end; `EAGAIN` if there is nothing yet.
     pub fn read(&self, buf: &mut [u8], peek: bool) -> Result<usize> {
+        self.read_with(buf, peek, &mut Envelope::default())
+    }
+
+    /// As `read`, with what lies beside the bytes. No read goes on behind bytes with descriptors.
+    pub fn read_with(&self, buf: &mut [u8], peek: bool, envelope: &mut Envelope) -> Result<usize> {
         let mut data = self.data.borrow_mut();
         if self.read_closed.get() || buf.is_empty() {
             return Ok(0);
         }
         if data.is_empty() {
-            return if self.write_closed.get() { Ok(0) } else { Err(Errno::EAGAIN) };
+            return match self.write_closed.get() {
+                _ if self.reset.take() => Err(Errno::ECONNRESET),
+                true => Ok(0),
+                false => Err(Errno::EAGAIN),
+            };
         }
+        let len = buf.len().min(data.len());
+        let buf = &mut buf[..self.marks.take(len, peek, envelope)];
         let (front, back) = data.as_slices();
         let first = front.len().min(buf.len());
         buf[..first].copy_from_slice(&front[..first]);
@@ -91,6 +110,11 @@ impl Channel {
 
     /// Puts in what fits. `EAGAIN` if nothing does, `EPIPE` if nobody will read it.
     pub fn write(&self, buf: &[u8]) -> Result<usize> {
+        self.write_with(buf, &mut Envelope::default())
+    }
+
+    /// As `write`, with what lies beside the bytes, which is taken if anything is written.
+    pub fn write_with(&self, buf: &[u8], envelope: &mut Envelope) -> Result<usize> {
         if self.read_closed.get() || self.write_closed.get() {
             return Err(Errno::EPIPE);
         }
@@ -99,13 +123,17 @@ impl Channel {
         }
         let room = self.room();
         let whole = self.atomic && buf.len() <= PIPE_BUF;
-        if room == 0 || (whole && room < buf.len()) {
+        if room == 0 || (whole && room < buf.len()) || !self.marks.has_room() {
             self.was_full.set(true);
             return Err(Errno::EAGAIN);
         }
         let len = room.min(buf.len());
         let len = if whole { len } else { len.min(self.budget.left().max(1)) };
         self.budget.take(len)?;
+        if let Err(errno) = self.marks.add(len, envelope) {
+            self.budget.give(len);
+            return Err(errno);
+        }
         self.data.borrow_mut().extend(&buf[..len]);
         if len < buf.len() {
             self.was_full.set(true);
@@ -125,7 +153,38 @@ impl Channel {
         self.read_closed.set(true);
         let dropped = core::mem::take(&mut *self.data.borrow_mut());
         self.budget.give(dropped.len());
+        self.marks.clear();
         bump(&self.write_activity);
+    }
+
+    /// Says which ends are open; what is in the stream stays. For streams whose ends come and go.
+    pub fn set_ends(&self, reading: bool, writing: bool) {
+        if self.read_closed.replace(!reading) == reading {
+            bump(&self.write_activity);
+        }
+        if self.write_closed.replace(!writing) == writing {
+            bump(&self.read_activity);
+        }
+    }
+
+    /// The writer goes, and what it was sent it has not read: the reader is told once.
+    pub fn reset(&self) {
+        self.reset.set(true);
+    }
+
+    /// Whether the reader is yet to be told of a reset.
+    pub fn is_reset(&self) -> bool {
+        self.reset.get()
+    }
+
+    /// Takes the error of a reset.
+    pub fn take_reset(&self) -> bool {
+        self.reset.take()
+    }
+
+    /// Whether the reader wants to know who wrote what (`SO_PASSCRED`).
+    pub fn want_credentials(&self, wanted: bool) {
+        self.marks.want_credentials(wanted);
     }
 
     /// Whether the writing end is closed.

@@ -1,6 +1,7 @@
 //! The connected ends of sockets: what carries the bytes.
 
 use super::channel::Channel;
+use super::envelope::Envelope;
 use super::messages::{Messages, Received};
 use crate::errno::{Errno, Result};
 use crate::file::Ready;
@@ -11,10 +12,10 @@ use core::cell::{Cell, RefCell};
 
 /// One end of a connection. Dropping it closes it.
 pub trait Link {
-    /// Receives into `buf`; with `peek` the data stays.
-    fn receive(&self, buf: &mut [u8], peek: bool) -> Result<Received>;
-    /// Sends what fits (a message: all of it).
-    fn send(&self, buf: &[u8]) -> Result<usize>;
+    /// Receives into `buf`, and into `envelope` what lies beside the data; with `peek` the data stays.
+    fn receive(&self, buf: &mut [u8], peek: bool, envelope: &mut Envelope) -> Result<Received>;
+    /// Sends what fits (a message: all of it); takes the envelope if anything is sent.
+    fn send(&self, buf: &[u8], envelope: &mut Envelope) -> Result<usize>;
     /// Readiness now.
     fn ready(&self) -> Ready;
     /// See [`crate::file::File::activity`].
@@ -23,6 +24,12 @@ pub trait Link {
     fn pending(&self) -> usize;
     /// Ends one or both directions.
     fn shutdown(&self, read: bool, write: bool);
+    /// Whether who sent what is asked for (`SO_PASSCRED`).
+    fn want_credentials(&self, _wanted: bool) {}
+    /// The pending error (`SO_ERROR`), which is taken.
+    fn take_error(&self) -> Option<Errno> {
+        None
+    }
     /// See [`crate::file::File::takes_request`].
     fn takes_request(&self) -> bool {
         false
@@ -51,19 +58,29 @@ impl StreamLink {
 }
 
 impl Link for StreamLink {
-    fn receive(&self, buf: &mut [u8], peek: bool) -> Result<Received> {
-        self.incoming.read(buf, peek).map(whole)
+    fn receive(&self, buf: &mut [u8], peek: bool, envelope: &mut Envelope) -> Result<Received> {
+        self.incoming.read_with(buf, peek, envelope).map(whole)
     }
 
-    fn send(&self, buf: &[u8]) -> Result<usize> {
-        self.outgoing.write(buf)
+    fn send(&self, buf: &[u8], envelope: &mut Envelope) -> Result<usize> {
+        self.outgoing.write_with(buf, envelope)
+    }
+
+    fn want_credentials(&self, wanted: bool) {
+        self.incoming.want_credentials(wanted);
+    }
+
+    fn take_error(&self) -> Option<Errno> {
+        self.incoming.take_reset().then_some(Errno::ECONNRESET)
     }
 
     fn ready(&self) -> Ready {
         let (incoming, outgoing) = (&self.incoming, &self.outgoing);
         let no_more_in = incoming.write_closed() || incoming.read_closed();
         let no_more_out = outgoing.write_closed() || (!self.tcp && outgoing.read_closed());
-        readiness(incoming.readable(), outgoing.writable(), no_more_in, no_more_out)
+        let mut ready = readiness(incoming.readable(), outgoing.writable(), no_more_in, no_more_out);
+        ready.set(Ready::ERR, incoming.is_reset());
+        ready
     }
 
     fn activity(&self) -> u64 {
@@ -86,37 +103,39 @@ impl Link for StreamLink {
 
 impl Drop for StreamLink {
     fn drop(&mut self) {
+        if !self.tcp && !self.incoming.is_empty() {
+            self.outgoing.reset();
+        }
         self.shutdown(true, true);
     }
 }
 
-/// Messages to and from another socket of this VM.
+/// Sequenced packets to and from another socket of this VM.
 pub struct MessageLink {
     incoming: Rc<Messages>,
     outgoing: Rc<Messages>,
-    /// Sequenced packets know the end of a connection; datagrams do not.
-    connected: bool,
 }
 
 impl MessageLink {
-    /// The two ends of a pair made of two queues; `connected` for sequenced packets.
-    pub fn pair(forth: Messages, back: Messages, connected: bool) -> (Self, Self) {
+    /// The two ends of a connection made of two queues.
+    pub fn pair(forth: Messages, back: Messages) -> (Self, Self) {
         let (forth, back) = (Rc::new(forth), Rc::new(back));
-        let one = Self { incoming: back.clone(), outgoing: forth.clone(), connected };
-        (one, Self { incoming: forth, outgoing: back, connected })
+        let one = Self { incoming: back.clone(), outgoing: forth.clone() };
+        (one, Self { incoming: forth, outgoing: back })
     }
 }
 
 impl Link for MessageLink {
-    fn receive(&self, buf: &mut [u8], peek: bool) -> Result<Received> {
-        self.incoming.receive(buf, peek)
+    fn receive(&self, buf: &mut [u8], peek: bool, envelope: &mut Envelope) -> Result<Received> {
+        self.incoming.receive(buf, peek, envelope)
     }
 
-    fn send(&self, buf: &[u8]) -> Result<usize> {
-        match self.outgoing.send(buf) {
-            Err(Errno::EPIPE) if !self.connected => Err(Errno::ECONNREFUSED),
-            result => result,
-        }
+    fn send(&self, buf: &[u8], envelope: &mut Envelope) -> Result<usize> {
+        self.outgoing.send(buf, envelope)
+    }
+
+    fn want_credentials(&self, wanted: bool) {
+        self.incoming.want_credentials(wanted);
     }
 
     fn ready(&self) -> Ready {
@@ -138,7 +157,7 @@ impl Link for MessageLink {
         if read {
             self.incoming.close_read();
         }
-        if write && self.connected {
+        if write {
             self.outgoing.close_write();
         }
     }
@@ -174,7 +193,7 @@ impl InboundLink {
 }
 
 impl Link for InboundLink {
-    fn receive(&self, buf: &mut [u8], peek: bool) -> Result<Received> {
+    fn receive(&self, buf: &mut [u8], peek: bool, _envelope: &mut Envelope) -> Result<Received> {
         if self.read_closed.get() || buf.is_empty() {
             return Ok(whole(0));
         }
@@ -191,7 +210,7 @@ impl Link for InboundLink {
         Ok(whole(len))
     }
 
-    fn send(&self, buf: &[u8]) -> Result<usize> {
+    fn send(&self, buf: &[u8], _envelope: &mut Envelope) -> Result<usize> {
         if self.write_closed.get() {
             return Err(Errno::EPIPE);
         }
@@ -243,14 +262,14 @@ impl ApiLink {
 }
 
 impl Link for ApiLink {
-    fn receive(&self, buf: &mut [u8], peek: bool) -> Result<Received> {
+    fn receive(&self, buf: &mut [u8], peek: bool, _envelope: &mut Envelope) -> Result<Received> {
         if self.read_closed.get() {
             return Ok(whole(0));
         }
         self.connection.borrow_mut().receive(buf, peek).map(whole)
     }
 
-    fn send(&self, buf: &[u8]) -> Result<usize> {
+    fn send(&self, buf: &[u8], _envelope: &mut Envelope) -> Result<usize> {
         if self.write_closed.get() {
             return Err(Errno::EPIPE);
         }

@@ -1,6 +1,7 @@
-//! A one-way queue of messages: half a datagram or sequenced-packet socket pair.
+//! A one-way queue of messages: half a sequenced-packet connection, or what a datagram socket has not received yet.
 
 use super::budget::Budget;
+use super::envelope::Envelope;
 use crate::errno::{Errno, Result};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -9,9 +10,15 @@ use core::cell::{Cell, RefCell};
 /// Counted for every message beside its bytes, so that empty ones are limited too.
 const OVERHEAD: usize = 64;
 
+/// One message.
+struct Message {
+    bytes: Box<[u8]>,
+    envelope: Envelope,
+}
+
 /// The queue. Both ends hold it; each says when it goes.
 pub struct Messages {
-    queue: RefCell<VecDeque<Box<[u8]>>>,
+    queue: RefCell<VecDeque<Message>>,
     /// Bytes in the queue, overhead included.
     used: Cell<usize>,
     capacity: usize,
@@ -20,6 +27,7 @@ pub struct Messages {
     was_full: Cell<bool>,
     read_activity: Cell<u64>,
     write_activity: Cell<u64>,
+    wants_credentials: Cell<bool>,
     budget: Budget,
 }
 
@@ -44,23 +52,26 @@ impl Messages {
             was_full: Cell::new(false),
             read_activity: Cell::new(0),
             write_activity: Cell::new(0),
+            wants_credentials: Cell::new(false),
             budget,
         }
     }
 
     /// Takes the next message (or looks at it, with `peek`); what does not fit into `buf` is lost. `EAGAIN` if there is
     /// none; none of no bytes at the end.
-    pub fn receive(&self, buf: &mut [u8], peek: bool) -> Result<Received> {
+    pub fn receive(&self, buf: &mut [u8], peek: bool, envelope: &mut Envelope) -> Result<Received> {
         let mut queue = self.queue.borrow_mut();
         let Some(message) = queue.front() else {
             let ended = self.write_closed.get() || self.read_closed.get();
             return if ended { Ok(Received { len: 0, full: 0 }) } else { Err(Errno::EAGAIN) };
         };
-        let len = message.len().min(buf.len());
-        buf[..len].copy_from_slice(&message[..len]);
-        let full = message.len();
-        if !peek {
-            queue.pop_front();
+        let len = message.bytes.len().min(buf.len());
+        buf[..len].copy_from_slice(&message.bytes[..len]);
+        let full = message.bytes.len();
+        if peek {
+            *envelope = message.envelope.clone();
+        } else if let Some(message) = queue.pop_front() {
+            *envelope = message.envelope;
             self.release(full + OVERHEAD);
             if self.was_full.take() {
                 self.write_activity.set(self.write_activity.get() + 1);
@@ -69,8 +80,8 @@ impl Messages {
         Ok(Received { len, full })
     }
 
-    /// Adds a message: whole, or `EMSGSIZE` if it can never fit, `EAGAIN` if it does not now.
-    pub fn send(&self, bytes: &[u8]) -> Result<usize> {
+    /// Adds a message: whole, or `EMSGSIZE` if it can never fit, `EAGAIN` if it does not now. Takes the envelope.
+    pub fn send(&self, bytes: &[u8], envelope: &mut Envelope) -> Result<usize> {
         if self.read_closed.get() || self.write_closed.get() {
             return Err(Errno::EPIPE);
         }
@@ -78,20 +89,47 @@ impl Messages {
         if cost > self.capacity {
             return Err(Errno::EMSGSIZE);
         }
-        if cost > self.capacity - self.used.get() {
+        if cost > self.capacity - self.used.get().min(self.capacity) {
             self.was_full.set(true);
             return Err(Errno::EAGAIN);
         }
+        self.add(bytes, envelope)
+    }
+
+    /// Adds a message if less than `limit` bytes are queued, else it is lost, as are those there is no memory for.
+    pub fn offer(&self, bytes: &[u8], envelope: &mut Envelope, limit: usize) {
+        if !self.read_closed.get() && self.used.get() < limit {
+            // What cannot be kept is lost: nobody has promised that it arrives.
+            let _lost = self.add(bytes, envelope);
+        }
+    }
+
+    fn add(&self, bytes: &[u8], envelope: &mut Envelope) -> Result<usize> {
+        let cost = bytes.len().saturating_add(OVERHEAD);
         self.budget.take(cost)?;
         self.used.set(self.used.get() + cost);
-        self.queue.borrow_mut().push_back(bytes.into());
+        let mut envelope = core::mem::take(envelope);
+        if !envelope.explicit && !self.wants_credentials.get() {
+            envelope.credentials = None;
+        }
+        self.queue.borrow_mut().push_back(Message { bytes: bytes.into(), envelope });
         self.read_activity.set(self.read_activity.get() + 1);
         Ok(bytes.len())
     }
 
+    /// Whether the receiver wants to know who sent what (`SO_PASSCRED`).
+    pub fn want_credentials(&self, wanted: bool) {
+        self.wants_credentials.set(wanted);
+    }
+
+    /// Whether there is no message.
+    pub fn is_empty(&self) -> bool {
+        self.queue.borrow().is_empty()
+    }
+
     /// Bytes of the next message.
     pub fn next_len(&self) -> usize {
-        self.queue.borrow().front().map_or(0, |message| message.len())
+        self.queue.borrow().front().map_or(0, |message| message.bytes.len())
     }
 
     /// Nothing more will be sent.
@@ -100,11 +138,18 @@ impl Messages {
         self.read_activity.set(self.read_activity.get() + 1);
     }
 
+    /// Nobody will send or wait any more; what is queued can be received.
+    pub fn end(&self) {
+        self.read_closed.set(true);
+        self.read_activity.set(self.read_activity.get() + 1);
+    }
+
     /// Nobody receives any more; what is queued is dropped.
     pub fn close_read(&self) {
         self.read_closed.set(true);
-        self.queue.borrow_mut().clear();
+        let dropped = core::mem::take(&mut *self.queue.borrow_mut());
         self.release(self.used.get());
+        drop(dropped);
         self.write_activity.set(self.write_activity.get() + 1);
     }
 

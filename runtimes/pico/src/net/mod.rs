@@ -4,20 +4,27 @@
 //! |---|---|
 //! | `address`, `options` | addresses and socket options as the program writes them |
 //! | `socket` | a socket as an open file: its life from `socket` to `close` |
-//! | `ports` | who listens where |
+//! | `ports`, `unix` | who listens where: internet ports, names of Unix sockets |
+//! | `datagram` | datagram sockets, UDP and Unix |
 //! | `link` | connected ends: to another socket, to the request, or to the Runtime API |
 //! | `channel`, `messages`, `budget` | what is buffered in between, and how much of it |
-//! | `pipe` | pipes, made of the same streams |
+//! | `envelope`, `marks` | descriptors and credentials beside the bytes |
+//! | `pipe`, `fifo` | pipes, made of the same streams, and those that have names |
 
 pub mod address;
 pub mod budget;
 pub mod channel;
+pub mod datagram;
+pub mod envelope;
+pub mod fifo;
 pub mod link;
+pub mod marks;
 pub mod messages;
 pub mod options;
 pub mod pipe;
 pub mod ports;
 pub mod socket;
+pub mod unix;
 
 use crate::inbound;
 use crate::inbound::api;
@@ -26,10 +33,14 @@ use abi::boot::Contract;
 use address::{Address, LOCALHOST};
 use alloc::rc::Rc;
 use budget::Budget;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::sync::atomic::{AtomicU64, Ordering};
+use datagram::UdpPorts;
+use envelope::{Credentials, Flight, Who};
+use fifo::Fifos;
 use linux_raw_sys::general::stat as Stat;
 use ports::{Binding, Ports};
+use unix::Names;
 
 /// Most bytes that pipes and sockets buffer together.
 pub const BUFFERED_MAX: usize = 1 << 20;
@@ -38,6 +49,16 @@ pub const BUFFERED_MAX: usize = 1 << 20;
 pub struct Net {
     /// Who listens where.
     pub ports: Ports,
+    /// UDP ports in use.
+    pub udp: UdpPorts,
+    /// FIFOs that are open.
+    pub fifos: Fifos,
+    /// Names of Unix sockets.
+    pub names: Names,
+    /// Descriptors in messages.
+    pub flight: Rc<Flight>,
+    /// Whose credentials messages get: to be set when another process runs.
+    pub who: Who,
     /// Limit of buffered bytes.
     pub budget: Budget,
     /// Limit of entries in epoll sets.
@@ -77,6 +98,11 @@ impl Net {
         let api = (contract == Contract::RuntimeApi).then(|| Api::new(port, &mut ports, &inbound)).flatten();
         Self {
             ports,
+            udp: UdpPorts::default(),
+            fifos: Fifos::default(),
+            names: Names::default(),
+            flight: Rc::default(),
+            who: Rc::new(Cell::new(Credentials { pid: 1, uid: 0, gid: 0 })),
             api,
             budget: Budget::new(BUFFERED_MAX),
             watches: Budget::new(WATCHES_MAX),

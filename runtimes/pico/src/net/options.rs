@@ -29,6 +29,7 @@ const BUFFER_MAX: i32 = 425_984;
 type Row = (u32, u32, i32, Rule);
 
 const TCP: u32 = c::SOL_TCP;
+const UDP: u32 = c::SOL_UDP;
 const IP: u32 = c::SOL_IP;
 const IPV6: u32 = c::SOL_IPV6;
 const SOCKET: u32 = c::SOL_SOCKET;
@@ -141,6 +142,9 @@ impl Options {
             Rule::Buffer => value.clamp(0, BUFFER_MAX / 2).saturating_mul(2).max(BUFFER_MIN),
             Rule::Fixed => return Err(Errno::ENOPROTOOPT),
         };
+        if value != 0 && facts.kind == Kind::Datagram && is_told_in_messages(level, name) {
+            return Err(Errno::ENOPROTOOPT);
+        }
         self.changed.insert((level, name), value);
         Ok(())
     }
@@ -154,8 +158,8 @@ impl Options {
             (SOCKET, c::SO_TYPE) => facts.kind.number(),
             (SOCKET, c::SO_DOMAIN) => facts.family.number(),
             (SOCKET, c::SO_PROTOCOL) if facts.family == Family::Unix => 0,
+            (SOCKET, c::SO_PROTOCOL) if facts.kind == Kind::Datagram => UDP,
             (SOCKET, c::SO_PROTOCOL) => TCP,
-            (SOCKET, c::SO_ERROR) => 0,
             (SOCKET, c::SO_ACCEPTCONN) => u32::from(facts.listening),
             _ => {
                 let (_, _, initial, _) = row(facts, level, name, Errno::EOPNOTSUPP)?;
@@ -166,10 +170,21 @@ impl Options {
         Ok(number.to_ne_bytes().to_vec())
     }
 
+    /// Bytes a socket may have waiting for it (`SO_RCVBUF`).
+    pub fn receive_buffer(&self) -> usize {
+        let value = self.changed.get(&(SOCKET, c::SO_RCVBUF)).copied();
+        value.and_then(|value| usize::try_from(value).ok()).unwrap_or(super::socket::BUFFER)
+    }
+
     /// Whether a flag of the table is set.
     pub fn flag(&self, level: u32, name: u32) -> bool {
         self.changed.get(&(level, name)).is_some_and(|&value| value != 0)
     }
+}
+
+/// Whether an option asks for control messages with every datagram, which there are not.
+fn is_told_in_messages(level: u32, name: u32) -> bool {
+    matches!((level, name), (IP, IP_PKTINFO) | (IPV6, c::IPV6_RECVPKTINFO | c::IPV6_RECVTCLASS))
 }
 
 /// The row of an option this kind of socket has: `ENOPROTOOPT` if there is none, `no_level` if the socket has no such
@@ -177,7 +192,8 @@ impl Options {
 fn row(facts: &Facts, level: u32, name: u32, no_level: Errno) -> Result<&'static Row> {
     let exists = match level {
         SOCKET => true,
-        TCP | IP => facts.family != Family::Unix,
+        TCP => facts.family != Family::Unix && facts.kind == Kind::Stream,
+        IP => facts.family != Family::Unix,
         IPV6 => facts.family == Family::Inet6,
         _ => false,
     };
@@ -248,7 +264,6 @@ mod tests {
         assert_eq!(int(&options, SOCKET, c::SO_DOMAIN), Ok(2));
         assert_eq!(int(&options, SOCKET, c::SO_PROTOCOL), Ok(6));
         assert_eq!(int(&options, SOCKET, c::SO_ACCEPTCONN), Ok(1));
-        assert_eq!(int(&options, SOCKET, c::SO_ERROR), Ok(0));
     }
 
     #[test]

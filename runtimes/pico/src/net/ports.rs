@@ -1,12 +1,13 @@
 //! Which local addresses are taken, and the connections that wait to be accepted there.
 
 use super::address::{Address, Host};
+use super::datagram::Endpoint;
 use super::link::StreamLink;
 use crate::errno::{Errno, Result};
 use alloc::collections::VecDeque;
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
-use core::cell::{Cell, RefCell};
+use core::cell::{Cell, OnceCell, RefCell};
 
 /// Most connections that wait at one listening socket (`/proc/sys/net/core/somaxconn`).
 pub const BACKLOG_MAX: usize = 128;
@@ -27,6 +28,8 @@ pub struct Binding {
     pub reuse_port: Cell<bool>,
     queue: RefCell<Option<Queue>>,
     activity: Cell<u64>,
+    /// Where datagrams go (UDP).
+    endpoint: OnceCell<Weak<Endpoint>>,
 }
 
 /// Connections waiting to be accepted.
@@ -59,6 +62,11 @@ impl Binding {
     /// Changes when a connection arrives.
     pub fn activity(&self) -> u64 {
         self.activity.get()
+    }
+
+    /// Datagrams that arrive here are for `endpoint`.
+    pub fn deliver_to(&self, endpoint: &Rc<Endpoint>) {
+        self.endpoint.get_or_init(|| Rc::downgrade(endpoint));
     }
 
     /// The connection that waits longest.
@@ -122,6 +130,7 @@ impl Ports {
             reuse_port: Cell::new(reuse_port),
             queue: RefCell::new(None),
             activity: Cell::new(0),
+            endpoint: OnceCell::new(),
         });
         self.bindings.push(Rc::downgrade(&binding));
         Ok(binding)
@@ -168,6 +177,30 @@ impl Ports {
         queue.waiting.push_back(incoming);
         listener.activity.set(listener.activity.get() + 1);
         Ok(())
+    }
+
+    /// Who receives a datagram from `from` to `to`: a socket connected with the sender goes before one that is not, one
+    /// at the very address before one at a wildcard; of several that share a port the sender's port chooses, of
+    /// several that share an address the last one is taken.
+    pub fn receiver(&self, to: Address, from: Address) -> Option<Rc<Endpoint>> {
+        let score = |binding: &Binding, endpoint: &Endpoint| {
+            2 * u8::from(endpoint.is_connected()) + u8::from(!binding.address.host.is_any())
+        };
+        let takers: Vec<(u8, bool, Rc<Endpoint>)> = self
+            .live()
+            .filter(|binding| {
+                binding.address.port == to.port && binding.address.host.covers(to.host, binding.dual)
+            })
+            .filter_map(|binding| {
+                let endpoint = binding.endpoint.get()?.upgrade().filter(|taker| taker.takes_from(from))?;
+                Some((score(&binding, &endpoint), binding.reuse_port.get(), endpoint))
+            })
+            .collect();
+        let best = takers.iter().map(|taker| taker.0).max()?;
+        let mut best: Vec<_> = takers.into_iter().filter(|taker| taker.0 == best).collect();
+        let shared = best.iter().all(|taker| taker.1);
+        let chosen = if shared { usize::from(from.port) % best.len() } else { best.len() - 1 };
+        Some(best.swap_remove(chosen).2)
     }
 
     /// A free port at `host`.

@@ -1,18 +1,23 @@
 //! A socket as an open file.
 
-use super::address::{Address, Family, Host, LOCALHOST};
-use super::channel::Channel;
-use super::link::{ApiLink, InboundLink, Link, MessageLink, StreamLink};
-use super::messages::{Messages, Received};
-use super::options::{Facts, Options};
-use super::ports::{Binding, Incoming};
+mod config;
+mod inet;
+mod unix;
+
+use super::address::{Address, Family};
+use super::datagram::{Destination, Endpoint};
+use super::envelope::{Credentials, Envelope, Who};
+use super::link::Link;
+use super::messages::Received;
+use super::options::Options;
+use super::ports::Binding;
+use super::unix::Bound;
 use super::{Net, anonymous_stat, next_inode};
 use crate::errno::{Errno, Result};
 use crate::file::{File, Ready};
 use crate::inbound;
 use alloc::boxed::Box;
 use alloc::rc::Rc;
-use alloc::vec::Vec;
 use core::any::Any;
 use core::cell::{Cell, RefCell};
 use linux_raw_sys::general::{S_IFSOCK, stat as Stat};
@@ -21,9 +26,6 @@ use linux_raw_sys::net as c;
 
 /// Most bytes one direction of a connection buffers.
 pub const BUFFER: usize = 208 << 10;
-/// Port the request seems to come from.
-const CLIENT_PORT: u16 = 61_000;
-
 /// Type of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -50,8 +52,13 @@ impl Kind {
 enum State {
     /// Neither listening nor connected.
     Idle,
+    /// At an internet port.
     Listening(Listener),
+    /// At the name it has.
+    Serving(Rc<Bound>),
     Connected(Box<dyn Link>),
+    /// A datagram socket, all its life.
+    Datagram(Rc<Endpoint>),
 }
 
 /// What a listening socket accepts from.
@@ -67,8 +74,20 @@ pub struct Socket {
     kind: Kind,
     state: RefCell<State>,
     binding: RefCell<Option<Rc<Binding>>>,
+    /// The port was found for it, it had not asked for one.
+    automatic: Cell<bool>,
     local: Cell<Option<Address>>,
     peer: Cell<Option<Address>>,
+    /// The name of a Unix socket, if it was bound itself.
+    bound: RefCell<Option<Rc<Bound>>>,
+    /// The name it has because the socket that accepted it has it.
+    inherited: RefCell<Option<Rc<[u8]>>>,
+    /// The name of the other end of a Unix socket.
+    peer_name: RefCell<Option<Rc<[u8]>>>,
+    /// Who is at the other end of a Unix socket.
+    peer_credentials: Cell<Credentials>,
+    /// Who sends.
+    who: Who,
     options: RefCell<Options>,
     /// Events of earlier states, so that the sum never goes back.
     changes: Cell<u64>,
@@ -77,40 +96,32 @@ pub struct Socket {
 
 impl Socket {
     /// A new socket, not bound or connected.
-    pub fn new(family: Family, kind: Kind) -> Self {
+    pub fn new(net: &Net, family: Family, kind: Kind) -> Self {
+        let state = match kind {
+            Kind::Datagram => State::Datagram(Rc::new(endpoint(net, family))),
+            Kind::Stream | Kind::Packets => State::Idle,
+        };
+        Self::in_state(net.who.clone(), family, kind, state)
+    }
+
+    fn in_state(who: Who, family: Family, kind: Kind, state: State) -> Self {
         Self {
             family,
             kind,
-            state: RefCell::new(State::Idle),
+            state: RefCell::new(state),
             binding: RefCell::new(None),
+            automatic: Cell::new(false),
             local: Cell::new(None),
             peer: Cell::new(None),
+            bound: RefCell::default(),
+            inherited: RefCell::default(),
+            peer_name: RefCell::default(),
+            peer_credentials: Cell::new(Credentials::NONE),
+            who,
             options: RefCell::default(),
             changes: Cell::new(0),
             inode: next_inode(),
         }
-    }
-
-    fn connected(family: Family, kind: Kind, link: Box<dyn Link>, options: Options) -> Self {
-        let socket = Self::new(family, kind);
-        socket.state.replace(State::Connected(link));
-        socket.options.replace(options);
-        socket
-    }
-
-    /// Two sockets connected with each other, as socketpair(2) makes them.
-    pub fn pair(kind: Kind, net: &Net) -> (Self, Self) {
-        let (one, other): (Box<dyn Link>, Box<dyn Link>) = if kind == Kind::Stream {
-            let stream = || Channel::new(BUFFER, false, net.budget.clone());
-            let (one, other) = StreamLink::pair(stream(), stream(), false);
-            (Box::new(one), Box::new(other))
-        } else {
-            let queue = || Messages::new(BUFFER, net.budget.clone());
-            let (one, other) = MessageLink::pair(queue(), queue(), kind == Kind::Packets);
-            (Box::new(one), Box::new(other))
-        };
-        let socket = |link| Self::connected(Family::Unix, kind, link, Options::default());
-        (socket(one), socket(other))
     }
 
     /// Address family.
@@ -128,96 +139,33 @@ impl Socket {
         self.kind != Kind::Stream
     }
 
-    /// Takes a local address.
-    pub fn bind(&self, net: &mut Net, address: Address) -> Result<()> {
-        if self.binding.borrow().is_some() || !matches!(*self.state.borrow(), State::Idle) {
-            return Err(Errno::EINVAL);
-        }
-        let options = self.options.borrow();
-        let only_v6 = options.flag(c::SOL_IPV6, c::IPV6_V6ONLY);
-        if self.family == Family::Inet6 && only_v6 && !address.host.is_v6() && address.host != Host::Outside {
-            return Err(Errno::EINVAL);
-        }
-        let reuse = options.flag(c::SOL_SOCKET, c::SO_REUSEADDR);
-        let binding =
-            net.ports.bind(address, !only_v6, reuse, options.flag(c::SOL_SOCKET, c::SO_REUSEPORT))?;
-        self.local.set(Some(binding.address));
-        self.binding.replace(Some(binding));
-        Ok(())
+    /// What others see of a datagram socket.
+    pub fn endpoint(&self) -> Option<Rc<Endpoint>> {
+        if let State::Datagram(endpoint) = &*self.state.borrow() { Some(endpoint.clone()) } else { None }
     }
 
-    /// Starts to listen, at a port of the kernel's choice if none was bound.
-    pub fn listen(&self, net: &mut Net, backlog: usize) -> Result<()> {
-        if self.kind == Kind::Datagram {
-            return Err(Errno::EOPNOTSUPP);
+    /// Whether it is connected.
+    pub fn is_connected(&self) -> bool {
+        match &*self.state.borrow() {
+            State::Connected(_) => true,
+            State::Datagram(endpoint) => endpoint.is_connected(),
+            State::Idle | State::Listening(_) | State::Serving(_) => false,
         }
-        if self.family == Family::Unix || matches!(*self.state.borrow(), State::Connected(_)) {
-            return Err(Errno::EINVAL);
-        }
-        if self.binding.borrow().is_none() {
-            self.bind(net, Address::any(self.family))?;
-        }
-        let binding = self.binding.borrow().clone().ok_or(Errno::EINVAL)?;
-        net.ports.listen(&binding, backlog)?;
-        let request = (net.request_port == Some(binding.address.port)).then(|| net.inbound.clone());
-        self.enter(State::Listening(Listener { binding, request }));
-        Ok(())
+    }
+
+    /// Whether received messages are to say who sent them (`SO_PASSCRED`).
+    pub fn passes_credentials(&self) -> bool {
+        self.family == Family::Unix && self.options.borrow().flag(c::SOL_SOCKET, c::SO_PASSCRED)
     }
 
     /// Accepts the next connection; `EAGAIN` if none waits.
     pub fn accept(&self) -> Result<Self> {
-        if self.kind == Kind::Datagram {
-            return Err(Errno::EOPNOTSUPP);
+        match &*self.state.borrow() {
+            State::Datagram(_) => Err(Errno::EOPNOTSUPP),
+            State::Listening(listener) => self.accept_inet(listener),
+            State::Serving(bound) => self.accept_unix(bound),
+            State::Idle | State::Connected(_) => Err(Errno::EINVAL),
         }
-        let state = self.state.borrow();
-        let State::Listening(listener) = &*state else { return Err(Errno::EINVAL) };
-        let (link, local, peer): (Box<dyn Link>, _, _) = if let Some(incoming) = listener.binding.accept() {
-            (Box::new(incoming.link), incoming.local, incoming.peer)
-        } else {
-            let request = listener.request.as_ref().filter(|request| request.borrow_mut().take());
-            let link = InboundLink::new(request.ok_or(Errno::EAGAIN)?.clone());
-            let host = match listener.binding.address.host {
-                // A dual-stack socket takes the request over IPv4 like everybody else.
-                Host::AnyV6 if !self.options.borrow().flag(c::SOL_IPV6, c::IPV6_V6ONLY) => LOCALHOST,
-                host => host.concrete(),
-            };
-            let local = Address { host, port: listener.binding.address.port };
-            (Box::new(link), local, Address { host, port: CLIENT_PORT })
-        };
-        let socket = Self::connected(self.family, self.kind, link, self.options.borrow().clone());
-        socket.local.set(Some(local));
-        socket.peer.set(Some(peer));
-        Ok(socket)
-    }
-
-    /// Connects to a listening socket of this VM.
-    pub fn connect(&self, net: &mut Net, address: Address) -> Result<()> {
-        if !matches!(*self.state.borrow(), State::Idle) {
-            return Err(Errno::EISCONN);
-        }
-        let host = address.host.concrete();
-        if host == Host::Outside || (self.family == Family::Inet && host.is_v6()) {
-            return Err(Errno::ENETUNREACH);
-        }
-        let peer = Address { host, port: address.port };
-        if self.binding.borrow().is_none() {
-            self.bind(net, Address { host, port: 0 })?;
-        }
-        let port = self.local.get().ok_or(Errno::EINVAL)?.port;
-        let local = Address { host, port };
-        let link: Box<dyn Link> = match net.api.as_ref().filter(|api| api.is_at(peer)) {
-            Some(api) => Box::new(ApiLink::new(api.server.clone())),
-            None => {
-                let stream = || Channel::new(BUFFER, false, net.budget.clone());
-                let (link, remote) = StreamLink::pair(stream(), stream(), true);
-                net.ports.connect(Incoming { link: remote, local: peer, peer: local })?;
-                Box::new(link)
-            }
-        };
-        self.local.set(Some(local));
-        self.peer.set(Some(peer));
-        self.enter(State::Connected(link));
-        Ok(())
     }
 
     /// Ends one or both directions. A listening socket stops to listen when its reading side ends.
@@ -227,7 +175,15 @@ impl Socket {
                 link.shutdown(read, write);
                 false
             }
-            State::Listening(_) => read,
+            State::Datagram(endpoint) => {
+                endpoint.shutdown(read, write);
+                if self.family != Family::Unix && !endpoint.is_connected() {
+                    return Err(Errno::ENOTCONN);
+                }
+                false
+            }
+            State::Listening(_) | State::Serving(_) => read,
+            State::Idle if self.family == Family::Unix => false,
             State::Idle => return Err(Errno::ENOTCONN),
         };
         if stops {
@@ -237,86 +193,70 @@ impl Socket {
         Ok(())
     }
 
-    /// Receives into `buf`; with `peek` the data stays.
-    pub fn receive(&self, buf: &mut [u8], peek: bool) -> Result<Received> {
+    /// Receives into `buf`, and into `envelope` what lies beside the data; with `peek` the data stays.
+    pub fn receive(&self, buf: &mut [u8], peek: bool, envelope: &mut Envelope) -> Result<Received> {
         match &*self.state.borrow() {
-            State::Connected(link) => link.receive(buf, peek),
+            State::Connected(link) => link.receive(buf, peek, envelope),
+            State::Datagram(endpoint) => endpoint.receive(buf, peek, envelope),
+            _ if self.kind == Kind::Packets => Err(Errno::ENOTCONN),
             _ if self.family == Family::Unix => Err(Errno::EINVAL),
             _ => Err(Errno::ENOTCONN),
         }
     }
 
-    /// Sends what fits, or a whole message.
-    pub fn send(&self, buf: &[u8]) -> Result<usize> {
+    /// Sends what fits, or a whole message, to the other end or (datagrams) to `to`. Takes the envelope if anything is sent.
+    pub fn send(&self, buf: &[u8], to: Option<&Destination>, envelope: &mut Envelope) -> Result<usize> {
+        if self.family == Family::Unix {
+            envelope.credentials.get_or_insert_with(|| self.who.get());
+            envelope.explicit |= self.passes_credentials();
+        }
         match &*self.state.borrow() {
-            State::Connected(link) => link.send(buf),
+            State::Connected(link) => link.send(buf, envelope),
+            State::Datagram(endpoint) => {
+                if self.family != Family::Unix {
+                    self.bind_for_sending(endpoint)?;
+                }
+                endpoint.send(buf, to, envelope)
+            }
             _ if self.family == Family::Unix => Err(Errno::ENOTCONN),
             _ => Err(Errno::EPIPE),
         }
     }
 
-    /// Its own address as a `sockaddr`.
-    pub fn local_name(&self) -> Vec<u8> {
-        self.name(self.local.get().unwrap_or_else(|| Address::any(self.family)))
-    }
-
-    /// The peer's address as a `sockaddr`.
-    pub fn peer_name(&self) -> Result<Vec<u8>> {
-        if !matches!(*self.state.borrow(), State::Connected(_)) {
-            return Err(Errno::ENOTCONN);
-        }
-        Ok(self.name(self.peer.get().unwrap_or_else(|| Address::any(self.family))))
-    }
-
-    fn name(&self, address: Address) -> Vec<u8> {
-        if self.family == Family::Unix {
-            return u16::try_from(c::AF_UNIX).expect("a small number").to_le_bytes().to_vec();
-        }
-        address.encode(self.family)
-    }
-
-    /// Sets an option.
-    pub fn set_option(&self, level: u32, name: u32, bytes: &[u8]) -> Result<()> {
-        let mut options = self.options.borrow_mut();
-        options.set(&self.facts(), level, name, bytes)?;
-        if let Some(binding) = &*self.binding.borrow() {
-            binding.reuse_address.set(options.flag(c::SOL_SOCKET, c::SO_REUSEADDR));
-            binding.reuse_port.set(options.flag(c::SOL_SOCKET, c::SO_REUSEPORT));
-        }
-        Ok(())
-    }
-
-    /// Reads an option.
-    pub fn option(&self, level: u32, name: u32) -> Result<Vec<u8>> {
-        self.options.borrow().get(&self.facts(), level, name)
-    }
-
-    fn facts(&self) -> Facts {
-        Facts {
-            family: self.family,
-            kind: self.kind,
-            bound: self.local.get().is_some(),
-            listening: matches!(*self.state.borrow(), State::Listening(_)),
-        }
-    }
-
     fn enter(&self, state: State) {
         self.changes.set(self.activity() + 1);
-        if let State::Listening(old) = self.state.replace(state)
-            && !matches!(*self.state.borrow(), State::Listening(_))
-        {
-            old.binding.stop_listening();
+        let listens = matches!(state, State::Listening(_) | State::Serving(_));
+        match self.state.replace(state) {
+            State::Listening(old) if !listens => old.binding.stop_listening(),
+            State::Serving(old) if !listens => old.stop_listening(),
+            _ => {}
+        }
+    }
+}
+
+/// What others see of a new datagram socket.
+fn endpoint(net: &Net, family: Family) -> Endpoint {
+    Endpoint::new(family, BUFFER, net.budget.clone(), net.udp.clone())
+}
+
+impl Drop for Socket {
+    /// Who waits to send to this socket, or to connect to it, still knows it.
+    fn drop(&mut self) {
+        match self.state.get_mut() {
+            State::Datagram(endpoint) => endpoint.close(),
+            State::Serving(bound) => bound.stop_listening(),
+            State::Idle | State::Listening(_) | State::Connected(_) => {}
         }
     }
 }
 
 impl File for Socket {
     fn read(&self, _offset: u64, buf: &mut [u8]) -> Result<usize> {
-        self.receive(buf, false).map(|received| received.len)
+        self.receive(buf, false, &mut Envelope::default()).map(|received| received.len)
     }
 
     fn write(&self, _offset: u64, buf: &[u8]) -> Result<usize> {
-        self.send(buf)
+        self.send(buf, None, &mut Envelope::default())
     }
 
     fn stat(&self) -> Result<Stat> {
@@ -327,6 +267,9 @@ impl File for Socket {
         match &*self.state.borrow() {
             State::Idle => Ready::OUT | Ready::HUP,
             State::Connected(link) => link.ready(),
+            State::Datagram(endpoint) => endpoint.ready(),
+            State::Serving(bound) if bound.waiting() > 0 => Ready::IN,
+            State::Serving(_) => Ready::empty(),
             State::Listening(listener) => {
                 let request = listener.request.as_ref().map(|request| request.borrow().state());
                 let waiting = listener.binding.has_waiting() || request == Some(inbound::State::Pending);
@@ -339,6 +282,8 @@ impl File for Socket {
         let state = match &*self.state.borrow() {
             State::Idle => 0,
             State::Connected(link) => link.activity(),
+            State::Datagram(endpoint) => endpoint.activity(),
+            State::Serving(bound) => bound.activity(),
             State::Listening(Listener { binding, request }) => {
                 binding.activity() + request.as_ref().map_or(0, |request| request.borrow().activity())
             }
@@ -348,9 +293,9 @@ impl File for Socket {
 
     fn takes_request(&self) -> bool {
         match &*self.state.borrow() {
-            State::Idle => false,
             State::Listening(listener) => listener.request.is_some(),
             State::Connected(link) => link.takes_request(),
+            State::Idle | State::Serving(_) | State::Datagram(_) => false,
         }
     }
 
@@ -362,8 +307,9 @@ impl File for Socket {
     fn ioctl(&self, command: u32, _argument: u64) -> Result<u64> {
         match (command, &*self.state.borrow()) {
             (FIONREAD, State::Connected(link)) => Ok(link.pending() as u64),
+            (FIONREAD, State::Datagram(endpoint)) => Ok(endpoint.inbox().next_len() as u64),
             (FIONREAD, State::Idle) => Ok(0),
-            (FIONREAD, State::Listening(_)) => Err(Errno::EINVAL),
+            (FIONREAD, State::Listening(_) | State::Serving(_)) => Err(Errno::EINVAL),
             _ => Err(Errno::ENOTTY),
         }
     }

@@ -25,11 +25,11 @@ pub const ENTRIES: &[Entry] = &[
     full(linux::__NR_linkat, "linkat", linkat),
     full(linux::__NR_symlink, "symlink", symlink),
     full(linux::__NR_symlinkat, "symlinkat", symlinkat),
-    partial(linux::__NR_mknod, "mknod", mknod, ONLY_FILES),
-    partial(linux::__NR_mknodat, "mknodat", mknodat, ONLY_FILES),
+    partial(linux::__NR_mknod, "mknod", mknod, NO_DEVICES),
+    partial(linux::__NR_mknodat, "mknodat", mknodat, NO_DEVICES),
 ];
 
-const ONLY_FILES: &str = "regular files only (EPERM for others)";
+const NO_DEVICES: &str = "regular files, FIFOs and sockets only (EPERM for devices)";
 const CWD: i32 = linux::AT_FDCWD;
 
 /// The name to be made; it must be free.
@@ -74,9 +74,10 @@ fn mknodat(kernel: &mut Kernel, args: &Args) -> Result<u64> {
 fn make_node(kernel: &Kernel, dirfd: i32, path: u64, mode: u32) -> Result<u64> {
     match mode & linux::S_IFMT {
         0 | linux::S_IFREG => make_at(kernel, dirfd, path, Body::file(), mode & !kernel.vfs.umask),
-        linux::S_IFCHR | linux::S_IFBLK | linux::S_IFIFO | linux::S_IFSOCK | linux::S_IFDIR => {
-            Err(Errno::EPERM)
+        kind @ (linux::S_IFIFO | linux::S_IFSOCK) => {
+            make_at(kernel, dirfd, path, Body::Special(kind), mode & !kernel.vfs.umask)
         }
+        linux::S_IFCHR | linux::S_IFBLK | linux::S_IFDIR => Err(Errno::EPERM),
         _ => Err(Errno::EINVAL),
     }
 }

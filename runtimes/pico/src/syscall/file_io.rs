@@ -5,6 +5,7 @@ use super::{Args, Entry};
 use crate::errno::{Errno, Result};
 use crate::file::{OpenFile, Ready};
 use crate::kernel::Kernel;
+use crate::net::socket::Socket;
 use crate::poll::block;
 use crate::process::Info;
 use alloc::rc::Rc;
@@ -67,12 +68,17 @@ fn read_once(kernel: &mut Kernel, open: &OpenFile, buf: &mut [u8], mode: Mode) -
     Ok(count)
 }
 
+/// Whether it is a socket of messages: writing to one that is closed is an error, but no signal.
+fn keeps_messages(open: &OpenFile) -> bool {
+    open.file.as_any().downcast_ref().is_some_and(Socket::has_messages)
+}
+
 fn write_once(kernel: &mut Kernel, open: &OpenFile, buf: &[u8], mode: Mode) -> Result<usize> {
     let append = mode.append || open.flags.get() & linux::O_APPEND != 0;
     let offset = if append { open.file.size() } else { mode.at.unwrap_or_else(|| open.offset.get()) };
     let room = open.file.prepare_write(kernel, offset, buf.len())?;
     let result = block(kernel, open, Ready::OUT, mode.dont_wait, |_| open.file.write(offset, &buf[..room]));
-    if result == Err(Errno::EPIPE) {
+    if result == Err(Errno::EPIPE) && !keeps_messages(open) {
         kernel.process.signals.send(Info::sent(linux::SIGPIPE, 0))?;
     }
     let count = result?;

@@ -225,7 +225,7 @@ fn create(kernel: &Kernel, request: &Request<'_>, found: &Found) -> Result<Opene
 
 fn open_existing(kernel: &mut Kernel, request: &Request<'_>, location: &Location) -> Result<Opened> {
     let mode = location.node.mode()?;
-    let path = || location.path(kernel).unwrap_or_else(|_| location.path_then().into());
+    let path = |kernel: &Kernel| location.path(kernel).unwrap_or_else(|_| location.path_then().into());
     if is_symlink(mode) && !request.has(linux::O_PATH) {
         return Err(if request.has(linux::O_DIRECTORY) { Errno::ENOTDIR } else { Errno::ELOOP });
     }
@@ -233,16 +233,21 @@ fn open_existing(kernel: &mut Kernel, request: &Request<'_>, location: &Location
         return Err(Errno::ENOTDIR);
     }
     if request.has(linux::O_PATH) {
-        return Ok((Rc::new(PathFile(location.clone())), path()));
+        return Ok((Rc::new(PathFile(location.clone())), path(kernel)));
     }
     if is_dir(mode) {
         if request.wants_write() || request.flags & (linux::O_CREAT | linux::O_TRUNC) != 0 {
             return Err(Errno::EISDIR);
         }
-        return Ok((location.open(kernel)?, path()));
+        return Ok((location.open(kernel)?, path(kernel)));
     }
     if mode & linux::S_IFMT == linux::S_IFSOCK {
         return Err(Errno::ENXIO);
+    }
+    if mode & linux::S_IFMT == linux::S_IFIFO
+        && let Some(file) = super::fifo::open(kernel, location, request.flags)?
+    {
+        return Ok((file, path(kernel)));
     }
     let truncates = request.has(linux::O_TRUNC) && is_regular(mode);
     if is_regular(mode) && (request.wants_write() || truncates) {
@@ -251,7 +256,7 @@ fn open_existing(kernel: &mut Kernel, request: &Request<'_>, location: &Location
             _ => location.writable()?,
         };
     }
-    let (file, path) = (location.open(kernel)?, path());
+    let (file, path) = (location.open(kernel)?, path(kernel));
     if truncates {
         file.truncate(kernel, 0)?;
     }

@@ -1,17 +1,20 @@
 //! System calls: one table from number to handler; each handler decodes, validates, acts, returns.
 
 pub mod alarm;
+pub mod control;
 pub mod dir;
 pub mod dir_list;
 pub mod epoll;
 pub mod eventfd;
 pub mod fdctl;
+mod fifo;
 pub mod file_copy;
 pub mod file_io;
 pub mod file_open;
 pub mod file_size;
 pub mod futex;
 pub mod memory;
+pub mod message;
 pub mod misc;
 pub mod path;
 pub mod pipe;
@@ -28,6 +31,7 @@ mod terminal;
 pub mod thread;
 pub mod time;
 pub mod timerfd;
+pub mod unix;
 
 #[cfg(test)]
 mod fuzz_tests;
@@ -59,6 +63,7 @@ const FAMILIES: &[&[Entry]] = &[
     misc::ENTRIES,
     socket::ENTRIES,
     socket_io::ENTRIES,
+    message::ENTRIES,
     poll::ENTRIES,
     select::ENTRIES,
     epoll::ENTRIES,

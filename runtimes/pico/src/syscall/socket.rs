@@ -1,5 +1,6 @@
 //! Sockets: making, naming, connecting and configuring them.
 
+use super::unix::{bind_name, find_name};
 use super::{Args, Entry, Support};
 use crate::errno::{Errno, Result};
 use crate::file::{FD_MAX, OpenFile, Ready};
@@ -13,6 +14,8 @@ use linux_raw_sys::net;
 
 /// Bytes of the largest `sockaddr`.
 const ADDRESS_MAX: i32 = 128;
+/// Most bytes of a name.
+const NAME_MAX: usize = 112;
 /// Bytes of an option value that are looked at.
 const OPTION_MAX: usize = 64;
 
@@ -29,16 +32,16 @@ macro_rules! entries {
 }
 
 const LOOPBACK: Support = Support::Partial(
-    "there is a loopback interface and the port the request arrives on; what lies outside is `ENETUNREACH`, \
-     `AF_UNIX` names do not exist (`ENOENT`, `ECONNREFUSED`)",
+    "there is a loopback interface and the port the request arrives on; what lies outside is `ENETUNREACH`; \
+     `AF_UNSPEC` only for datagram sockets",
 );
 
 entries! {
     __NR_socket socket Support::Partial(
-        "`AF_INET`, `AF_INET6` (`SOCK_STREAM`) and `AF_UNIX`; others `EAFNOSUPPORT` or `EPROTONOSUPPORT`, UDP included"
+        "`AF_INET`, `AF_INET6` (TCP, UDP) and `AF_UNIX`; others `EAFNOSUPPORT` or `EPROTONOSUPPORT`"
     );
     __NR_socketpair socketpair Support::Full;
-    __NR_bind bind Support::Partial("local addresses only; `AF_UNIX` is `EOPNOTSUPP`");
+    __NR_bind bind Support::Partial("local addresses only");
     __NR_listen listen Support::Full;
     __NR_accept accept Support::Full;
     __NR_accept4 accept4 Support::Full;
@@ -46,9 +49,10 @@ entries! {
     __NR_getsockname getsockname Support::Full;
     __NR_getpeername getpeername Support::Full;
     __NR_setsockopt setsockopt Support::Partial(
-        "options that mean nothing on a loopback interface are kept and shown; unknown ones are `ENOPROTOOPT`"
+        "options that mean nothing on a loopback interface are kept and shown; unknown ones, and those that ask \
+         for control messages with every datagram, are `ENOPROTOOPT`"
     );
-    __NR_getsockopt getsockopt Support::Partial("no `TCP_INFO`, `SO_PEERCRED` or `TCP_CONGESTION`: `ENOPROTOOPT`");
+    __NR_getsockopt getsockopt Support::Partial("no `TCP_INFO` or `TCP_CONGESTION`: `ENOPROTOOPT`");
     __NR_shutdown shutdown Support::Full;
 }
 
@@ -93,12 +97,17 @@ fn socket(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     };
     let supported = match family {
         Family::Unix => protocol <= 1,
-        _ => kind == Kind::Stream && matches!(protocol, 0 | net::SOL_TCP),
+        _ => match kind {
+            Kind::Stream => matches!(protocol, 0 | net::SOL_TCP),
+            Kind::Datagram => matches!(protocol, 0 | net::SOL_UDP),
+            Kind::Packets => return Err(Errno::ESOCKTNOSUPPORT),
+        },
     };
     if !supported {
         return Err(Errno::EPROTONOSUPPORT);
     }
-    add(kernel, Socket::new(family, kind), flags)
+    let socket = Socket::new(&kernel.net, family, kind);
+    add(kernel, socket, flags)
 }
 
 fn socketpair(kernel: &mut Kernel, args: &Args) -> Result<u64> {
@@ -124,14 +133,14 @@ fn socketpair(kernel: &mut Kernel, args: &Args) -> Result<u64> {
 }
 
 /// The `sockaddr` at argument `index`, its length in the next one.
-fn sockaddr(kernel: &Kernel, args: &Args, index: usize) -> Result<&'static [u8]> {
+pub(super) fn sockaddr(kernel: &Kernel, args: &Args, index: usize) -> Result<&'static [u8]> {
     let len = args.int(index + 1);
     let len = usize::try_from(len).ok().filter(|_| len <= ADDRESS_MAX).ok_or(Errno::EINVAL)?;
     kernel.mm.slice(args.raw(index), len)
 }
 
 /// Writes a name to argument `index` and its length to the next one, which holds the room there is.
-fn put_name(kernel: &Kernel, args: &Args, index: usize, name: &[u8]) -> Result<()> {
+pub(super) fn put_name(kernel: &Kernel, args: &Args, index: usize, name: &[u8]) -> Result<()> {
     let room: i32 = kernel.mm.read(args.raw(index + 1))?;
     let room = usize::try_from(room).map_err(|_| Errno::EINVAL)?;
     let shown = name.len().min(room);
@@ -145,7 +154,7 @@ fn bind(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     let socket = as_socket(&open)?;
     let bytes = sockaddr(kernel, args, 1)?;
     if socket.family() == Family::Unix {
-        return Err(Errno::EOPNOTSUPP);
+        return bind_name(kernel, socket, bytes);
     }
     socket.bind(&mut kernel.net, Address::parse(bytes, socket.family())?)?;
     Ok(0)
@@ -180,7 +189,7 @@ fn accept_with(kernel: &mut Kernel, args: &Args, flags: u32) -> Result<u64> {
     if named {
         let room: i32 = kernel.mm.read(args.raw(2))?;
         let room = usize::try_from(room).map_err(|_| Errno::EINVAL)?;
-        kernel.mm.slice_mut(args.raw(1), room.min(28))?;
+        kernel.mm.slice_mut(args.raw(1), room.min(NAME_MAX))?;
     }
     let socket = block(kernel, &open, Ready::IN, false, |_| as_socket(&open)?.accept())?;
     if named {
@@ -193,10 +202,14 @@ fn connect(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     let open = open_socket(kernel, args, 0)?;
     let socket = as_socket(&open)?;
     let bytes = sockaddr(kernel, args, 1)?;
+    if socket.kind() == Kind::Datagram && family_of(bytes)? == net::AF_UNSPEC {
+        socket.disconnect()?;
+        return Ok(0);
+    }
     if socket.family() == Family::Unix {
-        // A name that begins with a NUL (or is empty) is in no directory.
-        let named = family_of(bytes)? == net::AF_UNIX && bytes.get(2).is_some_and(|&byte| byte != 0);
-        return Err(if named { Errno::ENOENT } else { Errno::ECONNREFUSED });
+        let bound = find_name(kernel, bytes)?;
+        block(kernel, &open, Ready::OUT, false, |kernel| socket.connect_unix(&kernel.net, &bound))?;
+        return Ok(0);
     }
     socket.connect(&mut kernel.net, Address::parse(bytes, socket.family())?)?;
     Ok(0)

@@ -84,6 +84,8 @@ pub enum Body {
     Directory(RefCell<Directory>),
     /// A symbolic link and its target.
     Symlink(Vec<u8>),
+    /// A socket's name or a FIFO: `S_IFSOCK` or `S_IFIFO`.
+    Special(u32),
 }
 
 /// A file, directory or symbolic link.
@@ -139,7 +141,7 @@ impl Inode {
         match &self.body {
             Body::File(data) => Ok(data),
             Body::Directory(_) => Err(Errno::EISDIR),
-            Body::Symlink(_) => Err(Errno::EINVAL),
+            Body::Symlink(_) | Body::Special(_) => Err(Errno::EINVAL),
         }
     }
 
@@ -147,7 +149,7 @@ impl Inode {
     pub fn directory(&self) -> Result<&RefCell<Directory>> {
         match &self.body {
             Body::Directory(directory) => Ok(directory),
-            Body::File(_) | Body::Symlink(_) => Err(Errno::ENOTDIR),
+            Body::File(_) | Body::Symlink(_) | Body::Special(_) => Err(Errno::ENOTDIR),
         }
     }
 
@@ -161,6 +163,11 @@ impl Inode {
         self.nlink.get() == 0
     }
 
+    /// What no other file has: its file system and its number there.
+    pub fn key(&self) -> (u64, u64) {
+        (self.dev, self.ino)
+    }
+
     /// Which memory file system it is in.
     pub fn dev(&self) -> u64 {
         self.dev
@@ -172,6 +179,7 @@ impl Inode {
             Body::File(data) => (S_IFREG, data.borrow().size(), data.borrow().allocated()),
             Body::Directory(directory) => (S_IFDIR, 20 * (2 + directory.borrow().len() as u64), 0),
             Body::Symlink(target) => (S_IFLNK, target.len() as u64, 0),
+            Body::Special(kind) => (*kind, 0, 0),
         };
         let (uid, gid) = self.owner.get();
         Attributes {

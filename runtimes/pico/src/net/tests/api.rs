@@ -16,7 +16,7 @@ fn net(contract: Contract) -> Net {
 }
 
 fn socket() -> Socket {
-    Socket::new(Family::Inet, Kind::Stream)
+    Socket::new(&net(Contract::Handler), Family::Inet, Kind::Stream)
 }
 
 #[test]
@@ -53,11 +53,11 @@ fn a_connection_is_ready_for_what_it_can_do() {
     assert_eq!((socket.ready(), socket.takes_request()), (Ready::OUT, false));
     let before = socket.activity();
     let request = b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\n\r\n";
-    assert_eq!(socket.send(request), Ok(request.len()));
+    assert_eq!(socket.write(0, request), Ok(request.len()));
     assert_eq!((socket.ready(), socket.takes_request()), (Ready::empty(), true));
     assert!(socket.activity() != before);
-    assert_eq!(socket.send(b"more"), Err(Errno::EAGAIN));
-    assert_eq!(socket.receive(&mut [0; 9], false).err(), Some(Errno::EAGAIN));
+    assert_eq!(socket.write(0, b"more"), Err(Errno::EAGAIN));
+    assert_eq!(socket.read(0, &mut [0; 9]).err(), Some(Errno::EAGAIN));
 }
 
 #[test]
@@ -66,15 +66,15 @@ fn both_sides_can_end_a_connection() {
     let one = socket();
     one.connect(&mut net, HERE).unwrap();
     one.shutdown(false, true).unwrap();
-    assert_eq!(one.send(b"x"), Err(Errno::EPIPE));
-    assert_eq!(one.receive(&mut [0; 9], false).unwrap().len, 0);
+    assert_eq!(one.write(0, b"x"), Err(Errno::EPIPE));
+    assert_eq!(one.read(0, &mut [0; 9]).unwrap(), 0);
     assert!(one.ready().contains(Ready::IN | Ready::RDHUP | Ready::HUP));
     let other = socket();
     other.connect(&mut net, HERE).unwrap();
-    other.send(b"nonsense\r\n\r\n").unwrap();
+    other.write(0, b"nonsense\r\n\r\n").unwrap();
     let mut answer = [0; 4096];
-    let len = other.receive(&mut answer, false).unwrap().len;
+    let len = other.read(0, &mut answer).unwrap();
     assert!(answer[..len].starts_with(b"HTTP/1.1 400 "));
-    assert_eq!(other.receive(&mut answer, false).unwrap().len, 0);
-    assert_eq!(other.send(b"x"), Err(Errno::EPIPE));
+    assert_eq!(other.read(0, &mut answer).unwrap(), 0);
+    assert_eq!(other.write(0, b"x"), Err(Errno::EPIPE));
 }

@@ -3,10 +3,16 @@
 use crate::errno::Errno;
 use crate::net::budget::Budget;
 use crate::net::channel::{Channel, PIPE_BUF};
+use crate::net::envelope::Envelope;
 use crate::net::messages::{Messages, Received};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use proptest::prelude::*;
+
+/// Nothing beside the bytes.
+fn none() -> Envelope {
+    Envelope::default()
+}
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -129,16 +135,16 @@ fn a_budget_limits_channels_together() {
 fn messages_stay_whole_and_are_limited_in_size_and_number() {
     let budget = Budget::new(1 << 20);
     let queue = Messages::new(1000, budget.clone());
-    assert_eq!(queue.send(&[1; 937]), Err(Errno::EMSGSIZE));
-    assert_eq!(queue.send(&[1; 600]), Ok(600));
-    assert_eq!(queue.send(&[2; 600]), Err(Errno::EAGAIN));
+    assert_eq!(queue.send(&[1; 937], &mut none()), Err(Errno::EMSGSIZE));
+    assert_eq!(queue.send(&[1; 600], &mut none()), Ok(600));
+    assert_eq!(queue.send(&[2; 600], &mut none()), Err(Errno::EAGAIN));
     let mut buf = [0; 100];
-    assert_eq!(queue.receive(&mut buf, true), Ok(Received { len: 100, full: 600 }));
-    assert_eq!(queue.receive(&mut buf, false), Ok(Received { len: 100, full: 600 }));
-    assert_eq!(queue.receive(&mut buf, false), Err(Errno::EAGAIN));
-    let empty = (0..100).take_while(|_| queue.send(&[]).is_ok()).count();
+    assert_eq!(queue.receive(&mut buf, true, &mut none()), Ok(Received { len: 100, full: 600 }));
+    assert_eq!(queue.receive(&mut buf, false, &mut none()), Ok(Received { len: 100, full: 600 }));
+    assert_eq!(queue.receive(&mut buf, false, &mut none()), Err(Errno::EAGAIN));
+    let empty = (0..100).take_while(|_| queue.send(&[], &mut none()).is_ok()).count();
     assert_eq!(empty, 15);
     queue.close_read();
     assert_eq!(budget.left(), 1 << 20);
-    assert_eq!(queue.send(&[]), Err(Errno::EPIPE));
+    assert_eq!(queue.send(&[], &mut none()), Err(Errno::EPIPE));
 }

@@ -114,6 +114,11 @@ impl Rig {
         self.bytes(addr, N).try_into().expect("as many bytes")
     }
 
+    /// All program memory handed out can be handed out again.
+    pub(super) fn forget_arena(&mut self) {
+        self.used = 0;
+    }
+
     /// Notes the text at `addr`.
     pub(super) fn tell_text(&mut self, name: &str, addr: u64, len: usize) {
         let text = String::from_utf8_lossy(&self.bytes(addr, len)).into_owned();

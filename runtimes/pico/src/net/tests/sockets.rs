@@ -6,14 +6,14 @@ use linux_raw_sys::net;
 use std::format;
 use std::vec::Vec;
 
-const STREAM: u64 = net::SOCK_STREAM as u64;
-const INET: u64 = net::AF_INET as u64;
-const INET6: u64 = net::AF_INET6 as u64;
-const UNIX: u64 = net::AF_UNIX as u64;
-const DONTWAIT: u64 = net::MSG_DONTWAIT as u64;
-const NOSIGNAL: u64 = net::MSG_NOSIGNAL as u64;
+pub(super) const STREAM: u64 = net::SOCK_STREAM as u64;
+pub(super) const INET: u64 = net::AF_INET as u64;
+pub(super) const INET6: u64 = net::AF_INET6 as u64;
+pub(super) const UNIX: u64 = net::AF_UNIX as u64;
+pub(super) const DONTWAIT: u64 = net::MSG_DONTWAIT as u64;
+pub(super) const NOSIGNAL: u64 = net::MSG_NOSIGNAL as u64;
 
-fn sockaddr(host: [u8; 4], port: u16) -> Vec<u8> {
+pub(super) fn sockaddr(host: [u8; 4], port: u16) -> Vec<u8> {
     let mut bytes = std::vec![2, 0];
     bytes.extend(port.to_be_bytes());
     bytes.extend(host);
@@ -21,7 +21,7 @@ fn sockaddr(host: [u8; 4], port: u16) -> Vec<u8> {
     bytes
 }
 
-fn sockaddr6(host: [u8; 16], port: u16) -> Vec<u8> {
+pub(super) fn sockaddr6(host: [u8; 16], port: u16) -> Vec<u8> {
     let mut bytes = std::vec![10, 0];
     bytes.extend(port.to_be_bytes());
     bytes.extend([0; 4]);
@@ -30,17 +30,17 @@ fn sockaddr6(host: [u8; 16], port: u16) -> Vec<u8> {
     bytes
 }
 
-const LOCAL: [u8; 4] = [127, 0, 0, 1];
+pub(super) const LOCAL: [u8; 4] = [127, 0, 0, 1];
 
 impl Rig {
-    fn name(&mut self, call: u32, fd: u64) -> Vec<u8> {
+    pub(super) fn name(&mut self, call: u32, fd: u64) -> Vec<u8> {
         let (addr, len) = (self.room(28), self.put(&28u32.to_ne_bytes()));
         assert_eq!(self.call(call, &[fd, addr, len]), 0);
         let len = u32::from_ne_bytes(self.peek(len));
         self.bytes(addr, len as usize)
     }
 
-    fn port(&mut self, fd: u64) -> u16 {
+    pub(super) fn port(&mut self, fd: u64) -> u16 {
         let name = self.name(c::__NR_getsockname, fd);
         u16::from_be_bytes([name[2], name[3]])
     }
@@ -64,18 +64,18 @@ impl Rig {
         (client, server)
     }
 
-    fn pair(&mut self, kind: u32) -> (u64, u64) {
+    pub(super) fn pair(&mut self, kind: u32) -> (u64, u64) {
         let fds = self.room(8);
         assert_eq!(self.call(c::__NR_socketpair, &[UNIX, kind.into(), 0, fds]), 0);
         self.two_fds(fds)
     }
 
-    fn send(&mut self, fd: u64, text: &str) -> i64 {
+    pub(super) fn send(&mut self, fd: u64, text: &str) -> i64 {
         let addr = self.put(text.as_bytes());
         self.call(c::__NR_sendto, &[fd, addr, text.len() as u64, NOSIGNAL, 0, 0])
     }
 
-    fn receive(&mut self, name: &str, fd: u64, len: usize, flags: u32) {
+    pub(super) fn receive(&mut self, name: &str, fd: u64, len: usize, flags: u32) {
         let addr = self.room(len);
         let result = self.call(c::__NR_recvfrom, &[fd, addr, len as u64, flags.into(), 0, 0]);
         self.tell(name, result);
@@ -83,7 +83,7 @@ impl Rig {
         self.tell_text(name, addr, shown);
     }
 
-    fn get_option(&mut self, fd: u64, level: u32, name: u32) {
+    pub(super) fn get_option(&mut self, fd: u64, level: u32, name: u32) {
         let (value, len) = (self.room(16), self.put(&16u32.to_ne_bytes()));
         let result = self.call(c::__NR_getsockopt, &[fd, level.into(), name.into(), value, len]);
         let len = u32::from_ne_bytes(self.peek(len)) as usize;
@@ -399,19 +399,26 @@ fn messages_are_gathered_and_scattered() {
 fn what_pico_has_not_is_refused() {
     let mut rig = Rig::pico();
     let errno = |errno: u32| -i64::from(errno);
-    let dgram = net::SOCK_DGRAM.into();
-    assert_eq!(rig.call(c::__NR_socket, &[INET, dgram, 0]), errno(linux_raw_sys::errno::EPROTONOSUPPORT));
+    let (dgram, raw) = (net::SOCK_DGRAM.into(), net::SOCK_RAW.into());
+    assert_eq!(rig.call(c::__NR_socket, &[INET, raw, 0]), errno(linux_raw_sys::errno::EPROTONOSUPPORT));
     let netlink = net::AF_NETLINK.into();
     assert_eq!(rig.call(c::__NR_socket, &[netlink, dgram, 0]), errno(linux_raw_sys::errno::EAFNOSUPPORT));
     let fd = rig.fd(c::__NR_socket, &[INET, STREAM, 0]);
     let addr = rig.put(&sockaddr([8, 8, 8, 8], 53));
     assert_eq!(rig.call(c::__NR_connect, &[fd, addr, 16]), errno(linux_raw_sys::errno::ENETUNREACH));
+    let udp = rig.fd(c::__NR_socket, &[INET, dgram, 0]);
+    let on = rig.put(&1u32.to_ne_bytes());
+    let (level, packet_info) = (net::SOL_IP.into(), 8);
+    let refused = rig.call(c::__NR_setsockopt, &[udp, level, packet_info, on, 4]);
+    assert_eq!(refused, errno(linux_raw_sys::errno::ENOPROTOOPT));
+    assert_eq!(rig.call(c::__NR_connect, &[udp, addr, 16]), errno(linux_raw_sys::errno::ENETUNREACH));
+    let unreachable = rig.call(c::__NR_sendto, &[udp, addr, 1, 0, addr, 16]);
+    assert_eq!(unreachable, errno(linux_raw_sys::errno::ENETUNREACH));
     let unix = rig.fd(c::__NR_socket, &[UNIX, STREAM, 0]);
     let addr = rig.put(b"\x01\0/dev/log\0");
     assert_eq!(rig.call(c::__NR_connect, &[unix, addr, 11]), errno(linux_raw_sys::errno::ENOENT));
     let addr = rig.put(b"\x01\0\0abstract");
     assert_eq!(rig.call(c::__NR_connect, &[unix, addr, 11]), errno(linux_raw_sys::errno::ECONNREFUSED));
-    assert_eq!(rig.call(c::__NR_bind, &[unix, addr, 11]), errno(linux_raw_sys::errno::EOPNOTSUPP));
 }
 
 #[test]
