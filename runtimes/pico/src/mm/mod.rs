@@ -24,6 +24,7 @@ mod heap;
 mod ops;
 pub mod plain;
 mod remap;
+mod space;
 mod sparse;
 #[cfg(test)]
 mod sparse_tests;
