@@ -3,8 +3,8 @@
 use super::fault::PageFault;
 use super::tables::fake::Fake;
 use super::*;
-use alloc::vec;
 use alloc::collections::BTreeMap;
+use alloc::vec;
 use proptest::prelude::*;
 
 const BY_WRITE: u64 = 2;
@@ -43,7 +43,8 @@ fn look(mm: &Mm, va: u64) -> Result<u64> {
 /// As the program writes: what the tables allow, else a page fault.
 fn write_as_program(mm: &mut Mm, tables: &Fake, va: u64, value: u64) -> PageFault {
     let at = va / PAGE * PAGE;
-    let is_writable = |tables: &Fake| tables.entries.borrow().get(&at).is_some_and(|entry| entry.1 & WRITE != 0);
+    let is_writable =
+        |tables: &Fake| tables.entries.borrow().get(&at).is_some_and(|entry| entry.1 & WRITE != 0);
     if !is_writable(tables) {
         let fault = mm.page_fault(va, BY_WRITE);
         if fault != PageFault::Resolved {
@@ -328,10 +329,14 @@ impl Space {
             let va = address(mm, index);
             let expected = model.get(&va);
             assert_eq!(mm.area_at(va).map(|area| area.prot), expected.map(|page| page.0));
-            let holds = page(mm, va).map_or(0, |page| u64::from_le_bytes(mm.raw(page, 8).try_into().unwrap()));
+            let holds =
+                page(mm, va).map_or(0, |page| u64::from_le_bytes(mm.raw(page, 8).try_into().unwrap()));
             assert_eq!(holds, expected.map_or(0, |page| page.2.get()), "{va:#x}");
             let told = tables.entries.borrow().get(&va).copied();
-            assert_eq!(told.map(|entry| entry.0), page(mm, va).filter(|_| expected.is_some_and(|e| e.0 != 0)));
+            assert_eq!(
+                told.map(|entry| entry.0),
+                page(mm, va).filter(|_| expected.is_some_and(|e| e.0 != 0))
+            );
             let allowed = expected.map_or(0, |page| page.0);
             assert!(told.is_none_or(|entry| entry.1 & !allowed == 0), "{va:#x}");
         }
