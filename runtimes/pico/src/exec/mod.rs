@@ -195,13 +195,13 @@ fn launch(
     }
     let rsp = stack::build(kernel, top, &program, interpreter_base, path, args, env)?;
     kernel.threads.current().name = stack::process_name(path);
-    kernel.vfs.program.exe = path.as_bytes().to_vec();
-    kernel.vfs.program.arguments = terminated(args);
-    kernel.vfs.program.environment = terminated(env);
+    kernel.vfs.place.program.exe = path.as_bytes().to_vec();
+    kernel.vfs.place.program.arguments = terminated(args);
+    kernel.vfs.place.program.environment = terminated(env);
     Ok(Registers { rip: entry, rsp, rflags: 0x202, mxcsr: 0x1f80, ..Registers::default() })
 }
 
 /// Strings, each ended by a NUL, as `/proc` shows them.
-fn terminated(strings: &[&[u8]]) -> Vec<u8> {
+fn terminated(strings: &[&[u8]]) -> Rc<[u8]> {
     strings.iter().flat_map(|string| string.iter().copied().chain([0])).collect()
 }

@@ -10,7 +10,6 @@ use super::{Fault, Registers};
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
 use abi::layout::selector;
-use abi::mailbox::Doorbell;
 use linux_raw_sys::general as linux;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -91,7 +90,7 @@ impl Kernel {
         while let Some((info, action)) = self.process.signals.take() {
             if action.handler <= IGNORE || self.push_frame(registers, &info, &action, None).is_err() {
                 let signal = if action.handler == 0 { info.signal } else { linux::SIGSEGV };
-                self.ring(Doorbell::Signal, [u64::from(signal), 0, registers.rip, 0]);
+                self.end_by_signal(signal, 0, registers.rip);
                 return changed;
             }
             changed = true;
@@ -117,7 +116,7 @@ impl Kernel {
         {
             return;
         }
-        self.ring(Doorbell::Signal, [u64::from(fault.signal), fault.address, registers.rip, 0]);
+        self.end_by_signal(fault.signal, fault.address, registers.rip);
     }
 
     /// Makes the program continue in a handler.
@@ -178,8 +177,7 @@ impl Kernel {
     /// rt_sigreturn(2): takes the registers back from the frame. The program dies if it is gone.
     pub fn pop_frame(&mut self, registers: &mut Registers) {
         if self.restore_frame(registers).is_err() {
-            let args = [u64::from(linux::SIGSEGV), registers.rsp, registers.rip, 0];
-            self.ring(Doorbell::Signal, args);
+            self.end_by_signal(linux::SIGSEGV, registers.rsp, registers.rip);
         }
     }
 

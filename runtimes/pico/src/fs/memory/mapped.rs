@@ -105,6 +105,26 @@ impl SharedMappings {
         shown
     }
 
+    /// Those of a copy of the address space.
+    pub fn copy(&self) -> Self {
+        let copies = self.0.iter().map(|mapped| {
+            if let Ok(data) = mapped.inode.data() {
+                data.borrow_mut().pins.push((mapped.offset, mapped.offset + (mapped.end - mapped.start)));
+            }
+            Mapped { inode: mapped.inode.clone(), ..*mapped }
+        });
+        Self(copies.collect())
+    }
+
+    /// The address space is gone.
+    pub fn forget_all(&mut self) {
+        for mapped in self.0.drain(..) {
+            if let Ok(data) = mapped.inode.data() {
+                data.borrow_mut().unpin(mapped.offset, mapped.offset + (mapped.end - mapped.start));
+            }
+        }
+    }
+
     /// Whether `start..end` is exactly one mapping that was made more than once; it is one less then.
     pub fn release_one(&mut self, start: u64, end: u64) -> bool {
         let found = self.0.iter_mut().find(|mapped| mapped.start == start && mapped.end == end);

@@ -105,10 +105,10 @@ pub static PROC: Entry = dir(
 
 const PROCESS: &[Entry] = &[
     file("cgroup", |_| b"0::/\n".into()),
-    file("cmdline", |kernel| kernel.vfs.program.arguments.clone()),
+    file("cmdline", |kernel| kernel.vfs.place.program.arguments.clone()),
     file("comm", process::comm),
-    link("cwd", |kernel| kernel.vfs.cwd.path(kernel).unwrap_or_else(|_| kernel.vfs.cwd.path_then().into())),
-    file("environ", |kernel| kernel.vfs.program.environment.clone()),
+    link("cwd", |kernel| kernel.vfs.place.cwd.path(kernel).unwrap_or_else(|_| kernel.vfs.place.cwd.path_then().into())),
+    file("environ", |kernel| kernel.vfs.place.program.environment.clone()),
     link("exe", process::exe),
     Entry { name: "fd", what: What::Descriptors },
     file("limits", process::limits),

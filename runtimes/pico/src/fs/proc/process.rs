@@ -23,7 +23,7 @@ pub(super) fn comm(kernel: &Kernel) -> Vec<u8> {
 
 /// The executable's path without links.
 pub(super) fn exe(kernel: &Kernel) -> Vec<u8> {
-    let named = &kernel.vfs.program.exe;
+    let named = &kernel.vfs.place.program.exe;
     kernel.resolve(named).and_then(|location| location.path(kernel)).unwrap_or_else(|_| named.clone())
 }
 
@@ -133,7 +133,7 @@ pub(super) fn statm(kernel: &Kernel) -> Vec<u8> {
 pub(super) fn status(kernel: &Kernel) -> Vec<u8> {
     let kib = kernel.mm.used() / 1024;
     let name = name(kernel);
-    let umask = kernel.vfs.umask;
+    let umask = kernel.vfs.place.umask;
     let threads = kernel.threads.count();
     let no_new_privs = u32::from(kernel.process.no_new_privs);
     format!(
