@@ -9,6 +9,8 @@
 //! PACKAGE_GPA .. +size of the package  PACKAGE_VA ..                 read-only function package (EROFS)
 //! pages of the program's memory        SPARSE_VA .. SPARSE_END       what pico maps there, page by page
 //! the page tables                      TABLES_VA ..                  one slot of the root leads to the root itself
+//! KERNEL_SIZE .. ram_bytes             DIRECT_VA + PROGRAM_VA ..     the program's memory once more, for pico alone, once
+//!                                                                    there was more than one address space
 //! ```
 //!
 //! VA `0 .. PROGRAM_VA` is never mapped, so a null pointer faults. Everything lies in the lower half: on
@@ -50,6 +52,9 @@ pub const SPARSE_END: u64 = KERNEL_VA;
 /// VA of the page tables: the entry of the root for this address is the root's own, so the tables are seen as pages.
 /// The lowest table of an address `va` has its entry at `TABLES_VA + va / PAGE * 8`.
 pub const TABLES_VA: u64 = 0x7400_0000_0000;
+/// VA of a second view of `0 .. ROOT_ENTRY`, the program's memory: the host maps nothing there, and keeps a VM that has this
+/// view for no other request. Whatever address spaces pico makes, all of them have it.
+pub const DIRECT_VA: u64 = 0x7500_0000_0000;
 /// Bytes of VA that one entry of the root stands for.
 pub const ROOT_ENTRY: u64 = 1 << 39;
 /// Most bytes an image slot can have.
@@ -98,4 +103,5 @@ const _: () = assert!(KERNEL_SIZE.is_multiple_of(HUGE));
 const _: () = assert!(RAM_MAX < MAILBOX_GPA);
 const _: () = assert!(PROGRAM_VA + RAM_MAX <= SPARSE_VA);
 const _: () = assert!(SPARSE_VA.is_multiple_of(ROOT_ENTRY) && SPARSE_END.is_multiple_of(ROOT_ENTRY));
+const _: () = assert!(DIRECT_VA.is_multiple_of(ROOT_ENTRY) && DIRECT_VA >= TABLES_VA + ROOT_ENTRY);
 const _: () = assert!(TABLES_VA.is_multiple_of(ROOT_ENTRY) && TABLES_VA >= PACKAGE_VA + IMAGE_MAX);

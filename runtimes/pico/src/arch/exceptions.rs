@@ -2,7 +2,7 @@
 //!
 //! Ring 0 code is emulated on some hosts, so a stub notes vector and error code, the common part `rax` and `cr2`,
 //! and `iretq` leads to ring 3. The processor starts each exception at the top of the ring 0 stack, so the
-//! handler finds the frame at a fixed place. One `ud2` of pico's own makes its stub reload CR3 instead.
+//! handler finds the frame at a fixed place. One `ud2` of pico's own makes its stub load CR3 instead, from `pico_root`.
 
 use crate::process::{PAGE_FAULT, Registers, fault_signal};
 use abi::layout::{KERNEL_SIZE, KERNEL_VA, selector};
@@ -37,7 +37,7 @@ global_asm!(
     "mov rax, [rip + pico_fault_rax]",
     "push 6",
     "jmp pico_exception",
-    "2: mov rax, cr3",
+    "2: mov rax, [rip + pico_root]",
     "mov cr3, rax",
     "mov rax, [rip + pico_fault_rax]",
     "add rsp, 8",
@@ -55,6 +55,8 @@ global_asm!(
     "pico_fault_frame: .quad pico_fault_entry, {code}, 2, pico_fault_stack_top, {data}",
     "pico_fault_rax: .quad 0",
     "pico_fault_cr2: .quad 0",
+    ".globl pico_root",
+    "pico_root: .quad 0",
     ".text",
     "pico_fault_entry:",
     "cld",

@@ -5,7 +5,7 @@ use super::elf::{FileHeader, Image, Segment};
 use crate::file::File;
 use crate::kernel::Kernel;
 use crate::mm::areas::Kind;
-use crate::mm::{Mapping, Placement};
+use crate::mm::{DATA, Mapping, Placement};
 use abi::layout::PAGE;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -129,6 +129,7 @@ fn map_segment(
     }
     let source = Some((Rc::from(path), segment.offset / PAGE * PAGE));
     let placement = Placement::Fixed(start);
-    kernel.mm.map(Mapping { placement, len, prot: segment.prot, kind: Kind::File, file: source })?;
-    read_exact(file, segment.offset, kernel.mm.raw(va, segment.file_size))
+    kernel.mm.map(Mapping { placement, len, prot: DATA, kind: Kind::File, file: source })?;
+    read_exact(file, segment.offset, kernel.mm.fresh(va, segment.file_size)?)?;
+    Ok(kernel.mm.protect(start, len, segment.prot)?)
 }

@@ -9,7 +9,6 @@
 use super::Mm;
 use super::areas::{READ, WRITE};
 use super::plain::Plain;
-use super::sparse::is_sparse;
 use crate::errno::{Errno, Result};
 use alloc::vec::Vec;
 use core::mem::MaybeUninit;
@@ -21,7 +20,11 @@ impl Mm {
         if self.areas.borrow().extent(addr, end, prot) != end {
             return Err(Errno::EFAULT);
         }
-        if is_sparse(addr) { self.populate(addr, end) } else { Ok(()) }
+        if !self.is_paged(addr) && !self.has_spaces() {
+            return Ok(());
+        }
+        self.populate(addr, end)?;
+        if prot & WRITE != 0 { self.own(addr, end) } else { Ok(()) }
     }
 
     /// `len` bytes at `addr`, which the program may read, else `EFAULT`.
@@ -100,18 +103,21 @@ impl Mm {
         }
     }
 
-    /// Bytes of the region, mapped for the program or not: for building mappings and for pages of memory files.
+    /// Bytes of the region, mapped for the program or not: for building mappings and for pages of memory files. Once
+    /// there was more than one address space these are not the bytes the program finds at that address.
     pub(crate) fn raw(&self, addr: u64, len: u64) -> &'static mut [u8] {
+        let addr = self.page_at(addr);
         let inside = addr >= self.base && addr.checked_add(len).is_some_and(|end| end <= self.end());
         assert!(inside, "{addr:#x}+{len:#x} is not program memory");
         let len = usize::try_from(len).expect("usize is 64 bits wide");
-        // SAFETY: inside the region, which is valid for reads and writes for ever; callers do not keep the slice.
-        unsafe { core::slice::from_raw_parts_mut(Self::pointer(addr), len) }
+        // SAFETY: inside the region, or the second view of it, which are valid for reads and writes for ever; callers do
+        // not keep the slice.
+        unsafe { core::slice::from_raw_parts_mut(Self::pointer(addr + self.direct), len) }
     }
 
     /// Bytes that were just mapped, whatever their protection: in the region, or given memory now.
     pub(crate) fn fresh(&self, addr: u64, len: u64) -> Result<&'static mut [u8]> {
-        if !is_sparse(addr) {
+        if !self.is_paged(addr) {
             return Ok(self.raw(addr, len));
         }
         self.populate(addr, addr + len)?;

@@ -83,7 +83,7 @@ impl Area {
 }
 
 /// Disjoint areas, ordered by address.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Areas {
     by_start: BTreeMap<u64, Area>,
     charged: u64,

@@ -5,6 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 /// One bit per page of the program's memory.
+#[derive(Clone)]
 pub(super) struct Dirty {
     base: u64,
     words: Vec<u64>,

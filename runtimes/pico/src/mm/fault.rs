@@ -1,10 +1,9 @@
 //! Page faults, and everything else that puts memory behind the sparse area.
 
 use super::areas::{Area, EXEC, Kind, WRITE};
-use super::sparse::is_sparse;
 use super::{Mm, PAGE_BYTES};
 use crate::errno::{Errno, Result};
-use abi::layout::{PAGE, SPARSE_VA};
+use abi::layout::PAGE;
 use linux_raw_sys::general as linux;
 
 /// Bits of the processor's error code.
@@ -37,17 +36,34 @@ impl Mm {
             BY_WRITE => area.prot & WRITE != 0,
             _ => area.prot & EXEC != 0,
         };
-        if !allowed || !is_sparse(addr) {
+        if !allowed || !self.is_paged(addr) {
             return PageFault::Refused(linux::SEGV_ACCERR);
         }
         let va = addr / PAGE * PAGE;
-        let mut sparse = self.sparse.borrow_mut();
-        if let Some(page) = sparse.page(self, va) {
-            sparse.refresh(va, page, area.prot);
-            return PageFault::Resolved;
+        if self.sparse.borrow().page(self, va).is_none() {
+            return self.back_around(&area, va);
         }
-        drop(sparse);
-        self.back_around(&area, va)
+        if error & BY_WRITE != 0 && self.pool.is_some() {
+            return self.own_around(&area, va);
+        }
+        self.sparse.borrow_mut().refresh(self, va, area.prot);
+        PageFault::Resolved
+    }
+
+    /// Makes the page behind `va` this space's alone and, if there is plenty of memory, its neighbours.
+    fn own_around(&self, area: &Area, va: u64) -> PageFault {
+        if self.sparse.borrow_mut().own(self, va, area.prot).is_none() {
+            return PageFault::OutOfMemory;
+        }
+        let start = va / AROUND * AROUND;
+        let near = start.max(area.start)..(start + AROUND).min(area.end);
+        for near in near.step_by(PAGE_BYTES) {
+            if self.free() <= self.len / 8 || self.sparse.borrow_mut().own(self, near, area.prot).is_none() {
+                break;
+            }
+        }
+        self.sparse.borrow_mut().refresh(self, va, area.prot);
+        PageFault::Resolved
     }
 
     /// Puts memory behind `va` and, if there is plenty, behind its neighbours.
@@ -76,10 +92,10 @@ impl Mm {
 
     /// Puts memory behind `start..end`, as far as it is sparse and may be touched: `ENOMEM` if there is not enough.
     pub fn populate(&self, start: u64, end: u64) -> Result<()> {
-        let mut at = start.max(SPARSE_VA) / PAGE * PAGE;
-        while at < end && is_sparse(at) {
+        let mut at = start / PAGE * PAGE;
+        while at < end && (self.has_spaces() || self.is_paged(at)) {
             let area = self.area_at(at).filter(|area| area.prot != 0).ok_or(Errno::ENOMEM)?;
-            for va in (at..area.end.min(end)).step_by(PAGE_BYTES) {
+            for va in (at..area.end.min(end)).step_by(PAGE_BYTES).filter(|&va| self.is_paged(va)) {
                 self.back(&area, va)?;
             }
             at = area.end;
@@ -87,15 +103,24 @@ impl Mm {
         Ok(())
     }
 
+    /// Puts memory behind `start..end`, which is mapped, as far as it is not in linear memory.
+    pub(super) fn back_all(&self, start: u64, end: u64) -> Result<()> {
+        for va in (start / PAGE * PAGE..end).step_by(PAGE_BYTES).filter(|&va| self.is_paged(va)) {
+            let area = self.area_at(va).ok_or(Errno::EFAULT)?;
+            self.back(&area, va)?;
+        }
+        Ok(())
+    }
+
     /// Lets the program see `page`, which a file keeps where it is, at `va`, where nothing is behind its mapping yet.
     pub fn show_page(&self, va: u64, page: u64, prot: u32) -> Result<()> {
-        self.sparse.borrow_mut().borrow(self, va, page, prot).ok_or_else(|| self.refuse())
+        self.sparse.borrow_mut().borrow(self, va, self.page_at(page), prot).ok_or_else(|| self.refuse())
     }
 
     /// Whether each page of `start..end` is in memory: mincore(2).
     pub fn residency(&self, start: u64, end: u64) -> impl Iterator<Item = bool> {
         let resident = move |va: u64| {
-            if is_sparse(va) {
+            if self.is_paged(va) {
                 self.sparse.borrow().page(self, va).is_some()
             } else {
                 self.area_at(va).is_some_and(|area| !area.reserved)

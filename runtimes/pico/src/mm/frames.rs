@@ -36,6 +36,15 @@ impl Frames {
         self.free * PAGE
     }
 
+    /// The blocks: where each begins and ends, and the pages of it that are in use.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = (u64, u64, impl Iterator<Item = u64> + use<>)> {
+        self.blocks.iter().map(|(&start, block)| {
+            let free = block.free;
+            let used = (0..u64::from(block.pages)).filter(move |index| free >> index & 1 == 0);
+            (start, start + u64::from(block.pages) * PAGE, used.map(move |index| start + index * PAGE))
+        })
+    }
+
     /// A zeroed page, neighbours in turn.
     pub(super) fn take(&mut self, mm: &Mm) -> Option<u64> {
         if self.open.is_empty() {

@@ -3,6 +3,7 @@
 use super::areas::{Area, Kind};
 use super::{DATA, Mm, round_up};
 use crate::errno::Result;
+use abi::layout::PAGE;
 
 impl Mm {
     /// Sets where the heap starts: right behind the program's image.
@@ -38,7 +39,20 @@ impl Mm {
         }
         if addr < self.brk {
             // What is left of the last page must read as zero when the break comes back.
-            self.raw(addr, new - addr).fill(0);
+            self.clear(addr, new)?;
+        }
+        Ok(())
+    }
+
+    /// Fills `start..end`, a part of a page, with zeros.
+    fn clear(&self, start: u64, end: u64) -> Result<()> {
+        if start == end || !self.is_paged(start) {
+            self.raw(start, end - start).fill(0);
+            return Ok(());
+        }
+        self.own(start, end)?;
+        if let Some(page) = self.sparse.borrow().page(self, start / PAGE * PAGE) {
+            self.raw(page + start % PAGE, end - start).fill(0);
         }
         Ok(())
     }

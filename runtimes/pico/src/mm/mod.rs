@@ -23,7 +23,11 @@ mod frames;
 mod heap;
 mod ops;
 pub mod plain;
+mod pool;
 mod remap;
+mod space;
+#[cfg(test)]
+mod space_tests;
 mod sparse;
 #[cfg(test)]
 mod sparse_tests;
@@ -38,6 +42,7 @@ use alloc::vec::Vec;
 use areas::{Area, Areas, EXEC, Kind, READ, WRITE};
 use core::cell::{Cell, RefCell};
 use dirty::Dirty;
+use pool::Pool;
 pub use fault::PageFault;
 pub use ops::{Mapping, Placement};
 use sparse::Sparse;
@@ -63,6 +68,12 @@ pub struct Mm {
     brk_start: u64,
     brk: u64,
     refused: Cell<bool>,
+    /// The linear memory as a supply of pages, once there was more than one address space.
+    pool: Option<Rc<Pool>>,
+    /// What is added to the address of a page to reach it, whatever lies in linear memory.
+    direct: u64,
+    /// Which of the address spaces it is.
+    number: u32,
 }
 
 /// Bytes in a page.
@@ -90,12 +101,16 @@ impl Mm {
             brk_start: base,
             brk: base,
             refused: Cell::new(false),
+            pool: None,
+            direct: 0,
+            number: 0,
         }
     }
 
-    /// The region has `len` bytes from now on, the new ones zeroed. It never becomes smaller.
+    /// The region has `len` bytes from now on, the new ones zeroed. It never becomes smaller, and not larger once there
+    /// was more than one address space.
     pub fn grow(&mut self, len: u64) -> Result<()> {
-        if len < self.len {
+        if len < self.len || self.pool.is_some() {
             return Err(Errno::EINVAL);
         }
         self.dirty.get_mut().grow(len);
@@ -116,7 +131,10 @@ impl Mm {
     /// Bytes in use: what the mappings in linear memory add up to, memory files and pages behind the sparse area
     /// included.
     pub fn used(&self) -> u64 {
-        self.areas.borrow().charged() - self.sparse.borrow().free_bytes()
+        match &self.pool {
+            Some(pool) => self.len - pool.free_bytes(),
+            None => self.areas.borrow().charged() - self.sparse.borrow().free_bytes(),
+        }
     }
 
     /// Bytes not in use.
@@ -163,7 +181,10 @@ impl Mm {
     /// Maps the main thread's stack, at the beginning or the end of the region, and returns the first address
     /// behind it.
     pub fn map_stack(&mut self, at_the_beginning: bool) -> Result<u64> {
-        let start = if at_the_beginning { self.base } else { self.end() - self.stack_size() };
+        let mut start = if at_the_beginning { self.base } else { self.end() - self.stack_size() };
+        if self.pool.is_some() && !self.areas.borrow().is_free(start, start + self.stack_size()) {
+            start = self.find_gap(self.stack_size())?;
+        }
         let end = start + self.stack_size();
         self.place(Area { start, end, prot: READ | WRITE, kind: Kind::Stack, reserved: false, file: None })?;
         Ok(end)
@@ -172,6 +193,10 @@ impl Mm {
     /// `pages` zeroed pages for pico's own use, charged to the program.
     pub fn alloc_pages(&self, pages: usize) -> Result<&'static mut [u8]> {
         let len = (pages as u64).checked_mul(PAGE).filter(|&len| len > 0).ok_or(Errno::ENOMEM)?;
+        if let Some(pool) = &self.pool {
+            let start = pool.take_run(self, pages).ok_or_else(|| self.refuse())?;
+            return Ok(self.raw(start, len));
+        }
         let start = self.find_gap(len)?;
         self.place(Area {
             start,
@@ -190,18 +215,28 @@ impl Mm {
         let start = self.areas.borrow().gap_below(PAGE, low, high)?;
         let (prot, kind) = (READ | WRITE | EXEC, Kind::Kernel);
         self.place(Area { start, end: start + PAGE, prot, kind, reserved: false, file: None }).ok()?;
+        if self.back_all(start, start + PAGE).is_err() {
+            self.discard(start, start + PAGE);
+            return None;
+        }
         Some(start)
     }
 
     /// Gives back pages from [`Mm::alloc_pages`], all or part of them.
     pub fn free_pages(&self, pages: &'static mut [u8]) {
         let start = pages.as_ptr().expose_provenance() as u64;
-        self.discard(start, start + pages.len() as u64);
+        match &self.pool {
+            Some(pool) => {
+                let page = self.page_at(start);
+                pool.release(page, page + pages.len() as u64);
+            }
+            None => self.discard(start, start + pages.len() as u64),
+        }
     }
 
     /// Lets the program see pages from [`Mm::alloc_pages`]: `start..end`, as contents of `file`.
     pub fn show_pages(&mut self, start: u64, end: u64, prot: u32, file: (Rc<str>, u64)) -> Result<()> {
-        if self.is_crowded() {
+        if self.is_crowded() || self.has_spaces() {
             return Err(Errno::ENOMEM);
         }
         let file = Some(file);
@@ -243,11 +278,13 @@ impl Mm {
     /// Maps a free range, zeroed; `ENOMEM` outside of all memory or where something is mapped.
     fn place(&self, area: Area) -> Result<()> {
         let inside = self.is_inside(area.start, area.end) && area.start < area.end;
-        if !inside || self.is_crowded() || !self.areas.borrow().is_free(area.start, area.end) {
+        let scarce = self.pool.is_some() && !area.reserved && !is_sparse(area.start);
+        let fits = !scarce || area.end - area.start <= self.free();
+        if !inside || !fits || self.is_crowded() || !self.areas.borrow().is_free(area.start, area.end) {
             self.refused.set(self.refused.get() || inside);
             return Err(Errno::ENOMEM);
         }
-        if !area.reserved && !is_sparse(area.start) {
+        if !area.reserved && !self.is_paged(area.start) {
             self.zero(area.start, area.end);
         }
         self.areas.borrow_mut().insert(area);
@@ -263,7 +300,7 @@ impl Mm {
     fn discard(&self, start: u64, end: u64) {
         let pieces = self.areas.borrow_mut().remove(start, end);
         for piece in pieces {
-            if is_sparse(piece.start) {
+            if self.is_paged(piece.start) {
                 self.sparse.borrow_mut().drop_pages(self, piece.start, piece.end);
             } else if piece.kind == Kind::SharedFile {
                 let own = Area { prot: DATA, kind: Kind::Kernel, file: None, ..piece };

@@ -1,7 +1,6 @@
 //! mmap(2) and its relatives, without the decoding of flags.
 
 use super::areas::{Area, Kind};
-use super::sparse::is_sparse;
 use super::{Mm, round_up};
 use crate::errno::{Errno, Result};
 use abi::layout::PAGE;
@@ -103,7 +102,9 @@ impl Mm {
             return Err(Errno::EINVAL);
         }
         let end = at.checked_add(len).ok_or(Errno::ENOMEM)?;
-        let is_of_files = |area: &Area| area.kind.is_of_files() && !is_sparse(area.start);
+        let is_of_files = |area: &Area| {
+            area.kind == Kind::Kernel || (area.kind == Kind::SharedFile && !self.is_paged(area.start))
+        };
         let is_of_files = self.areas.borrow().overlapping(at, end).any(is_of_files);
         if !self.is_inside(at, end) || is_of_files {
             return Err(self.refuse());
@@ -148,7 +149,7 @@ impl Mm {
         let pieces = self.areas.borrow_mut().remove(start, end);
         for piece in pieces {
             let reserved = piece.reserved && prot == 0;
-            if is_sparse(piece.start) {
+            if self.is_paged(piece.start) {
                 self.sparse.borrow_mut().protect(self, piece.start, piece.end, prot);
             } else if piece.reserved && !reserved {
                 self.zero(piece.start, piece.end);
@@ -177,7 +178,7 @@ impl Mm {
             self.areas.borrow().overlapping(start, end).filter(is_private).cloned().collect();
         for area in areas {
             let (from, to) = (area.start.max(start), area.end.min(end));
-            if is_sparse(from) {
+            if self.is_paged(from) {
                 self.sparse.borrow_mut().drop_pages(self, from, to);
             } else if must && !area.reserved {
                 self.raw(from, to - from).fill(0);

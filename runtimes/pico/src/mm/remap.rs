@@ -52,7 +52,7 @@ impl Mm {
         let file = area.file.as_ref().map(|(path, offset)| (path.clone(), offset + (addr - area.start)));
         self.place(Area { start: to, end: to + new, file, ..area.clone() })?;
         let len = old.min(new);
-        let moved = match (is_sparse(addr), is_sparse(to)) {
+        let moved = match (self.is_paged(addr), self.is_paged(to)) {
             (true, true) => {
                 let moved = self.sparse.borrow_mut().move_pages(self, addr, addr + len, to, area.prot);
                 moved.ok_or_else(|| self.refuse())

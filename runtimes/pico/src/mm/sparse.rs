@@ -5,6 +5,9 @@
 //! ([`PageTables`]). Which page lies behind which address is noted here, by addresses in the linear memory: the host
 //! may move pages about and changes the tables then.
 
+mod spaces;
+
+use super::areas::WRITE;
 use super::frames::Frames;
 use super::tables::PageTables;
 use super::{Mm, PAGE_BYTES};
@@ -24,6 +27,15 @@ const CHUNKS_MAX: usize = 32_768;
 
 /// In a note: the page is a file's.
 const BORROWED: u64 = 1;
+/// In a note: the page was shared by address spaces that should not see each other's writes. It is not writable until
+/// it is seen to that it is this one's alone.
+const PROTECTED: u64 = 2;
+const FLAGS: u64 = BORROWED | PROTECTED;
+
+/// What the processor may do with a page of protection `prot`.
+fn shown(note: u64, prot: u32) -> u32 {
+    if note & PROTECTED == 0 { prot } else { prot & !WRITE }
+}
 
 /// The pages behind 2 MiB of addresses.
 struct Chunk {
@@ -38,7 +50,7 @@ impl Chunk {
     }
 
     fn page(&self, mm: &Mm, va: u64) -> Option<u64> {
-        self.note(mm, va).map(|note| note & !BORROWED)
+        self.note(mm, va).map(|note| note & !FLAGS)
     }
 
     fn note(&self, mm: &Mm, va: u64) -> Option<u64> {
@@ -69,9 +81,18 @@ impl Sparse {
         self.frames.free_bytes()
     }
 
+    /// Where its pages came from as long as there was one address space.
+    pub(super) fn frames(&self) -> &Frames {
+        &self.frames
+    }
+
     /// The page behind `va`.
     pub(super) fn page(&self, mm: &Mm, va: u64) -> Option<u64> {
         self.chunks.get(&(va / HUGE))?.page(mm, va)
+    }
+
+    fn note(&self, mm: &Mm, va: u64) -> Option<u64> {
+        self.chunks.get(&(va / HUGE))?.note(mm, va)
     }
 
     /// The parts of `range` with pages behind them, each inside 2 MiB.
@@ -90,7 +111,7 @@ impl Sparse {
     /// Puts a zeroed page behind `va`, which has none; `None` if there is no memory.
     pub(super) fn back(&mut self, mm: &Mm, va: u64, prot: u32) -> Option<()> {
         self.prepare(mm, va)?;
-        match self.frames.take(mm) {
+        match self.take_page(mm) {
             Some(page) => {
                 self.put(mm, va, page, prot);
                 Some(())
@@ -104,14 +125,19 @@ impl Sparse {
 
     /// Whatever a page behind `va` needs beside itself.
     fn prepare(&mut self, mm: &Mm, va: u64) -> Option<()> {
-        while !self.tables.has_table(va) {
-            let table = self.frames.take(mm)?;
-            self.tables.add_table(va, table);
-        }
+        self.make_tables(mm, va)?;
         if !self.chunks.contains_key(&(va / HUGE)) {
-            let list =
-                Some(()).filter(|()| self.chunks.len() < CHUNKS_MAX).and_then(|()| self.frames.take(mm));
+            let list = Some(()).filter(|()| self.chunks.len() < CHUNKS_MAX).and_then(|()| self.take_page(mm));
             self.chunks.insert(va / HUGE, Chunk { list: list?, used: 0 });
+        }
+        Some(())
+    }
+
+    /// Whatever tables an entry for `va` needs.
+    fn make_tables(&mut self, mm: &Mm, va: u64) -> Option<()> {
+        while !self.tables.has_table(va) {
+            let table = self.take_page(mm)?;
+            self.tables.add_table(va, table);
         }
         Some(())
     }
@@ -119,8 +145,30 @@ impl Sparse {
     /// Puts `page`, which a file keeps where it is, behind `va`, which has none; `None` if there is no memory.
     pub(super) fn borrow(&mut self, mm: &Mm, va: u64, page: u64, prot: u32) -> Option<()> {
         self.prepare(mm, va)?;
-        self.put(mm, va, page | BORROWED, prot);
+        match &mm.pool {
+            Some(pool) => {
+                pool.retain(page, page + PAGE);
+                self.put(mm, va, page, prot);
+            }
+            None => self.put(mm, va, page | BORROWED, prot),
+        }
         Some(())
+    }
+
+    /// A zeroed page.
+    fn take_page(&mut self, mm: &Mm) -> Option<u64> {
+        match &mm.pool {
+            Some(pool) => pool.take(mm),
+            None => self.frames.take(mm),
+        }
+    }
+
+    /// Takes a page back.
+    fn give_page(&mut self, mm: &Mm, page: u64) {
+        match &mm.pool {
+            Some(pool) => pool.release(page, page + PAGE),
+            None => self.frames.give(mm, page),
+        }
     }
 
     /// Notes and maps a page behind `va`, which is prepared.
@@ -128,7 +176,7 @@ impl Sparse {
         if let Some(chunk) = self.chunks.get_mut(&(va / HUGE)) {
             chunk.set(mm, va, note);
             chunk.used += 1;
-            self.tables.set(va, note & !BORROWED, prot);
+            self.tables.set(va, note & !FLAGS, shown(note, prot));
         }
     }
 
@@ -147,8 +195,9 @@ impl Sparse {
         if let Some(chunk) = self.chunks.get(&(va / HUGE))
             && chunk.used == 0
         {
-            self.frames.give(mm, chunk.list);
+            let list = chunk.list;
             self.chunks.remove(&(va / HUGE));
+            self.give_page(mm, list);
         }
     }
 
@@ -159,7 +208,7 @@ impl Sparse {
             for va in self.backed(mm, &part) {
                 let Some(note) = self.take(mm, va) else { continue };
                 if note & BORROWED == 0 {
-                    self.frames.give(mm, note);
+                    self.give_page(mm, note & !FLAGS);
                 }
                 changed = true;
             }
@@ -175,8 +224,8 @@ impl Sparse {
         let mut changed = false;
         for part in self.parts(&(start..end)) {
             for va in self.backed(mm, &part) {
-                if let Some(page) = self.page(mm, va) {
-                    self.tables.set(va, page, prot);
+                if let Some(note) = self.note(mm, va) {
+                    self.tables.set(va, note & !FLAGS, shown(note, prot));
                     changed = true;
                 }
             }
@@ -187,9 +236,11 @@ impl Sparse {
     }
 
     /// What the processor believes about `va` is out of date: it has a page, and may use it.
-    pub(super) fn refresh(&mut self, va: u64, page: u64, prot: u32) {
-        self.tables.set(va, page, prot);
-        self.tables.flush();
+    pub(super) fn refresh(&mut self, mm: &Mm, va: u64, prot: u32) {
+        if let Some(note) = self.note(mm, va) {
+            self.tables.set(va, note & !FLAGS, shown(note, prot));
+            self.tables.flush();
+        }
     }
 
     /// Moves the pages behind `start..end` to `to`, which has none. `None`, and nothing has moved, if there is no

@@ -1,6 +1,10 @@
-//! The processor's page tables for the sparse area, as a trait: the guest has them, tests record them.
+//! The processor's page tables, as a trait: the guest has them, tests record them.
 
-/// Page tables of the sparse area. Addresses are multiples of a page.
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+
+/// Page tables of one address space: of its sparse area or, once there is more than one, of the program's addresses.
+/// Addresses are multiples of a page.
 pub trait PageTables {
     /// Whether `va` has a table of the lowest level.
     fn has_table(&self, va: u64) -> bool;
@@ -13,6 +17,15 @@ pub trait PageTables {
     fn clear(&self, va: u64);
     /// Makes the processor forget what it remembers of entries that were changed or cleared.
     fn flush(&self);
+    /// Shows all linear memory a second time, in these tables and in all that come from [`PageTables::another`]. Returns
+    /// how much further up.
+    fn show_again(&self) -> u64;
+    /// Empty page tables for another address space; `root`, a page, becomes the highest. What is pico's is there.
+    fn another(&self, root: u64) -> Rc<dyn PageTables>;
+    /// The processor uses these tables from now on, and remembers nothing of others.
+    fn activate(&self);
+    /// All pages that tables from [`PageTables::another`] are made of.
+    fn pages(&self) -> Vec<u64>;
 }
 
 #[cfg(test)]
@@ -21,6 +34,8 @@ pub(super) mod fake {
     use crate::mm::is_sparse;
     use abi::layout::HUGE;
     use alloc::collections::{BTreeMap, BTreeSet};
+    use alloc::rc::Rc;
+    use alloc::vec::Vec;
     use core::cell::{Cell, RefCell};
 
     /// Page tables that only remember. There are none but those of the lowest level.
@@ -31,6 +46,10 @@ pub(super) mod fake {
         pub(crate) entries: RefCell<BTreeMap<u64, (u64, u32)>>,
         /// How often everything was forgotten.
         pub(crate) flushes: Cell<u64>,
+        /// What they are made of.
+        pages: RefCell<Vec<u64>>,
+        /// All tables that were made from these, and from those.
+        pub(crate) others: Rc<RefCell<Vec<Rc<Fake>>>>,
     }
 
     impl PageTables for Fake {
@@ -41,6 +60,7 @@ pub(super) mod fake {
         fn add_table(&self, va: u64, page: u64) {
             assert!(!is_sparse(page), "a table is linear memory");
             assert!(self.tables.borrow_mut().insert(va / HUGE), "a second table for {va:#x}");
+            self.pages.borrow_mut().push(page);
         }
 
         fn set(&self, va: u64, page: u64, prot: u32) {
@@ -58,6 +78,24 @@ pub(super) mod fake {
 
         fn flush(&self) {
             self.flushes.set(self.flushes.get() + 1);
+        }
+
+        fn show_again(&self) -> u64 {
+            0
+        }
+
+        fn another(&self, root: u64) -> Rc<dyn PageTables> {
+            let others = self.others.clone();
+            let another =
+                Rc::new(Self { pages: RefCell::new(Vec::from([root])), others, ..Self::default() });
+            self.others.borrow_mut().push(another.clone());
+            another
+        }
+
+        fn activate(&self) {}
+
+        fn pages(&self) -> Vec<u64> {
+            self.pages.borrow().clone()
         }
     }
 }

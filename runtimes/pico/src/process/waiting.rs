@@ -6,6 +6,7 @@ use super::{FIRST, Info};
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
 use crate::poll::timerfd::Setting;
+use crate::thread::Thread;
 use alloc::vec::Vec;
 use linux_raw_sys::general as linux;
 
@@ -47,10 +48,10 @@ impl Kernel {
         self.process.signals.action(signal)?;
         let own = self.threads.tid();
         let blocks_it = self.process.signals.own.blocks(signal);
-        let mut threads = self.threads.iter_mut().filter(|(_, thread)| thread.process == pid);
-        let taker = threads
-            .find(|(tid, thread)| if *tid == own { !blocks_it } else { !thread.signals.blocks(signal) })
-            .map(|(tid, _)| tid);
+        let takes = |tid: u32, thread: &Thread| {
+            thread.process == pid && if tid == own { !blocks_it } else { !thread.signals.blocks(signal) }
+        };
+        let taker = self.threads.iter_mut().find(|(tid, thread)| takes(*tid, thread)).map(|(tid, _)| tid);
         match taker {
             Some(tid) => self.send_to_thread(tid, info),
             None if self.processes.get(pid)?.ended.is_some() => Ok(()),

@@ -21,6 +21,7 @@ mod functions;
 #[cfg(test)]
 mod tests;
 
+use crate::errno::Result;
 use crate::kernel::Kernel;
 use crate::mm::areas::{Area, EXEC, Kind, WRITE};
 use crate::mm::{Mm, is_sparse};
@@ -36,6 +37,7 @@ use functions::Functions;
 pub const PAGES_MAX: usize = 32;
 /// Bytes of a trampoline. The first place of a page holds the address of pico's entry.
 const SLOT: u64 = 32;
+const SLOT_BYTES: usize = 32;
 /// How far a trampoline may be from its site: what a 32-bit distance can say, with room to spare.
 const REACH: u64 = (1 << 31) - (1 << 20);
 /// A site is not larger than this: from the padding a short jump leads to, to the `syscall`.
@@ -142,20 +144,28 @@ impl Rewriter {
             self.crowded += 1;
             return;
         };
-        write_trampoline(mm, trampoline, detour);
+        if self.redirect(mm, trampoline, detour).is_err() {
+            self.crowded += 1;
+        }
+    }
+
+    /// Writes the trampoline and the jump to it.
+    fn redirect(&mut self, mm: &Mm, trampoline: u64, detour: &Detour) -> Result<()> {
+        write_trampoline(mm, trampoline, detour)?;
         let at = detour.replaced.start;
         let len = detour.replaced.end - at;
         let jump = match detour.padding {
             Some(padding) => {
-                mm.raw(padding, NEAR as u64).copy_from_slice(&near_jump(padding, trampoline));
+                mm.patch(padding, &near_jump(padding, trampoline))?;
                 [0xeb, padding.wrapping_sub(at + SHORT as u64).to_le_bytes()[0]].to_vec()
             }
             None => near_jump(at, trampoline).to_vec(),
         };
-        let original = mm.raw(at, len).to_vec();
+        let original = mm.peek(at, len)?;
         let patched = padded(jump, original.len());
-        mm.raw(at, len).copy_from_slice(&patched);
+        mm.patch(at, &patched)?;
         self.sites.insert(detour.syscall, Site { trampoline, at, original, patched });
+        Ok(())
     }
 
     /// A free place for a trampoline in reach of `site`.
@@ -166,7 +176,7 @@ impl Rewriter {
                 return None;
             }
             let start = mm.code_page(site.saturating_sub(REACH - PAGE), site.saturating_add(REACH - PAGE))?;
-            mm.raw(start, 8).copy_from_slice(&entry.to_le_bytes());
+            mm.patch(start, &entry.to_le_bytes()).ok()?;
             self.pages.push(Page { start, used: 1 });
         }
         let page = self.pages.iter_mut().find(is_usable)?;
@@ -178,7 +188,8 @@ impl Rewriter {
     pub fn restore(&self, mm: &Mm, start: u64, end: u64) {
         let near = start.saturating_sub(SITE_MAX)..end.saturating_add(SITE_MAX);
         for site in self.sites.range(near).map(|(_, site)| site).filter(|site| site.is_in_place(mm)) {
-            mm.raw(site.at, site.original.len() as u64).copy_from_slice(&site.original);
+            // Without memory for a page of its own the program keeps the jump, which does the same.
+            let _ = mm.patch(site.at, &site.original);
         }
     }
 }
@@ -221,16 +232,14 @@ fn padded(mut code: Vec<u8>, len: usize) -> Vec<u8> {
     code
 }
 
-fn write_trampoline(mm: &Mm, at: u64, detour: &Detour) {
-    let moved = mm.raw(detour.replaced.start, detour.syscall - detour.replaced.start);
-    let mut code = moved.to_vec();
+fn write_trampoline(mm: &Mm, at: u64, detour: &Detour) -> Result<()> {
+    let mut code = mm.peek(detour.replaced.start, detour.syscall - detour.replaced.start)?;
     code.extend([0x48, 0x8d, 0x0d]);
     let behind = detour.syscall + SYSCALL.len() as u64;
     code.extend(distance(at + code.len() as u64 + 4, behind));
     code.extend([0xff, 0x25]);
     code.extend(distance(at + code.len() as u64 + 4, at / PAGE * PAGE));
-    let place = mm.raw(at, SLOT);
-    place.copy_from_slice(&padded(code, place.len()));
+    mm.patch(at, &padded(code, SLOT_BYTES))
 }
 
 impl Kernel {

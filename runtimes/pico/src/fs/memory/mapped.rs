@@ -13,6 +13,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 /// One mapping.
+#[derive(Clone)]
 struct Mapped {
     start: u64,
     end: u64,
@@ -52,7 +53,7 @@ impl SharedMappings {
             mapped.count += 1;
             return Ok(mapped.start);
         }
-        if inode.data()?.borrow().is_pinned(offset, end) {
+        if mm.has_spaces() || inode.data()?.borrow().is_pinned(offset, end) {
             return self.map_apart(mm, inode, (offset, len), prot, path, Placement::Sparse(0));
         }
         let start = inode.data()?.borrow_mut().pin(mm, &inode.pool, offset, end)?;
@@ -105,19 +106,18 @@ impl SharedMappings {
         shown
     }
 
-    /// Those of a copy of the address space.
+    /// The mappings of a copy of the address space.
     pub fn copy(&self) -> Self {
-        let copies = self.0.iter().map(|mapped| {
+        for mapped in &self.0 {
             if let Ok(data) = mapped.inode.data() {
                 data.borrow_mut().pins.push((mapped.offset, mapped.offset + (mapped.end - mapped.start)));
             }
-            Mapped { inode: mapped.inode.clone(), ..*mapped }
-        });
-        Self(copies.collect())
+        }
+        Self(self.0.clone())
     }
 
-    /// The address space is gone.
-    pub fn forget_all(&mut self) {
+    /// Forgets all mappings: their address space is gone.
+    pub fn release_all(&mut self) {
         for mapped in self.0.drain(..) {
             if let Ok(data) = mapped.inode.data() {
                 data.borrow_mut().unpin(mapped.offset, mapped.offset + (mapped.end - mapped.start));

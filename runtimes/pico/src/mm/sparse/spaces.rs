@@ -1,0 +1,138 @@
+//! What backs several address spaces: notes that are copied, pages that are shared until they are written to.
+
+use super::{BORROWED, Chunk, FLAGS, PROTECTED, Sparse, shown};
+use crate::mm::areas::{Area, EXEC, Kind};
+use crate::mm::pool::Pool;
+use crate::mm::tables::PageTables;
+use crate::mm::{DATA, Mm, PAGE_BYTES};
+use abi::layout::{HUGE, PAGE};
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+
+impl Sparse {
+    /// Page tables with nothing in them but what all spaces have. `None`, and nothing was taken, if there is no memory.
+    pub(in crate::mm) fn of_new_space(mm: &Mm, pool: &Pool, tables: &dyn PageTables) -> Option<Self> {
+        let root = pool.take(mm)?;
+        let mut new = Self::new(tables.another(root));
+        match new.map_pinned(mm, pool) {
+            Some(()) => Some(new),
+            None => {
+                new.release(mm, pool);
+                None
+            }
+        }
+    }
+
+    fn map_pinned(&mut self, mm: &Mm, pool: &Pool) -> Option<()> {
+        for area in pool.pinned() {
+            for va in (area.start..area.end).step_by(PAGE_BYTES) {
+                self.make_tables(mm, va)?;
+                self.tables.set(va, va, DATA | EXEC);
+            }
+        }
+        Some(())
+    }
+
+    /// The page tables.
+    pub(in crate::mm) fn tables(&self) -> &Rc<dyn PageTables> {
+        &self.tables
+    }
+
+    /// Takes the notes of `old`, whose pages it had from its own blocks, and makes notes on the linear memory that `areas`
+    /// say is in use. `None` if there is no memory.
+    pub(in crate::mm) fn take_notes(&mut self, mm: &Mm, old: &Self, areas: &[Area]) -> Option<()> {
+        for (&number, chunk) in &old.chunks {
+            self.make_tables(mm, number * HUGE)?;
+            self.chunks.insert(number, Chunk { ..*chunk });
+        }
+        for area in areas {
+            let linear = !crate::mm::is_sparse(area.start);
+            if linear && !area.reserved && !area.kind.is_of_files() {
+                for va in (area.start..area.end).step_by(PAGE_BYTES) {
+                    self.prepare(mm, va)?;
+                    self.put(mm, va, va, area.prot);
+                }
+            } else if !linear {
+                for va in self.all_backed(mm, area) {
+                    let page = self.page(mm, va)?;
+                    self.tables.set(va, page, area.prot);
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// Addresses in `area` with pages behind them.
+    fn all_backed(&self, mm: &Mm, area: &Area) -> Vec<u64> {
+        let parts = self.parts(&(area.start..area.end));
+        parts.iter().flat_map(|part| self.backed(mm, part)).collect()
+    }
+
+    /// From now on a mapping of a file's page holds it, as the file does.
+    pub(in crate::mm) fn hold_borrowed(&mut self, mm: &Mm, pool: &Pool) {
+        for (&number, chunk) in &self.chunks {
+            for va in (number * HUGE..(number + 1) * HUGE).step_by(PAGE_BYTES) {
+                if let Some(note) = chunk.note(mm, va).filter(|note| note & BORROWED != 0) {
+                    let page = note & !FLAGS;
+                    pool.retain(page, page + PAGE);
+                    chunk.set(mm, va, page);
+                }
+            }
+        }
+    }
+
+    /// Makes room in the new space `child` for notes on all that has notes here. `None` if there is no memory.
+    pub(in crate::mm) fn make_room_in(&self, child: &Mm) -> Option<()> {
+        let mut sparse = child.sparse.borrow_mut();
+        self.chunks.keys().try_for_each(|number| sparse.prepare(child, number * HUGE))
+    }
+
+    /// Shares the pages behind `area` with `child`, which has room for the notes.
+    pub(in crate::mm) fn share(&mut self, mm: &Mm, child: &Mm, pool: &Pool, area: &Area) {
+        let mut sparse = child.sparse.borrow_mut();
+        let flag = if matches!(area.kind, Kind::Shared | Kind::SharedFile) { 0 } else { PROTECTED };
+        for va in self.all_backed(mm, area) {
+            let Some(note) = self.note(mm, va) else { continue };
+            let page = note & !FLAGS;
+            pool.retain(page, page + PAGE);
+            sparse.put(child, va, note | flag, area.prot);
+            if note | flag != note
+                && let Some(chunk) = self.chunks.get(&(va / HUGE))
+            {
+                chunk.set(mm, va, note | flag);
+                self.tables.set(va, page, shown(note | flag, area.prot));
+            }
+        }
+    }
+
+    /// Sees to it that the page behind `va` is this space's alone, unless it is shared on purpose: whether that
+    /// changed anything, without a flush. `None` if there is no memory for a copy.
+    pub(in crate::mm) fn own(&mut self, mm: &Mm, va: u64, prot: u32) -> Option<bool> {
+        let note = self.note(mm, va).filter(|note| note & PROTECTED != 0);
+        let (Some(note), Some(pool)) = (note, &mm.pool) else { return Some(false) };
+        let mut page = note & !FLAGS;
+        if pool.owners(page) > 1 {
+            let copy = pool.duplicate(mm, page)?;
+            pool.release(page, page + PAGE);
+            page = copy;
+        }
+        self.chunks.get(&(va / HUGE))?.set(mm, va, page);
+        self.tables.set(va, page, prot);
+        Some(true)
+    }
+
+    /// Gives back all that this space holds. It is not used any more.
+    pub(in crate::mm) fn release(&mut self, mm: &Mm, pool: &Pool) {
+        for (number, chunk) in core::mem::take(&mut self.chunks) {
+            for va in (number * HUGE..(number + 1) * HUGE).step_by(PAGE_BYTES) {
+                if let Some(page) = chunk.page(mm, va) {
+                    pool.release(page, page + PAGE);
+                }
+            }
+            pool.release(chunk.list, chunk.list + PAGE);
+        }
+        for table in self.tables.pages() {
+            pool.release(table, table + PAGE);
+        }
+    }
+}
