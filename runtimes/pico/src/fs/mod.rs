@@ -128,8 +128,15 @@ impl Kernel {
 
     /// The file at `path` for execution: a regular file with an execute permission, else `EACCES`.
     pub fn open_for_exec(&self, path: &[u8]) -> Result<Rc<dyn File>> {
-        let location = self.resolve(path)?;
+        self.executable(&self.resolve(path)?)
+    }
+
+    /// The file at `location` for execution, as [`Kernel::open_for_exec`].
+    pub fn executable(&self, location: &Location) -> Result<Rc<dyn File>> {
         let mode = location.stat()?.st_mode;
+        if mode & linux::S_IFMT == linux::S_IFLNK {
+            return Err(Errno::ELOOP);
+        }
         if !is_regular(mode) || mode & 0o111 == 0 {
             return Err(Errno::EACCES);
         }

@@ -81,6 +81,8 @@ mod xsave {
     pub(super) const MAGIC2: u32 = 0x4650_5845;
     /// Bits of `mxcsr` every processor has; the others fault.
     pub(super) const MXCSR_MASK: u32 = 0xffbf;
+    /// What a program starts with.
+    pub(super) const MXCSR_INITIAL: u32 = 0x1f80;
 }
 
 impl Kernel {
@@ -207,6 +209,13 @@ impl Kernel {
             self.process.signals.own.alt_stack = frame.stack;
         }
         Ok(())
+    }
+
+    /// The vector state is what a program starts with.
+    pub(crate) fn reset_xstate(&self) {
+        let mut area = Xstate([0; XSTATE_SIZE]);
+        area.0[xsave::MXCSR..xsave::MXCSR + 4].copy_from_slice(&xsave::MXCSR_INITIAL.to_le_bytes());
+        self.platform.restore_xstate(&area.0);
     }
 
     /// Takes the vector state back. The program may have changed it: what would fault is made harmless.

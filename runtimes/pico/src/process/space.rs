@@ -99,15 +99,33 @@ impl Kernel {
 
     /// Gives an address space back that is not in the processor.
     pub(super) fn release_space(&mut self, mut space: Space) {
-        space.shared.forget_all();
+        space.shared.release_all();
         space.mm.release();
         self.reclaim_files();
     }
 
-    /// Gives `space` back, which no process lives in any more and which is not in the processor.
-    pub(super) fn drop_space(&mut self, space: u32) {
-        self.processes.spaces.leave(space);
-        if let Some(space) = self.processes.spaces.stored.remove(&space) {
+    /// The current process goes on in `mm`, where nothing is yet. Returns where it was, which is still its.
+    pub(crate) fn move_to_space(&mut self, mm: Mm) -> u32 {
+        let space = Space { mm, rewriter: Rewriter::default(), shared: SharedMappings::default() };
+        let next = self.processes.spaces.add(space);
+        self.enter_space(next);
+        core::mem::replace(&mut self.processes.own_mut().space, next)
+    }
+
+    /// Takes back [`Kernel::move_to_space`].
+    pub(crate) fn move_back_to_space(&mut self, old: u32) {
+        let left = core::mem::replace(&mut self.processes.own_mut().space, old);
+        self.processes.spaces.leave(left);
+        self.enter_space(old);
+    }
+
+    /// The current process does not need `old` any more.
+    pub(crate) fn leave_space(&mut self, old: u32) {
+        self.processes.spaces.leave(old);
+        if self.processes.spaces.users.contains_key(&old) {
+            return;
+        }
+        if let Some(space) = self.processes.spaces.stored.remove(&old) {
             self.release_space(space);
         }
     }

@@ -10,7 +10,9 @@ pub mod file_copy;
 pub mod file_io;
 pub mod file_open;
 pub mod file_size;
+pub mod exec;
 pub mod futex;
+pub mod group;
 pub mod memory;
 pub mod misc;
 pub mod path;
@@ -28,6 +30,7 @@ mod terminal;
 pub mod thread;
 pub mod time;
 pub mod timerfd;
+pub mod wait;
 
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
@@ -50,7 +53,10 @@ const FAMILIES: &[&[Entry]] = &[
     time::ENTRIES,
     alarm::ENTRIES,
     signal::ENTRIES,
+    group::ENTRIES,
     process::ENTRIES,
+    wait::ENTRIES,
+    exec::ENTRIES,
     thread::ENTRIES,
     futex::ENTRIES,
     misc::ENTRIES,
@@ -99,7 +105,7 @@ impl Args {
 /// What pico does with a system call. The compatibility page is generated from this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Support {
-    /// As Linux does it, for a program of one process.
+    /// As Linux does it.
     Full,
     /// With the stated difference.
     Partial(&'static str),
