@@ -17,7 +17,6 @@ use abi::mailbox::Doorbell;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::fmt;
 
 use plan::Plan;

@@ -27,7 +27,7 @@ impl Part {
 }
 
 /// An ELF program, its interpreter, and the arguments it gets.
-pub struct Plan {
+pub(super) struct Plan {
     program: Part,
     interpreter: Option<Part>,
     args: Vec<Vec<u8>>,
@@ -35,7 +35,7 @@ pub struct Plan {
 
 impl Plan {
     /// Looks at the program `path`, which is `file`, or, if that is a script, at its interpreter.
-    pub fn new(
+    pub(super) fn new(
         kernel: &mut Kernel,
         path: &str,
         file: Rc<dyn File>,
@@ -89,7 +89,7 @@ impl Plan {
     }
 
     /// Puts the program into memory, where nothing else is, and builds its stack. Returns the registers it starts with.
-    pub fn load(&self, kernel: &mut Kernel, env: &[&[u8]]) -> Result<Registers, LoadError> {
+    pub(super) fn load(&self, kernel: &mut Kernel, env: &[&[u8]]) -> Result<Registers, LoadError> {
         let Part { path, file, image } = &self.program;
         let top = kernel.mm.map_stack(image.relocatable)?;
         let low = image.relocatable.then_some(top);

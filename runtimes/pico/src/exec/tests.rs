@@ -7,7 +7,8 @@ use alloc::string::ToString;
 use alloc::vec;
 use core::any::Any;
 use linux_raw_sys::general::stat as Stat;
-use proptest::prelude::*;
+use proptest::prelude::*;use std::vec::Vec;
+
 
 /// A file in memory.
 struct Bytes(Vec<u8>);
@@ -135,7 +136,7 @@ fn a_program_finds_its_segments_and_its_stack() {
     assert_eq!(setup.string(auxiliary[&31]), b"/bin/p", "AT_EXECFN");
     assert_eq!(setup.string(auxiliary[&15]), b"x86_64", "AT_PLATFORM");
     assert_ne!(setup.word(auxiliary[&25]), 0, "AT_RANDOM");
-    assert_eq!(&setup.kernel.threads.process_name()[..2], b"p\0");
+    assert_eq!(&setup.kernel.threads.process_name(1)[..2], b"p\0");
 }
 
 #[test]

@@ -109,12 +109,12 @@ impl Kernel {
         let space = Space { mm, rewriter: Rewriter::default(), shared: SharedMappings::default() };
         let next = self.processes.spaces.add(space);
         self.enter_space(next);
-        core::mem::replace(&mut self.processes.own_mut().space, next)
+        mem::replace(&mut self.processes.own_mut().space, next)
     }
 
     /// Takes back [`Kernel::move_to_space`].
     pub(crate) fn move_back_to_space(&mut self, old: u32) {
-        let left = core::mem::replace(&mut self.processes.own_mut().space, old);
+        let left = mem::replace(&mut self.processes.own_mut().space, old);
         self.processes.spaces.leave(left);
         self.enter_space(old);
     }
