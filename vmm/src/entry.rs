@@ -89,6 +89,11 @@ impl EntryState {
         &self.sregs
     }
 
+    /// Whether the guest kernel runs with page tables of its own: it has several address spaces.
+    pub(crate) fn has_spaces(&self) -> bool {
+        (KERNEL_SIZE..self.moved_start).contains(&self.sregs.cr3)
+    }
+
     /// The same state with page tables at another guest-physical address, and pages that lie behind the program's
     /// memory: they begin at `start`, in the order of the guest-virtual addresses in `moved`.
     pub(crate) fn with_moved_pages(mut self, start: u64, moved: Vec<u64>, tables: u64) -> EntryState {
@@ -135,12 +140,14 @@ impl EntryState {
         })
     }
 
-    /// Whether the guest runs as it was started: what only ring 0 code can change must be as the host set it.
-    pub(crate) fn check_untouched(&mut self, boot: &kvm_sregs) -> Result<(), MachineError> {
+    /// Whether the guest runs as it was started: what only ring 0 code can change must be as the host set it. A guest
+    /// kernel with several address spaces (`spaces`) has page tables of its own.
+    pub(crate) fn check_untouched(&mut self, boot: &kvm_sregs, spaces: bool) -> Result<(), MachineError> {
         // KVM reports every TSS as busy, whatever it was given.
         self.sregs.tr.type_ = boot.tr.type_;
         let (now, tampered) = (&self.sregs, |what| Err(MachineError::Tampered(what)));
-        if (now.cr0, now.cr3, now.cr4, now.efer) != (boot.cr0, boot.cr3, boot.cr4, boot.efer) {
+        let same_root = if spaces { self.has_spaces() } else { now.cr3 == boot.cr3 };
+        if !same_root || (now.cr0, now.cr4, now.efer) != (boot.cr0, boot.cr4, boot.efer) {
             return tampered("control registers");
         }
         let table = |table: &kvm_dtable| (table.base, table.limit);

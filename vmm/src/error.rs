@@ -30,6 +30,11 @@ pub enum MachineError {
     /// The guest changed what must not change before it was ready, so it cannot be forked.
     #[error("the guest cannot be forked, because it changed its {0} before it was ready")]
     Tampered(&'static str),
+    /// The guest has several address spaces, but is to become a function of a runtime parent, or is one's.
+    #[error(
+        "the guest cannot be forked this way, because it started other processes or programs before it was ready"
+    )]
+    Spaces,
     /// Called at the wrong time.
     #[error("the machine cannot do that now: {0}")]
     Order(&'static str),
@@ -63,6 +68,9 @@ pub enum Discard {
     /// It changed its descriptor tables, page tables or the code of its stubs.
     #[error("it changed its system tables")]
     TablesTouched,
+    /// Its parent's guest kernel has several address spaces, whose page tables change with every request.
+    #[error("its parent has several processes")]
+    Spaces,
     /// Its guest kernel did not touch the pages it was told to.
     #[error("touching its pages ahead failed: {0}")]
     Prefault(String),

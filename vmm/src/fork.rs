@@ -61,6 +61,10 @@ impl Machine {
             watch.tells = false;
         }
         let parent = Arc::clone(parent);
+        if parent.entry.has_spaces() {
+            // It is used once, whatever it touches, and restoring it now would be refused.
+            return Ok(0);
+        }
         let list = list(&parent).map_err(|source| Discard::Failed { what: "finding its pages", source })?;
         for part in list.chunks(PREFAULT_MAX) {
             self.touch(&parent, part, Ran::Prefault)?;
@@ -99,7 +103,8 @@ pub(crate) struct Watch {
 
 /// Prepares the RAM of a shell: watched, if nobody has been watched yet, and with the pages it will write to.
 pub(crate) fn prepare(ram: &mut Mapping, parent: &Parent) -> Option<Watch> {
-    let watch = parent.touched().is_none().then(|| {
+    let tells = parent.touched().is_none() && !parent.entry.has_spaces();
+    let watch = tells.then(|| {
         // Only makes what is learnt finer, so a refusal changes nothing.
         let _ = ram.advise(0, ram.len(), Advice::NoHuge);
         Watch { tells: true, _singly: map_singly(ram.address(), ram.len() as u64).ok() }

@@ -27,7 +27,7 @@ use crate::parent_memory::ParentMemory;
 use crate::restore::Baseline;
 use crate::size::size;
 use crate::space::{Images, Space};
-use crate::sparse_tables::{SparseTables, is_same_but_sparse};
+use crate::sparse_tables::{SparseTables, is_same_but_sparse, remove_second_view};
 use crate::ticks::{Ticking, tick};
 use crate::usage::MemoryUsage;
 use abi::boot::{BootInfo, Contract, EXCEPTIONS, KernelHeader, STRINGS_MAX};
@@ -253,7 +253,8 @@ impl Machine {
     }
 
     /// Saves the state of a booted machine that rang `Doorbell::Ready`. Refused if the guest changed its tables
-    /// or control registers: forks of such a guest could not be kept apart.
+    /// or control registers: forks of such a guest could not be kept apart. (A guest kernel with several address spaces has
+    /// page tables of its own. Its forks serve one request each.)
     pub fn capture(&mut self) -> Result<EntryState, MachineError> {
         if self.stage != Stage::Doorbell {
             return Err(MachineError::Order("only a machine at the doorbell is captured"));
@@ -262,22 +263,31 @@ impl Machine {
             return Err(MachineError::Order("a fork is not captured"));
         };
         let tampered = || MachineError::Tampered("descriptor or page tables");
+        let mut spaces = false;
         for (gpa, bytes) in tables {
             let mut found = vec![0; bytes.len()];
             let read = self.space.ram.read(size(*gpa), &mut found);
             let is_pages = *gpa == kernel_area::PAGE_TABLES;
-            let same = if is_pages { is_same_but_sparse(&found, bytes) } else { found == *bytes };
+            let same = if is_pages {
+                spaces = remove_second_view(&mut found);
+                is_same_but_sparse(&found, bytes)
+            } else {
+                found == *bytes
+            };
             if read.is_err() || !same {
                 return Err(tampered());
             }
         }
-        let sparse = SparseTables::read(&self.space.ram, kernel_area::PAGE_TABLES).map_err(|_| tampered())?;
-        let guarded: Vec<_> = guarded.iter().copied().chain(sparse.ranges()).collect();
+        let mut guarded = guarded.clone();
+        if !spaces {
+            let sparse = SparseTables::read(&self.space.ram, kernel_area::PAGE_TABLES);
+            guarded.extend(sparse.map_err(|_| tampered())?.ranges());
+        }
         let ram_bytes = self.space.ram.len() as u64;
         let (vcpu, registration) = (&mut self.vcpu, &self.registration);
         finish_exit(vcpu, registration).map_err(|source| MachineError::Kvm { what: "KVM_RUN", source })?;
         let mut entry = EntryState::capture(vcpu, &self.msrs, ram_bytes, guarded, *prefault)?;
-        entry.check_untouched(sregs)?;
+        entry.check_untouched(sregs, spaces)?;
         Ok(entry)
     }
 

@@ -7,7 +7,8 @@
 //! Page tables are not put back by the host but must be unchanged: a KVM that shadows them does not see the host write
 //! to them and would go on with the old translations. (That they are private says nothing. With nested paging the CPU
 //! itself writes to the pages it walks.) Descriptor tables and the code of the stubs are treated alike. What pico has
-//! changed in the tables it makes for itself the guest puts back, told by the host entry by entry.
+//! changed in the tables it makes for itself the guest puts back, told by the host entry by entry. A guest kernel that made
+//! a second address space has left a mark in the root (`abi::layout::DIRECT_VA`), so it is not restored.
 
 use crate::error::Discard;
 use crate::fork;
@@ -103,6 +104,9 @@ impl Machine {
     pub(crate) fn restore_after(&mut self, ran: Ran) -> Result<RestoreStats, Discard> {
         let Origin::Fork { parent, .. } = &self.origin else { return Err(Discard::NotAFork) };
         let parent = Arc::clone(parent);
+        if parent.entry.has_spaces() {
+            return Err(Discard::Spaces);
+        }
         if self.stage != Stage::Doorbell {
             return Err(Discard::NotAtDoorbell);
         }
@@ -145,6 +149,9 @@ impl Machine {
     pub fn remap(&mut self) -> Result<(), Discard> {
         let Origin::Fork { parent, .. } = &self.origin else { return Err(Discard::NotAFork) };
         let parent = Arc::clone(parent);
+        if parent.entry.has_spaces() {
+            return Err(Discard::Spaces);
+        }
         if !matches!(self.stage, Stage::Doorbell | Stage::Spoiled) {
             return Err(Discard::NotAtDoorbell);
         }

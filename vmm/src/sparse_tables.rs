@@ -7,7 +7,7 @@
 use crate::boot_tables::{ADDRESS, ENTRIES, LARGE, PRESENT, SparsePage};
 use crate::memory::{Mapping, OutOfBounds};
 use crate::size::{PAGE_BYTES, size};
-use abi::layout::{KERNEL_SIZE, PAGE, ROOT_ENTRY, SPARSE_END, SPARSE_VA, TABLES_VA};
+use abi::layout::{DIRECT_VA, KERNEL_SIZE, PAGE, ROOT_ENTRY, SPARSE_END, SPARSE_VA, TABLES_VA};
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -136,6 +136,16 @@ impl SparseTables {
         }
         Ok(stores)
     }
+}
+
+/// Takes out of page tables, their root first, what pico puts there when it makes a second address space. Whether that was
+/// there.
+pub(crate) fn remove_second_view(tables: &mut [u8]) -> bool {
+    let at = size(DIRECT_VA / ROOT_ENTRY) * 8;
+    let entry = tables.get_mut(at..at + 8).unwrap_or_default();
+    let found = entry.iter().any(|&byte| byte != 0);
+    entry.fill(0);
+    found
 }
 
 /// Whether `found` and `expected`, page tables with their root first, differ in nothing but what is pico's.

@@ -25,7 +25,7 @@ use crate::parent::{Parent, plain_address};
 use crate::parent_memory::ParentMemory;
 use crate::size::{PAGE_BYTES, size};
 use crate::space::{Images, Space};
-use crate::sparse_tables::{Malformed, SparseTables, is_same_but_sparse, take_over};
+use crate::sparse_tables::{Malformed, SparseTables, is_same_but_sparse, remove_second_view, take_over};
 use abi::layout::{HUGE, KERNEL_SIZE, PAGE, RAM_MAX, kernel_area};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -42,6 +42,9 @@ impl Machine {
     ) -> Result<Machine, MachineError> {
         let least = runtime.memory.len();
         let fits = (least..=RAM_MAX).contains(&spec.ram_bytes) && spec.ram_bytes.is_multiple_of(HUGE);
+        if runtime.entry.has_spaces() {
+            return Err(MachineError::Spaces);
+        }
         if runtime.memory.base().is_some() || !fits {
             let text = format!(
                 "a function of {} bytes on a runtime parent of {least}: it needs at least as many, at most \
@@ -86,7 +89,7 @@ impl Machine {
         guarded.push((plan.tables_at, plan.tables_at + plan.tables.len() as u64));
         let mut entry =
             EntryState::capture(&self.vcpu, &self.msrs, plan.end, guarded, runtime.entry.prefault())?;
-        entry.check_untouched(runtime.entry.sregs())?;
+        entry.check_untouched(runtime.entry.sregs(), false)?;
         let memory = plan.fill(&self.space.ram, &runtime)?;
         self.check_pages()?;
         let moved = plan.moved.iter().map(|&(va, _)| va).collect();
@@ -115,6 +118,9 @@ fn check_tables(ram: &Mapping, runtime: &Parent, tables: &Piece) -> Result<(), M
     }
     let mut found = vec![0; tables.1.len()];
     let read = ram.read(size(tables.0), &mut found);
+    if remove_second_view(&mut found) {
+        return Err(MachineError::Spaces);
+    }
     if read.is_err() || !is_same_but_sparse(&found, &tables.1) { Err(tampered()) } else { Ok(()) }
 }
 

@@ -3,7 +3,10 @@
 use crate::fixture::{
     COUNT, FILL, ILLEGAL, LOAD, PORT, PORT_STRING, SUPERVISOR, World, answer, number, request, run,
 };
-use abi::layout::{DOORBELL_PORT, KERNEL_SIZE, KERNEL_VA, MAILBOX_VA, PROGRAM_VA, ROOT_VA, kernel_area};
+use abi::layout::{
+    DIRECT_VA, DOORBELL_PORT, KERNEL_SIZE, KERNEL_VA, MAILBOX_VA, PROGRAM_VA, ROOT_ENTRY, ROOT_VA,
+    kernel_area,
+};
 use abi::mailbox::{Doorbell, MAILBOX_SIZE};
 use vmm::{Discard, Exit, Machine};
 
@@ -195,4 +198,12 @@ fn a_parent_that_changed_its_tables_cannot_be_captured() {
     machine.mailbox().set_request(&request(&[FILL, unused_entry, 1, 7])).unwrap();
     answer(&mut machine);
     assert!(matches!(machine.capture(), Err(MachineError::Tampered(_))));
+    // A second view of its memory without page tables of its own is not what a guest kernel does.
+    machine.mailbox().set_request(&request(&[FILL, unused_entry, 1, 0])).unwrap();
+    answer(&mut machine);
+    assert!(machine.capture().is_ok());
+    let second_view = KERNEL_VA + kernel_area::PAGE_TABLES + DIRECT_VA / ROOT_ENTRY * 8;
+    machine.mailbox().set_request(&request(&[FILL, second_view, 1, 7])).unwrap();
+    answer(&mut machine);
+    assert!(matches!(machine.capture(), Err(MachineError::Tampered("control registers"))));
 }

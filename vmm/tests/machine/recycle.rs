@@ -5,7 +5,9 @@ use crate::fixture::{
     number, prepare, request, run,
 };
 use crate::guest;
-use abi::layout::{HUGE, KERNEL_VA, PAGE, PROGRAM_VA, ROOT_ENTRY, SPARSE_VA, TABLES_VA, kernel_area};
+use abi::layout::{
+    DIRECT_VA, HUGE, KERNEL_VA, PAGE, PROGRAM_VA, ROOT_ENTRY, SPARSE_VA, TABLES_VA, kernel_area,
+};
 use abi::mailbox::{Doorbell, LOG, REQUEST_MAX};
 use vmm::{Discard, EntryState, Exit, Machine, MachineError, Parent, ParentMemory};
 
@@ -329,5 +331,19 @@ fn protection_keys_are_the_parents_again_or_out_of_reach() {
             assert_eq!(number(&answer(&mut machine)), pristine, "{keys:#x}");
         }
         assert_eq!(number(&world.answer(&read)), pristine, "{keys:#x}");
+    }
+}
+
+/// Where the guest sees the entry of the root that shows its memory a second time.
+const SECOND_VIEW: u64 = KERNEL_VA + kernel_area::PAGE_TABLES + DIRECT_VA / ROOT_ENTRY * 8;
+
+#[test]
+fn a_fork_that_made_a_second_address_space_is_discarded() {
+    let world = World::new();
+    for remap in [false, true] {
+        let mut machine = world.fork(&request(&[FILL, SECOND_VIEW, 8, 0x67]));
+        answer(&mut machine);
+        let discarded = if remap { machine.remap() } else { machine.restore().map(drop) };
+        assert!(matches!(discarded, Err(Discard::TablesTouched)), "remap: {remap}");
     }
 }

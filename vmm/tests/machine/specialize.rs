@@ -2,7 +2,7 @@
 
 use crate::fixture::{COUNT, FILL, LOAD, REPORT, World, answer, number, prepare, request, spec};
 use crate::guest;
-use abi::layout::{HUGE, KERNEL_SIZE, KERNEL_VA, PAGE, PROGRAM_VA, kernel_area};
+use abi::layout::{DIRECT_VA, HUGE, KERNEL_SIZE, KERNEL_VA, PAGE, PROGRAM_VA, ROOT_ENTRY, kernel_area};
 use std::sync::Arc;
 use vmm::{BootSpec, Machine, MachineError, Parent, ParentError, ParentMemory};
 
@@ -149,4 +149,7 @@ fn a_guest_that_changes_its_tables_does_not_become_a_function() {
         answer(&mut machine);
         assert!(matches!(machine.capture_function(), Err(MachineError::Tampered(_))), "{at:#x}");
     }
+    let second_view = kernel_area::PAGE_TABLES + DIRECT_VA / ROOT_ENTRY * 8;
+    let mut machine = specialized(&world, &request(&[FILL, KERNEL_VA + second_view, 1, 1]));
+    assert!(matches!(machine.capture_function(), Err(MachineError::Spaces)));
 }

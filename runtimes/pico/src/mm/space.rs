@@ -131,7 +131,11 @@ impl Mm {
             areas.remove(start, end);
         }
         let is_pinned = |area: &&Area| area.kind.is_of_files() && !super::is_sparse(area.start);
-        let pinned = areas.iter().filter(is_pinned).map(|area| Area { kind: Kind::Kernel, file: None, ..area.clone() });
+        let pinned = areas.iter().filter(is_pinned).map(|area| Area {
+            kind: Kind::Kernel,
+            file: None,
+            ..area.clone()
+        });
         let pinned = pinned.collect();
         let pool = Pool::new(self.base, self.len, counts, self.dirty.borrow().clone(), pinned)?;
         self.count_pages(&pool, &areas);

@@ -86,8 +86,7 @@ pub(super) mod fake {
 
         fn another(&self, root: u64) -> Rc<dyn PageTables> {
             let others = self.others.clone();
-            let another =
-                Rc::new(Self { pages: RefCell::new(Vec::from([root])), others, ..Self::default() });
+            let another = Rc::new(Self { pages: RefCell::new(Vec::from([root])), others, ..Self::default() });
             self.others.borrow_mut().push(another.clone());
             another
         }
