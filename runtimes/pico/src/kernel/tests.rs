@@ -79,7 +79,7 @@ fn a_fork_needs_an_identity_of_its_own() {
 #[test]
 fn unknown_calls_are_refused_and_counted() {
     let (mut kernel, fake) = Kernel::for_tests();
-    for number in [u64::from(linux::__NR_rseq), u64::from(linux::__NR_clone), 511, 512, u64::MAX] {
+    for number in [u64::from(linux::__NR_rseq), u64::from(linux::__NR_ptrace), 511, 512, u64::MAX] {
         assert_eq!(call(&mut kernel, number, [0; 3]), Errno::ENOSYS.as_return_value());
         assert_eq!(fake.unsupported.borrow().last(), Some(&number));
     }

@@ -50,7 +50,9 @@ impl Question {
             Selector::Pid(wanted) => pid == wanted,
             Selector::Group(group) => record.group == group,
         };
+        // One that has ended will never do anything else.
         is_selected
+            && (self.ends || record.ended.is_none())
             && match self.kin {
                 Kin::All => true,
                 Kin::Ordinary => record.exit_signal == SIGCHLD,
@@ -91,6 +93,6 @@ impl Kernel {
             return Err(Errno::ECHILD);
         }
         let mut ended = concerned.filter_map(|(pid, record)| record.ended.map(|ended| (pid, ended)));
-        Ok(ended.next().filter(|_| question.ends))
+        Ok(ended.next())
     }
 }

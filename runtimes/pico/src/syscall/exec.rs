@@ -36,8 +36,11 @@ fn execveat(kernel: &mut Kernel, args: &Args) -> Result<u64> {
 }
 
 fn execute(kernel: &mut Kernel, dirfd: i32, [path, args, env]: [u64; 3], flags: u32) -> Result<u64> {
-    let location = existing(kernel, dirfd, path, flags)?;
     let given = String::from_utf8_lossy(path_at(kernel, path)?);
+    if given.is_empty() && flags & linux::AT_EMPTY_PATH == 0 {
+        return Err(Errno::ENOENT);
+    }
+    let location = existing(kernel, dirfd, path, flags)?;
     let name = match &*given {
         given if given.starts_with('/') || dirfd == linux::AT_FDCWD => given.into(),
         "" => format!("/dev/fd/{dirfd}"),
