@@ -150,6 +150,8 @@ fn a_guest_that_changes_its_tables_does_not_become_a_function() {
         assert!(matches!(machine.capture_function(), Err(MachineError::Tampered(_))), "{at:#x}");
     }
     let second_view = kernel_area::PAGE_TABLES + DIRECT_VA / ROOT_ENTRY * 8;
-    let mut machine = specialized(&world, &request(&[FILL, KERNEL_VA + second_view, 1, 1]));
+    let mut machine = specialized(&world, &request(&[COUNT]));
+    machine.mailbox().set_request(&request(&[FILL, KERNEL_VA + second_view, 1, 1])).unwrap();
+    answer(&mut machine);
     assert!(matches!(machine.capture_function(), Err(MachineError::Spaces)));
 }

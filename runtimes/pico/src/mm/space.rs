@@ -35,7 +35,7 @@ impl Mm {
             return Err(self.refuse());
         }
         let areas: Vec<Area> = self.areas().collect();
-        let mut sparse = self.sparse.borrow_mut();
+        let sparse = self.sparse.borrow();
         for area in &areas {
             sparse.share(self, &child, &pool, area);
         }

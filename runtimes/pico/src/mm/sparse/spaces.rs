@@ -88,19 +88,26 @@ impl Sparse {
     }
 
     /// Shares the pages behind `area` with `child`, which has room for the notes.
-    pub(in crate::mm) fn share(&mut self, mm: &Mm, child: &Mm, pool: &Pool, area: &Area) {
+    pub(in crate::mm) fn share(&self, mm: &Mm, child: &Mm, pool: &Pool, area: &Area) {
         let mut sparse = child.sparse.borrow_mut();
+        let tables = sparse.tables.clone();
         let flag = if matches!(area.kind, Kind::Shared | Kind::SharedFile) { 0 } else { PROTECTED };
-        for va in self.all_backed(mm, area) {
-            let Some(note) = self.note(mm, va) else { continue };
-            let page = note & !FLAGS;
-            pool.retain(page, page + PAGE);
-            sparse.put(child, va, note | flag, area.prot);
-            if note | flag != note
-                && let Some(chunk) = self.chunks.get(&(va / HUGE))
-            {
-                chunk.set(mm, va, note | flag);
-                self.tables.set(va, page, shown(note | flag, area.prot));
+        for part in self.parts(&(area.start..area.end)) {
+            let number = part.start / HUGE;
+            let (Some(own), Some(new)) = (self.chunks.get(&number), sparse.chunks.get_mut(&number)) else {
+                continue;
+            };
+            for va in part.step_by(PAGE_BYTES) {
+                let Some(note) = own.note(mm, va) else { continue };
+                let (page, shared) = (note & !FLAGS, note | flag);
+                pool.retain(page, page + PAGE);
+                new.set(child, va, shared);
+                new.used += 1;
+                tables.set(va, page, shown(shared, area.prot));
+                own.set(mm, va, shared);
+                if shown(note, area.prot) != shown(shared, area.prot) {
+                    self.tables.set(va, page, shown(shared, area.prot));
+                }
             }
         }
     }
