@@ -1,7 +1,6 @@
 //! How a process ends: its threads, its descriptors and memory, its children, and who is told.
 
 use super::{Ended, Ending, FIRST, Info};
-use crate::file::FdTable;
 use crate::kernel::Kernel;
 use abi::mailbox::Doorbell;
 use linux_raw_sys::general as linux;
@@ -55,7 +54,7 @@ impl Kernel {
     /// current one afterwards.
     pub(crate) fn finish_process(&mut self, status: u32) {
         let pid = self.pid();
-        drop(core::mem::replace(&mut self.fds, FdTable::default()));
+        drop(core::mem::take(&mut self.fds));
         self.reclaim_files();
         self.settle();
         self.account();

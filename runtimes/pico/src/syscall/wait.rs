@@ -84,16 +84,17 @@ fn waitid(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         keep: options & linux::WNOWAIT != 0,
         ends: options & linux::WEXITED != 0,
     };
-    let answer = kernel.wait_for_child(&question)?;
-    if let Some((_, ended)) = &answer {
+    let answer = kernel.wait_for_child(&question);
+    if let Ok(Some((_, ended))) = &answer {
         write_usage(kernel, args.raw(4), ended)?;
     }
     if args.raw(2) != 0 {
-        let told = answer.map_or([0; 4], |(pid, ended)| {
+        // Zeros if there is nothing to tell, even if that is an error.
+        let told = answer.ok().flatten().map_or([0; 4], |(pid, ended)| {
             let info = Info::of_child(linux::SIGCHLD, pid, ended);
             [u64::from(info.signal), u64::from(info.code.cast_unsigned()), info.fields[0], info.fields[1]]
         });
         kernel.mm.write(args.raw(2), &told)?;
     }
-    Ok(0)
+    answer.map(|_| 0)
 }
