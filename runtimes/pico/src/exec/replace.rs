@@ -48,6 +48,8 @@ pub fn replace(kernel: &mut Kernel, request: Request) -> Result<()> {
     let environment: Vec<&[u8]> = environment.iter().map(Vec::as_slice).collect();
     let mut open = |kernel: &mut Kernel, path: &str| kernel.open_for_exec(path.as_bytes());
     let plan = Plan::new(kernel, &name, file, &arguments, &mut open).map_err(|error| error.errno())?;
+    let strings = arguments.iter().chain(&environment).map(|string| string.len() + 1).sum::<usize>();
+    kernel.processes.recharge(kernel.fds.own_bytes() + exe.len() + strings)?;
     let mm = kernel.mm.empty()?;
     if let Err(errno) = kernel.end_other_threads() {
         mm.release();

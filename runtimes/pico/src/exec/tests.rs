@@ -10,7 +10,6 @@ use linux_raw_sys::general::stat as Stat;
 use proptest::prelude::*;
 use std::vec::Vec;
 
-
 /// A file in memory.
 struct Bytes(Vec<u8>);
 

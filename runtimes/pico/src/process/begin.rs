@@ -1,9 +1,12 @@
 //! How a process begins: fork(2), vfork(2), and clone(2) without `CLONE_THREAD`.
 
 use super::{Space, Stored};
-use crate::errno::Result;
+use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
 use crate::thread::Waiting;
+
+/// A copy of a process needs memory as soon as it runs. There is none for it while less than this part of all is left.
+const RESERVE: u64 = 16;
 
 /// What is to be made.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,6 +40,10 @@ impl Kernel {
     }
 
     fn fork_charged(&mut self, birth: &Birth, charged: usize) -> Result<u32> {
+        if !birth.shares_memory && self.mm.free() < self.mm.total() / RESERVE {
+            self.mm.note_refused();
+            return Err(Errno::ENOMEM);
+        }
         let pid = self.add_thread(birth.rsp, birth.fs_base, true)?;
         let space = match self.child_space(birth, pid) {
             Ok(space) => space,
@@ -49,11 +56,15 @@ impl Kernel {
         let stored = Stored { process, fds: self.fds.clone(), place: self.vfs.place.clone() };
         self.processes.add(pid, space, birth.exit_signal, charged, stored);
         let own = self.threads.tid();
-        if birth.lends && let Ok(record) = self.processes.get_mut(pid) {
+        if birth.lends
+            && let Ok(record) = self.processes.get_mut(pid)
+        {
             record.lender = Some(own);
         }
         let alt_stack = self.process.signals.own.alt_stack;
-        if (birth.lends || !birth.shares_memory) && let Some(thread) = self.threads.find(pid) {
+        if (birth.lends || !birth.shares_memory)
+            && let Some(thread) = self.threads.find(pid)
+        {
             thread.signals.alt_stack = alt_stack;
         }
         Ok(pid)
@@ -71,20 +82,22 @@ impl Kernel {
             return Ok(space);
         }
         // Only the child is to see its id. Nobody else runs meanwhile.
-        let before: Option<u32> = Some(birth.child_tid).filter(|&at| at != 0).and_then(|at| self.mm.read(at).ok());
+        let before: Option<u32> =
+            Some(birth.child_tid).filter(|&at| at != 0).and_then(|at| self.mm.read(at).ok());
         let told = before.filter(|_| self.mm.write(birth.child_tid, &pid).is_ok());
         let copy = self.mm.copy();
         if let Some(before) = told {
             self.mm.write(birth.child_tid, &before)?;
         }
         let (rewriter, shared) = (self.rewriter.clone(), self.vfs.shared.copy());
-        Ok(self.processes.add_space(Space { mm: copy?, rewriter, shared }))
+        Ok(self.processes.spaces.add(Space { mm: copy?, rewriter, shared }))
     }
 
     /// Waits while the child `pid` lives in memory that is lent to it.
     pub(crate) fn await_loan(&mut self, pid: u32) {
         let own = self.threads.tid();
-        let is_lent = |kernel: &Self| kernel.processes.get(pid).is_ok_and(|record| record.lender == Some(own));
+        let is_lent =
+            |kernel: &Self| kernel.processes.get(pid).is_ok_and(|record| record.lender == Some(own));
         while is_lent(self) && self.threads.tid() == own && !self.process.signals.own.is_killed() {
             self.suspend(Waiting::default());
         }

@@ -14,6 +14,8 @@ mod space;
 mod switch;
 mod table;
 #[cfg(test)]
+mod table_tests;
+#[cfg(test)]
 mod tests;
 mod waiting;
 

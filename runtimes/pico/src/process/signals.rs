@@ -246,7 +246,8 @@ impl Default for Signals {
 impl Signals {
     /// Those of a new process: the same actions, or none, and nothing pending.
     pub fn child(&self, clears_handlers: bool) -> Self {
-        let mut child = Self { actions: self.actions, shared: BTreeMap::new(), own: ThreadSignals::default() };
+        let mut child =
+            Self { actions: self.actions, shared: BTreeMap::new(), own: ThreadSignals::default() };
         if clears_handlers {
             child.reset_handlers();
         }

@@ -1,6 +1,6 @@
 //! Which processes there are.
 
-use super::{Space, Spaces, Stored};
+use super::{Spaces, Stored};
 use crate::errno::{Errno, Result};
 use crate::net::budget::Budget;
 use alloc::boxed::Box;
@@ -188,6 +188,19 @@ impl Processes {
         self.memory.take(amount).map(|()| amount).map_err(|_| Errno::EAGAIN)
     }
 
+    /// Takes pico's own memory for what the current process will have. `ENOMEM` if there is none.
+    pub(crate) fn recharge(&mut self, bytes: usize) -> Result<()> {
+        let before = self.own().charged;
+        self.memory.give(before);
+        let amount = if self.current == FIRST { bytes } else { RECORD_BYTES + bytes };
+        let taken = self.memory.take(amount).map(|()| amount);
+        if taken.is_err() {
+            self.memory.take(before).expect("it was given back just now");
+        }
+        self.own_mut().charged = taken.unwrap_or(before);
+        taken.map(drop).map_err(|_| Errno::ENOMEM)
+    }
+
     /// Gives back what [`Processes::charge`] took.
     pub(super) fn refund(&self, amount: usize) {
         self.memory.give(amount);
@@ -219,13 +232,5 @@ impl Processes {
         if let Some(record) = self.by_pid.remove(&pid) {
             self.memory.give(record.charged);
         }
-    }
-}
-
-/// For tests and callers that make a space outside of a process.
-impl Processes {
-    /// Adds an address space nobody lives in yet.
-    pub(super) fn add_space(&mut self, space: Space) -> u32 {
-        self.spaces.add(space)
     }
 }

@@ -134,7 +134,8 @@ impl Kernel {
 
     /// When the next alarm of any process goes off.
     pub(crate) fn next_alarm(&self) -> Option<u64> {
-        let others = self.processes.iter().filter_map(|(_, record)| record.stored.as_ref()?.process.alarm.next);
+        let others =
+            self.processes.iter().filter_map(|(_, record)| record.stored.as_ref()?.process.alarm.next);
         others.chain(self.process.alarm.next).min()
     }
 

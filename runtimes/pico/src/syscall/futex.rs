@@ -65,7 +65,11 @@ fn deadline(kernel: &Kernel, at: u64, realtime: bool) -> u64 {
 /// The futex in argument `index`.
 fn futex_at(kernel: &Kernel, args: &Args, index: usize) -> Futex {
     let at = args.raw(index);
-    if args.uint(1) & linux::FUTEX_PRIVATE_FLAG != 0 { (kernel.mm.space(), at) } else { kernel.mm.futex_key(at) }
+    if args.uint(1) & linux::FUTEX_PRIVATE_FLAG != 0 {
+        (kernel.mm.space(), at)
+    } else {
+        kernel.mm.futex_key(at)
+    }
 }
 
 /// A futex is a word.

@@ -69,9 +69,7 @@ pub const ENTRIES: &[Entry] = &[
     Entry { number: linux::__NR_tgkill, name: "tgkill", support: NO_STOPS, handler: tgkill },
 ];
 
-const QUEUE: Support = Support::Partial(
-    "a signal that is pending already is not queued a second time",
-);
+const QUEUE: Support = Support::Partial("a signal that is pending already is not queued a second time");
 
 const SI_USER: i32 = 0;
 const SI_TKILL: i32 = -6;

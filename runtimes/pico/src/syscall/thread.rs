@@ -156,8 +156,7 @@ fn start_thread(kernel: &mut Kernel, wanted: &CloneArgs, rsp: u64, fs_base: Opti
 }
 
 fn start_process(kernel: &mut Kernel, wanted: &CloneArgs, rsp: u64, fs_base: Option<u64>) -> Result<u32> {
-    const KNOWN: u64 =
-        OPTIONS | (linux::CLONE_VM | linux::CLONE_VFORK) as u64 | linux::CLONE_CLEAR_SIGHAND;
+    const KNOWN: u64 = OPTIONS | (linux::CLONE_VM | linux::CLONE_VFORK) as u64 | linux::CLONE_CLEAR_SIGHAND;
     if wanted.flags & !KNOWN != 0 || wanted.exit_signal > 64 {
         return Err(Errno::EINVAL);
     }

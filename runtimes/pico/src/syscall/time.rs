@@ -154,7 +154,10 @@ fn times(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     let tsc = kernel.platform.tsc();
     let tick = SECOND / crate::exec::TICKS;
     if args.raw(0) != 0 {
-        kernel.mm.write(args.raw(0), &[kernel.own_busy() / tick, 0, kernel.processes.own().children_busy / tick, 0])?;
+        kernel.mm.write(
+            args.raw(0),
+            &[kernel.own_busy() / tick, 0, kernel.processes.own().children_busy / tick, 0],
+        )?;
     }
     Ok(kernel.clock.monotonic(tsc) / tick)
 }

@@ -7,7 +7,8 @@ use crate::kernel::Kernel;
 use crate::process::{Ended, Info, Kin, Question, Selector};
 use linux_raw_sys::general as linux;
 
-const NO_STOPS: Support = Support::Partial("children are never stopped or continued; of resources, only CPU time");
+const NO_STOPS: Support =
+    Support::Partial("children are never stopped or continued; of resources, only CPU time");
 
 /// The family's rows.
 pub const ENTRIES: &[Entry] = &[

@@ -95,7 +95,9 @@ impl Kernel {
         }
         let found =
             self.threads.find(next).map(|thread| (thread.process, core::mem::take(&mut thread.signals)));
-        let Some((process, signals)) = found else { return self.fail("a thread that is gone was ready to run") };
+        let Some((process, signals)) = found else {
+            return self.fail("a thread that is gone was ready to run");
+        };
         let own = core::mem::replace(&mut self.process.signals.own, signals);
         let (fs_base, gs_base) = (self.platform.fs_base(), self.platform.gs_base());
         self.threads.set_current(next);

@@ -78,7 +78,11 @@ fn a_thread_begins_with_the_registers_of_its_maker() {
 fn what_cannot_be_shared_is_refused() {
     let (mut kernel, _, page) = kernel();
     let mut clone = |flags: u64| call(&mut kernel, linux::__NR_clone, [flags, 0, 0, 0, 0, 0]);
-    assert_eq!(clone(u64::from(linux::CLONE_FILES | linux::SIGCHLD)), Err(Errno::EINVAL), "shared descriptors");
+    assert_eq!(
+        clone(u64::from(linux::CLONE_FILES | linux::SIGCHLD)),
+        Err(Errno::EINVAL),
+        "shared descriptors"
+    );
     assert_eq!(clone(u64::from(linux::CLONE_NEWPID | linux::SIGCHLD)), Err(Errno::EINVAL));
     assert_eq!(clone(u64::from(linux::CLONE_PIDFD | linux::SIGCHLD)), Err(Errno::EINVAL));
     assert_eq!(clone(65), Err(Errno::EINVAL), "no such signal");

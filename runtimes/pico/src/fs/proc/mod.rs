@@ -283,7 +283,9 @@ impl Generated {
                 let Some(view) = kernel.view(self.pid) else { return Vec::new() };
                 view.fds.iter().map(|(fd, _)| (fd, text(fd), self.descriptor(fd))).collect()
             }
-            What::Text(_) | What::TextOf(_) | What::Link(_) | What::LinkOf(_) | What::Descriptor => Vec::new(),
+            What::Text(_) | What::TextOf(_) | What::Link(_) | What::LinkOf(_) | What::Descriptor => {
+                Vec::new()
+            }
         }
     }
 

@@ -3,8 +3,8 @@
 use crate::file::OpenFile;
 use crate::fs::Location;
 use crate::kernel::Kernel;
-use crate::process::View;
 use crate::mm::areas::{Area, EXEC, Kind, READ, WRITE};
+use crate::process::View;
 use abi::layout::PAGE;
 use alloc::format;
 use alloc::string::String;
@@ -138,8 +138,10 @@ pub(super) fn stat(kernel: &Kernel, pid: u32, view: &View<'_>) -> Vec<u8> {
     let (used, name) = (view.mm.used(), name(kernel, pid));
     let Known { parent, group, session, threads, state, busy } = known(kernel, pid);
     let ticks = busy / 10_000_000;
-    let head =
-        format!("{pid} ({name}) {state} {parent} {group} {session} 0 -1 0 0 0 0 0 {ticks} 0 0 0 20 0 {threads} 0 0 {used} {}", used / PAGE);
+    let head = format!(
+        "{pid} ({name}) {state} {parent} {group} {session} 0 -1 0 0 0 0 0 {ticks} 0 0 0 20 0 {threads} 0 0 {used} {}",
+        used / PAGE
+    );
     let limit = u64::MAX;
     format!("{head} {limit} 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n").into_bytes()
 }
