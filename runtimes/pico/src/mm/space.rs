@@ -198,6 +198,11 @@ impl Mm {
         Ok(())
     }
 
+    /// Whether [`Mm::patch`] can write at `addr`, which is mapped: not where all address spaces have the same.
+    pub(crate) fn can_patch(&self, addr: u64) -> bool {
+        self.pool.is_none() || self.is_paged(addr)
+    }
+
     /// Writes `bytes` at `addr`, which is mapped, whatever its protection.
     pub(crate) fn patch(&self, addr: u64, bytes: &[u8]) -> Result<()> {
         if self.pool.is_none() {

@@ -87,6 +87,13 @@ struct Page {
     used: u64,
 }
 
+impl Page {
+    /// Whether there is room for a trampoline in reach of `site`.
+    fn is_usable(&self, mm: &Mm, site: u64) -> bool {
+        self.used < PAGE / SLOT && self.start.abs_diff(site) < REACH && mm.can_patch(self.start)
+    }
+}
+
 impl Rewriter {
     /// Figures so far.
     pub fn counts(&self) -> Counts {
@@ -170,8 +177,7 @@ impl Rewriter {
 
     /// A free place for a trampoline in reach of `site`.
     fn claim(&mut self, mm: &mut Mm, entry: u64, site: u64) -> Option<u64> {
-        let is_usable = |page: &&mut Page| page.start.abs_diff(site) < REACH && page.used < PAGE / SLOT;
-        if self.pages.iter_mut().find(is_usable).is_none() {
+        if !self.pages.iter().any(|page| page.is_usable(mm, site)) {
             if self.pages.len() >= PAGES_MAX {
                 return None;
             }
@@ -179,7 +185,7 @@ impl Rewriter {
             mm.patch(start, &entry.to_le_bytes()).ok()?;
             self.pages.push(Page { start, used: 1 });
         }
-        let page = self.pages.iter_mut().find(is_usable)?;
+        let page = self.pages.iter_mut().find(|page| page.is_usable(mm, site))?;
         page.used += 1;
         Some(page.start + SLOT * (page.used - 1))
     }
