@@ -5,8 +5,8 @@
 //! | restorer | ucontext, 304 bytes | siginfo, 128 bytes | ...64-aligned: xsave area, magic |
 //! ```
 
-use super::signals::{Action, AltStack, IGNORE, Info};
-use super::{Fault, Registers};
+use super::signals::{Action, AltStack, IGNORE};
+use super::{Fault, Info, Registers};
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
 use abi::layout::selector;

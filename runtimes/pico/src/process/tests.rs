@@ -1,4 +1,5 @@
-use super::signals::{Action, Info, bit};
+use super::Info;
+use super::signals::{Action, bit};
 use super::*;
 use crate::errno::Errno;
 use crate::kernel::Kernel;
