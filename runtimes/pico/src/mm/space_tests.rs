@@ -156,6 +156,33 @@ fn what_pico_points_to_stays_where_it_is_in_all_spaces() {
 }
 
 #[test]
+fn pages_of_files_are_seen_by_all_who_map_them() {
+    let (mut mm, tables) = world(4 << 20);
+    // One mapped where it lies, before there were spaces; one wherever there is room.
+    let (old, new) = (mm.alloc_pages(1).unwrap(), mm.alloc_pages(1).unwrap());
+    let [old_at, new_at] = [&old, &new].map(|pages| pages.as_ptr() as u64);
+    mm.show_pages(old_at, old_at + PAGE, DATA, (Rc::from("/a"), 0)).unwrap();
+    let apart = mm.map(mapping(Placement::Sparse(0), PAGE, DATA, Kind::SharedFile)).unwrap();
+    mm.show_page(apart, new_at, DATA).unwrap();
+    let mut child = mm.copy().unwrap();
+    let told = newest(&tables);
+    old.fill(1);
+    assert_eq!(child.slice(old_at, 1), Ok(&[1][..]));
+    assert_eq!(write_as_program(&mut child, &told, apart, 5), PageFault::Resolved);
+    assert_eq!((new[0], look(&mm, apart)), (5, Ok(5)));
+    // Who unmaps it takes it from nobody else: neither from the other program nor from the file.
+    mm.unmap(old_at, PAGE).unwrap();
+    assert_eq!((child.slice(old_at, 1), mm.slice(old_at, 1)), (Ok(&[1][..]), Err(Errno::EFAULT)));
+    assert!(mm.show_pages(new_at, new_at + PAGE, DATA, (Rc::from("/b"), 0)).is_err());
+    let used = mm.used();
+    mm.free_pages(new);
+    assert_eq!((mm.used(), look(&child, apart)), (used, Ok(5)));
+    child.release();
+    mm.unmap(apart, PAGE).unwrap();
+    assert!(mm.used() < used);
+}
+
+#[test]
 fn an_empty_space_takes_another_program() {
     let (mut mm, _) = world(4 << 20);
     let at = anywhere(&mut mm, PAGE);
