@@ -35,6 +35,14 @@ fn identity_limits_clocks_and_futexes_behave_as_on_linux() {
 }
 
 #[test]
+fn processes_behave_as_on_linux() {
+    let programs = Programs::new();
+    agrees_with_linux(&programs.compile("processes", &["-static", "-pthread"]), Guest::new());
+    let dynamic = programs.compile("processes", &["-pthread"]);
+    agrees_with_linux(&dynamic, Guest::new().with_libraries_of(&dynamic));
+}
+
+#[test]
 fn the_vdso_is_found_and_tells_the_time_of_the_system_calls() {
     let programs = Programs::new();
     agrees_with_linux(&programs.compile("vdso", &["-static"]), Guest::new());

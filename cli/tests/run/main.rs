@@ -6,6 +6,7 @@ mod common;
 
 mod codes;
 mod cpython;
+mod processes;
 mod programs;
 mod rig;
 mod signals;

@@ -125,7 +125,7 @@ pub struct Descriptor {
 pub const FD_MAX: usize = 1024;
 
 /// The descriptor table.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct FdTable {
     slots: Vec<Option<Descriptor>>,
 }
@@ -156,6 +156,18 @@ impl FdTable {
             self.slots.resize(fd + 1, None);
         }
         Ok(core::mem::replace(&mut self.slots[fd], descriptor))
+    }
+
+    /// Closes those with `FD_CLOEXEC`.
+    pub fn close_on_exec(&mut self) {
+        for slot in &mut self.slots {
+            drop(slot.take_if(|descriptor| descriptor.close_on_exec));
+        }
+    }
+
+    /// Bytes of pico's own memory that a copy takes.
+    pub fn own_bytes(&self) -> usize {
+        self.slots.len() * size_of::<Option<Descriptor>>()
     }
 
     /// Whether a number is free.

@@ -1,4 +1,4 @@
-//! The state of the one program, and waiting.
+//! The state of the program and of the process that runs, and waiting.
 
 use crate::clock::Clock;
 use crate::errno::{Errno, Result};
@@ -9,7 +9,7 @@ use crate::inbound;
 use crate::mm::Mm;
 use crate::net::Net;
 use crate::platform::Platform;
-use crate::process::{Process, Registers};
+use crate::process::{Fork, Process, Processes, Registers, Return};
 use crate::random;
 use crate::rewrite::Rewriter;
 use crate::syscall;
@@ -50,9 +50,13 @@ pub struct Kernel {
     pub config: Config,
     /// The program's memory.
     pub mm: Mm,
-    /// Identity, limits and signals.
+    /// Limits and signals of the process that has the processor, as are its memory, descriptors and place in the tree.
     pub process: Process,
-    /// Its threads.
+    /// All processes.
+    pub processes: Processes,
+    /// Which fork this is.
+    pub fork: Fork,
+    /// The threads of all of them.
     pub threads: Threads,
     /// Time.
     pub clock: Clock,
@@ -89,6 +93,8 @@ impl Kernel {
         Self {
             config,
             process: Process::new(mm.total(), mm.stack_size()),
+            processes: Processes::default(),
+            fork: Fork::default(),
             threads: Threads::default(),
             mm,
             clock,
@@ -108,7 +114,7 @@ impl Kernel {
     /// the latest at the monotonic time `until`; the caller then looks again. `takes_request`: what is waited for is
     /// satisfied by a request.
     pub fn wait(&mut self, until: Option<u64>, takes_request: bool) {
-        self.suspend(Waiting { until, takes_request, for_files: true });
+        self.suspend(Waiting { until, takes_request, for_files: true, for_children: false });
     }
 
     /// Rings the doorbell with the figures every doorbell carries. See [`Platform::ring`] for which ones are final.
@@ -136,13 +142,18 @@ impl Kernel {
             registers.rax = number;
             registers.rip -= SYSCALL_BYTES;
         }
-        let returned = core::mem::take(&mut self.process.returning);
-        if returned {
-            self.pop_frame(registers);
+        let returning = self.process.returning.take();
+        let returned = returning.is_some();
+        match returning {
+            None => {}
+            Some(Return::Frame) => self.pop_frame(registers),
+            Some(Return::Program(first)) => *registers = *first,
         }
         self.share();
         self.announce_ticks();
-        self.deliver_signals(registers) || returned
+        let delivered = self.deliver_signals(registers);
+        self.end_if_killed();
+        delivered || returned
     }
 
     /// The host has interrupted the program, as it does now and then if that was asked for.
@@ -152,6 +163,7 @@ impl Kernel {
             self.yield_now();
         }
         self.deliver_signals(registers);
+        self.end_if_killed();
     }
 
     /// Monotonic time in ns.
@@ -162,15 +174,16 @@ impl Kernel {
     /// Takes the identity and the request the host wrote while the VM was stunned, at the monotonic time `captured`.
     pub(crate) fn become_fork(&mut self, captured: u64) {
         let identity = self.platform.identity();
-        if identity.generation == self.process.generation {
+        if identity.generation == self.fork.generation {
             self.fail(
                 "fork refused: its identity is that of its parent; the host must write a new generation",
             );
             return;
         }
-        self.process.adopt(&identity);
+        self.fork.adopt(&identity);
         self.threads.ticks = false;
         self.clock = Clock::after(&identity, self.platform.tsc(), captured);
+        self.processes.restart_clock();
         self.random.reseed(&identity.seed);
         if core::mem::take(&mut self.config.awaits_function) {
             match self.become_function() {
@@ -186,6 +199,10 @@ impl Kernel {
     /// Takes what the function has that its runtime had not: more memory, and its package as current directory.
     fn become_function(&mut self) -> Result<()> {
         let function = self.platform.function();
+        if !self.processes.is_alone() {
+            // Memory is one process's to give.
+            return Err(Errno::EBUSY);
+        }
         self.mm.grow(function.memory)?;
         self.process.set_memory_limit(function.memory);
         self.config.package = function.package;

@@ -1,4 +1,4 @@
-//! pico: the guest kernel. It turns one unmodified Linux x86-64 program into a guest.
+//! pico: the guest kernel. It turns one unmodified Linux x86-64 program, with the processes it starts, into a guest.
 //!
 //! pico runs in ring 3 beside the program, in the same address space; the VM is the protection boundary.
 //! Everything here except [`arch`] is ordinary safe Rust that also compiles as a host library, so its logic is
@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `arch` | entry and exit: the system-call stub, exceptions, the doorbell (feature `kernel` only) |
 //! | `platform` | the machine below as a trait, so that tests can stand in for it |
-//! | `kernel` | the state of the one program, and waiting |
+//! | `kernel` | the state of the process that runs, and waiting |
 //! | `mm`, `exec`, `process`, `clock`, `random` | memory, ELF loading, identity and signals, time, randomness |
 //! | `file`, `fs` | descriptors, the tree: EROFS images, memory files, devices, proc |
 //! | `rewrite` | system calls without traps: jumps in place of `syscall` |

@@ -111,4 +111,6 @@ extern "C" fn pico_fault(registers: &mut Registers, vector: u64, code: u64, cr2:
         super::kernel().fault(registers, &fault_signal(vector, code, cr2));
     }
     super::leave_fault();
+    // A process that ends does so outside of the handler, which the next exception needs.
+    super::kernel().end_if_killed();
 }

@@ -26,8 +26,6 @@ pub(super) struct Loaded {
     pub(super) headers: u64,
     /// How many of them.
     pub(super) header_count: u64,
-    /// Path of the interpreter it asks for.
-    pub(super) interpreter: Option<String>,
 }
 
 /// The first bytes of a file, at most [`HEAD`].
@@ -74,7 +72,6 @@ pub(super) fn place(
     image: &Image,
     hint: Option<u64>,
 ) -> Result<Loaded, LoadError> {
-    let interpreter = interpreter_path(file, image)?;
     let (low, high) = span(image);
     let base = if image.relocatable { reserve(kernel, high - low, hint)?.wrapping_sub(low) } else { 0 };
     for segment in &image.segments {
@@ -86,11 +83,11 @@ pub(super) fn place(
         end: high.wrapping_add(base),
         headers: image.headers_va.wrapping_add(base),
         header_count: u64::from(image.header_count),
-        interpreter,
     })
 }
 
-fn interpreter_path(file: &dyn File, image: &Image) -> Result<Option<String>, LoadError> {
+/// Path of the interpreter that `image` asks for.
+pub(super) fn interpreter_path(file: &dyn File, image: &Image) -> Result<Option<String>, LoadError> {
     let Some((offset, len)) = image.interpreter else { return Ok(None) };
     let mut path = vec![0; usize::try_from(len).map_err(|_| LoadError::Truncated)?];
     read_exact(file, offset, &mut path)?;

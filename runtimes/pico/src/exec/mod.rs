@@ -3,6 +3,8 @@
 
 mod elf;
 mod load;
+mod plan;
+mod replace;
 mod stack;
 #[cfg(test)]
 mod tests;
@@ -15,9 +17,10 @@ use abi::mailbox::Doorbell;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::fmt;
 
+use plan::Plan;
+pub use replace::{Request, replace};
 pub(crate) use stack::TICKS;
 
 /// Why a program cannot be started.
@@ -136,20 +139,7 @@ pub fn load(
     open: &mut Opener<'_>,
 ) -> Result<Registers, LoadError> {
     let file = open(kernel, path)?;
-    let mut first = [0; load::HEAD];
-    let head = load::read_head(&*file, &mut first)?;
-    if !head.starts_with(b"#!") {
-        return launch(kernel, path, &file, args, env, open);
-    }
-    let (interpreter, argument) = script_interpreter(head)?;
-    let mut new_args: Vec<&[u8]> = Vec::with_capacity(args.len() + 2);
-    new_args.push(interpreter.as_bytes());
-    new_args.extend(argument);
-    new_args.push(path.as_bytes());
-    new_args.extend(args.iter().skip(1));
-    let wrap = |error| LoadError::Interpreter(interpreter.into(), Rc::new(error));
-    let file = open(kernel, interpreter).map_err(|errno| wrap(errno.into()))?;
-    launch(kernel, interpreter, &file, &new_args, env, open).map_err(wrap)
+    Plan::new(kernel, path, file, args, open)?.load(kernel, env)
 }
 
 /// The interpreter of a script and its one argument, from the script's first bytes.
@@ -170,38 +160,7 @@ fn script_interpreter(head: &[u8]) -> Result<(&str, Option<&[u8]>), LoadError> {
     Ok((name, (!rest.is_empty()).then_some(rest)))
 }
 
-/// Loads an ELF program with its interpreter and builds the stack.
-fn launch(
-    kernel: &mut Kernel,
-    path: &str,
-    file: &Rc<dyn File>,
-    args: &[&[u8]],
-    env: &[&[u8]],
-    open: &mut Opener<'_>,
-) -> Result<Registers, LoadError> {
-    let image = load::read_image(&**file)?;
-    let top = kernel.mm.map_stack(image.relocatable)?;
-    let low = image.relocatable.then_some(top);
-    let program = load::place(kernel, path, &**file, &image, low)?;
-    kernel.mm.start_heap(program.end)?;
-    let mut entry = program.entry;
-    let mut interpreter_base = 0;
-    if let Some(name) = &program.interpreter {
-        let wrap = |error| LoadError::Interpreter(name.clone(), Rc::new(error));
-        let file = open(kernel, name).map_err(|errno| wrap(errno.into()))?;
-        let image = load::read_image(&*file).map_err(wrap)?;
-        let interpreter = load::place(kernel, name, &*file, &image, None).map_err(wrap)?;
-        (entry, interpreter_base) = (interpreter.entry, interpreter.base);
-    }
-    let rsp = stack::build(kernel, top, &program, interpreter_base, path, args, env)?;
-    kernel.threads.current().name = stack::process_name(path);
-    kernel.vfs.program.exe = path.as_bytes().to_vec();
-    kernel.vfs.program.arguments = terminated(args);
-    kernel.vfs.program.environment = terminated(env);
-    Ok(Registers { rip: entry, rsp, rflags: 0x202, mxcsr: 0x1f80, ..Registers::default() })
-}
-
 /// Strings, each ended by a NUL, as `/proc` shows them.
-fn terminated(strings: &[&[u8]]) -> Vec<u8> {
+fn terminated(strings: &[&[u8]]) -> Rc<[u8]> {
     strings.iter().flat_map(|string| string.iter().copied().chain([0])).collect()
 }

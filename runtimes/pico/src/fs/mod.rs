@@ -42,28 +42,42 @@ use mounts::Mounts;
 pub use node::{Link, Location, Node};
 
 /// What `/proc` tells about the program.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Program {
     /// Path of the executable.
     pub exe: Vec<u8>,
     /// Arguments, each ended by a NUL.
-    pub arguments: Vec<u8>,
+    pub arguments: Rc<[u8]>,
     /// Environment, each entry ended by a NUL.
-    pub environment: Vec<u8>,
+    pub environment: Rc<[u8]>,
 }
 
-/// The tree, and the program's place in it.
-pub struct Vfs {
-    /// What is mounted.
-    pub mounts: Mounts,
-    /// Devices other modules have added.
-    pub devices: Devices,
+impl Program {
+    /// Bytes of pico's own memory that it takes.
+    pub fn own_bytes(&self) -> usize {
+        self.exe.len() + self.arguments.len() + self.environment.len()
+    }
+}
+
+/// A process's place in the tree.
+#[derive(Clone)]
+pub struct Place {
     /// Current directory.
     pub cwd: Location,
     /// File mode creation mask.
     pub umask: u32,
     /// What `/proc` tells.
     pub program: Program,
+}
+
+/// The tree, and the place of the process that runs in it.
+pub struct Vfs {
+    /// What is mounted.
+    pub mounts: Mounts,
+    /// Devices other modules have added.
+    pub devices: Devices,
+    /// Where the process is that runs.
+    pub place: Place,
     /// Files in memory that are mapped shared.
     pub shared: SharedMappings,
 }
@@ -77,9 +91,7 @@ impl Vfs {
         Self {
             mounts,
             devices: Devices::default(),
-            cwd,
-            umask: 0o022,
-            program: Program::default(),
+            place: Place { cwd, umask: 0o022, program: Program::default() },
             shared: SharedMappings::default(),
         }
     }
@@ -116,8 +128,15 @@ impl Kernel {
 
     /// The file at `path` for execution: a regular file with an execute permission, else `EACCES`.
     pub fn open_for_exec(&self, path: &[u8]) -> Result<Rc<dyn File>> {
-        let location = self.resolve(path)?;
+        self.executable(&self.resolve(path)?)
+    }
+
+    /// The file at `location` for execution, as [`Kernel::open_for_exec`].
+    pub fn executable(&self, location: &Location) -> Result<Rc<dyn File>> {
         let mode = location.stat()?.st_mode;
+        if mode & linux::S_IFMT == linux::S_IFLNK {
+            return Err(Errno::ELOOP);
+        }
         if !is_regular(mode) || mode & 0o111 == 0 {
             return Err(Errno::EACCES);
         }
@@ -135,7 +154,7 @@ impl Kernel {
         if !is_dir(location.stat()?.st_mode) {
             return Err(Errno::ENOTDIR);
         }
-        self.vfs.cwd = location;
+        self.vfs.place.cwd = location;
         Ok(())
     }
 

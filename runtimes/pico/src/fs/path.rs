@@ -80,7 +80,7 @@ impl Found {
 impl Kernel {
     /// Where `path`, relative to the current directory, leads; links are followed.
     pub fn resolve(&self, path: &[u8]) -> Result<Location> {
-        self.look_up(&self.vfs.cwd, path, How::new(Last::Follow))?.existing()
+        self.look_up(&self.vfs.place.cwd, path, How::new(Last::Follow))?.existing()
     }
 
     /// Where `path`, relative to `base`, leads.

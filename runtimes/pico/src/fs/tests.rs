@@ -239,11 +239,11 @@ fn descriptors_are_links_in_proc() {
 #[test]
 fn generated_texts_are_readable_and_true() {
     let mut rig = Rig::new();
-    rig.kernel.vfs.program.exe = b"/usr/bin/python3".to_vec();
+    rig.kernel.vfs.place.program.exe = b"/usr/bin/python3".to_vec();
     assert_eq!(rig.read_link("/proc/self/exe").unwrap(), b"/usr/bin/python3");
-    rig.kernel.vfs.program.exe = b"links/file".to_vec();
+    rig.kernel.vfs.place.program.exe = b"links/file".to_vec();
     assert_eq!(rig.read_link("/proc/self/exe").unwrap(), b"/files/1");
-    rig.kernel.vfs.program.arguments = b"python3\0-c\0".to_vec();
+    rig.kernel.vfs.place.program.arguments = Rc::from(*b"python3\0-c\0");
     assert_eq!(rig.read_all("/proc/self/cmdline").unwrap(), b"python3\0-c\0");
     let mut text = |path: &str| utf8(rig.read_all(path).unwrap_or_else(|errno| panic!("{path}: {errno}")));
     assert!(text("/proc/meminfo").starts_with("MemTotal:           4096 kB\nMemFree:"));

@@ -26,7 +26,7 @@ fn waiting_for_a_request_makes_a_parent_and_its_return_a_fork() {
     kernel.wait(None, true);
     assert_eq!(fake.doorbells(), [Doorbell::Ready]);
     assert!(kernel.request_taken);
-    assert_eq!((kernel.process.generation, kernel.process.instance), (1, fake.identity.get().instance));
+    assert_eq!((kernel.fork.generation, kernel.fork.instance), (1, fake.identity.get().instance));
     assert!(kernel.clock.wall(fake.tsc.get()) >= wall + 100 * SECOND, "the clock is the fork's");
     kernel.random.fill(&mut random[1]);
     assert_ne!(random[0], random[1]);
@@ -69,7 +69,7 @@ fn a_function_with_less_memory_than_its_runtime_is_refused() {
 #[test]
 fn a_fork_needs_an_identity_of_its_own() {
     let (mut kernel, fake) = Kernel::for_tests();
-    kernel.process.generation = 1;
+    kernel.fork.generation = 1;
     fake.requests.borrow_mut().push_back(vec![]);
     kernel.wait(None, true);
     assert_eq!(fake.doorbells(), [Doorbell::Ready, Doorbell::Panic]);
@@ -79,7 +79,7 @@ fn a_fork_needs_an_identity_of_its_own() {
 #[test]
 fn unknown_calls_are_refused_and_counted() {
     let (mut kernel, fake) = Kernel::for_tests();
-    for number in [u64::from(linux::__NR_rseq), u64::from(linux::__NR_clone), 511, 512, u64::MAX] {
+    for number in [u64::from(linux::__NR_rseq), u64::from(linux::__NR_ptrace), 511, 512, u64::MAX] {
         assert_eq!(call(&mut kernel, number, [0; 3]), Errno::ENOSYS.as_return_value());
         assert_eq!(fake.unsupported.borrow().last(), Some(&number));
     }

@@ -5,12 +5,11 @@
 //! | restorer | ucontext, 304 bytes | siginfo, 128 bytes | ...64-aligned: xsave area, magic |
 //! ```
 
-use super::signals::{Action, AltStack, IGNORE, Info};
-use super::{Fault, Registers};
+use super::signals::{Action, AltStack, IGNORE};
+use super::{Fault, Info, Registers};
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
 use abi::layout::selector;
-use abi::mailbox::Doorbell;
 use linux_raw_sys::general as linux;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -82,6 +81,8 @@ mod xsave {
     pub(super) const MAGIC2: u32 = 0x4650_5845;
     /// Bits of `mxcsr` every processor has; the others fault.
     pub(super) const MXCSR_MASK: u32 = 0xffbf;
+    /// What a program starts with.
+    pub(super) const MXCSR_INITIAL: u32 = 0x1f80;
 }
 
 impl Kernel {
@@ -91,7 +92,7 @@ impl Kernel {
         while let Some((info, action)) = self.process.signals.take() {
             if action.handler <= IGNORE || self.push_frame(registers, &info, &action, None).is_err() {
                 let signal = if action.handler == 0 { info.signal } else { linux::SIGSEGV };
-                self.ring(Doorbell::Signal, [u64::from(signal), 0, registers.rip, 0]);
+                self.end_by_signal(signal, 0, registers.rip);
                 return changed;
             }
             changed = true;
@@ -117,7 +118,7 @@ impl Kernel {
         {
             return;
         }
-        self.ring(Doorbell::Signal, [u64::from(fault.signal), fault.address, registers.rip, 0]);
+        self.end_by_signal(fault.signal, fault.address, registers.rip);
     }
 
     /// Makes the program continue in a handler.
@@ -178,8 +179,7 @@ impl Kernel {
     /// rt_sigreturn(2): takes the registers back from the frame. The program dies if it is gone.
     pub fn pop_frame(&mut self, registers: &mut Registers) {
         if self.restore_frame(registers).is_err() {
-            let args = [u64::from(linux::SIGSEGV), registers.rsp, registers.rip, 0];
-            self.ring(Doorbell::Signal, args);
+            self.end_by_signal(linux::SIGSEGV, registers.rsp, registers.rip);
         }
     }
 
@@ -209,6 +209,13 @@ impl Kernel {
             self.process.signals.own.alt_stack = frame.stack;
         }
         Ok(())
+    }
+
+    /// The vector state is what a program starts with.
+    pub(crate) fn reset_xstate(&self) {
+        let mut area = Xstate([0; XSTATE_SIZE]);
+        area.0[xsave::MXCSR..xsave::MXCSR + 4].copy_from_slice(&xsave::MXCSR_INITIAL.to_le_bytes());
+        self.platform.restore_xstate(&area.0);
     }
 
     /// Takes the vector state back. The program may have changed it: what would fault is made harmless.

@@ -1,33 +1,73 @@
-//! Who the program is, and its signals.
+//! Processes, their signals, and how they come and go.
+//!
+//! The state of the process that has the processor lies in the kernel; that of the others is stored. `table` knows who there
+//! is, `switch` goes from one to another, `space` does the same for address spaces, which two can share for a while.
 
+mod begin;
+mod children;
+mod finish;
 mod frame;
+mod info;
 mod page_fault;
 mod registers;
 mod signals;
+mod space;
+mod switch;
+mod table;
+#[cfg(test)]
+mod table_tests;
 #[cfg(test)]
 mod tests;
 mod waiting;
 
 use crate::poll::timerfd::Setting;
 use abi::identity::Identity;
+use alloc::boxed::Box;
+pub use begin::Birth;
+pub use children::{Kin, Question, Selector};
 pub use frame::{FRAME_SIZE, XSTATE_MASK, XSTATE_SIZE};
+pub use info::{Fault, Info, fault_signal};
 pub use page_fault::PAGE_FAULT;
 pub use registers::Registers;
-pub use signals::{Action, AltStack, Fault, Info, Signals, ThreadSignals, fault_signal};
+pub use signals::{Action, AltStack, Signals, ThreadSignals};
+pub use space::{Space, Spaces};
+pub use switch::{Stored, View};
+pub use table::{Ended, Ending, FIRST, Processes, Record};
 
-/// The one process: its own parent's child, as in a container.
+/// The first process, as in a container.
 pub const PID: u64 = 1;
 
-/// Identity and state of the one process.
-pub struct Process {
+/// What the identity of a fork leaves behind.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fork {
     /// Generation of the fork this is; 0 in a parent.
     pub generation: u64,
     /// Random id of this fork.
     pub instance: [u8; 16],
+}
+
+impl Fork {
+    /// Becomes the fork `identity` describes.
+    pub fn adopt(&mut self, identity: &Identity) {
+        self.generation = identity.generation;
+        self.instance = identity.instance;
+    }
+}
+
+/// How a system call goes back to the program, if not to where it came from.
+pub enum Return {
+    /// `rt_sigreturn`: with the registers in the frame on the stack.
+    Frame,
+    /// `execve`: to the first instruction of another program.
+    Program(Box<Registers>),
+}
+
+/// State of one process.
+pub struct Process {
     /// Signals.
     pub signals: Signals,
-    /// Set by `rt_sigreturn`: the registers are to be taken from the frame on the stack.
-    pub returning: bool,
+    /// Set by `rt_sigreturn` and `execve`.
+    pub returning: Option<Return>,
     /// Set when a signal ended a call that is made again if the signal's handler has `SA_RESTART`.
     pub restartable: bool,
     /// The timer that sends `SIGALRM`.
@@ -36,12 +76,14 @@ pub struct Process {
     pub dumpable: bool,
     /// `PR_SET_NO_NEW_PRIVS`.
     pub no_new_privs: bool,
-    /// `PR_SET_PDEATHSIG`: kept and returned; the process has no parent that could die.
+    /// `PR_SET_PDEATHSIG`: what it gets when its parent ends; 0: nothing.
     pub parent_death_signal: u32,
     /// `PR_SET_TIMERSLACK`, ns.
     pub timer_slack: u64,
     /// `RLIMIT_*`: soft and hard limits by number.
     pub limits: [(u64, u64); 16],
+    /// CPU time until it gave the processor to another process last, in ns.
+    pub busy: u64,
 }
 
 impl Process {
@@ -60,10 +102,8 @@ impl Process {
         set(linux::RLIMIT_NICE, 0);
         set(linux::RLIMIT_RTPRIO, 0);
         Self {
-            generation: 0,
-            instance: [0; 16],
             signals: Signals::default(),
-            returning: false,
+            returning: None,
             restartable: false,
             alarm: Setting::default(),
             dumpable: true,
@@ -71,17 +111,28 @@ impl Process {
             parent_death_signal: 0,
             timer_slack: 50_000,
             limits,
+            busy: 0,
+        }
+    }
+
+    /// A child of this process, as fork(2) makes it.
+    fn child(&self, clears_handlers: bool) -> Self {
+        Self {
+            signals: self.signals.child(clears_handlers),
+            returning: None,
+            restartable: false,
+            alarm: Setting::default(),
+            dumpable: self.dumpable,
+            no_new_privs: self.no_new_privs,
+            parent_death_signal: 0,
+            timer_slack: self.timer_slack,
+            limits: self.limits,
+            busy: 0,
         }
     }
 
     /// There are `memory` bytes to live in from now on.
     pub fn set_memory_limit(&mut self, memory: u64) {
         self.limits[linux_raw_sys::general::RLIMIT_AS as usize] = (memory, memory);
-    }
-
-    /// Becomes the fork `identity` describes.
-    pub fn adopt(&mut self, identity: &Identity) {
-        self.generation = identity.generation;
-        self.instance = identity.instance;
     }
 }

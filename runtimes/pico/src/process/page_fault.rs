@@ -3,7 +3,6 @@
 use super::{Fault, Registers};
 use crate::kernel::Kernel;
 use crate::mm::PageFault;
-use abi::mailbox::Doorbell;
 use linux_raw_sys::general as linux;
 
 /// Exception vector of page faults.
@@ -21,7 +20,7 @@ impl Kernel {
             }
             PageFault::OutOfMemory => {
                 self.platform.memory_refused();
-                self.ring(Doorbell::Signal, [u64::from(linux::SIGKILL), address, registers.rip, 0]);
+                self.end_by_signal(linux::SIGKILL, address, registers.rip);
             }
         }
     }

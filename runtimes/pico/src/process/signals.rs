@@ -5,10 +5,11 @@
 //!      -> blocked: pending -> unblocked -> delivered
 //!      -> delivered: default action ends the program, a handler gets a frame on its stack
 //! ```
-//! There is no other process, so signals come from the program itself or from its faults. Actions are the process's;
+//! Signals come from the program's processes, from their faults, and from the host. Actions are the process's;
 //! masks and alternate stacks are each thread's; pending is what was sent to a thread, or to the process while all of
 //! its threads blocked it.
 
+use super::Info;
 use crate::errno::{Errno, Result};
 use alloc::collections::BTreeMap;
 use linux_raw_sys::general as linux;
@@ -29,6 +30,13 @@ pub struct Action {
     pub restorer: u64,
     /// Blocked while the handler runs.
     pub mask: u64,
+}
+
+impl Action {
+    /// Whether children that end, if this is the action of `SIGCHLD`, are not to be waited for.
+    pub fn disowns_children(&self) -> bool {
+        self.handler == IGNORE || self.flags & u64::from(linux::SA_NOCLDWAIT) != 0
+    }
 }
 
 /// `SIG_DFL`
@@ -62,65 +70,6 @@ impl AltStack {
     }
 }
 
-/// The part of `siginfo_t` that is used, 128 bytes in all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
-#[repr(C)]
-pub struct Info {
-    /// Number.
-    pub signal: u32,
-    /// `si_errno`
-    pub errno: i32,
-    /// `si_code`
-    pub code: i32,
-    /// Zero.
-    pub reserved: u32,
-    /// The union: for faults the address, otherwise pid, uid and value.
-    pub fields: [u64; 14],
-}
-
-impl Info {
-    /// A signal the program sent to itself.
-    pub fn sent(signal: u32, code: i32) -> Self {
-        let mut fields = [0; 14];
-        fields[0] = super::PID;
-        Self { signal, errno: 0, code, reserved: 0, fields }
-    }
-}
-
-/// An exception as the program gets to know it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// Number of the signal.
-    pub signal: u32,
-    /// `si_code`.
-    pub code: i32,
-    /// Exception vector.
-    pub vector: u64,
-    /// Error code the processor pushed.
-    pub error: u64,
-    /// `cr2` for page faults, else 0.
-    pub address: u64,
-}
-
-/// The signal for exception `vector` with error code `error`; `cr2` is the address of a page fault.
-pub fn fault_signal(vector: u64, error: u64, cr2: u64) -> Fault {
-    let (signal, code) = match vector {
-        0 => (linux::SIGFPE, linux::FPE_INTDIV),
-        1 => (linux::SIGTRAP, linux::TRAP_TRACE),
-        3 => (linux::SIGTRAP, SI_KERNEL),
-        6 => (linux::SIGILL, linux::ILL_ILLOPN),
-        12 => (linux::SIGBUS, SI_KERNEL),
-        14 => (linux::SIGSEGV, linux::SEGV_MAPERR),
-        16 | 19 => (linux::SIGFPE, linux::FPE_FLTINV),
-        17 => (linux::SIGBUS, linux::BUS_ADRALN),
-        _ => (linux::SIGSEGV, SI_KERNEL),
-    };
-    let address = if vector == 14 { cr2 } else { 0 };
-    Fault { signal, code: code.cast_signed(), vector, error, address }
-}
-
-const SI_KERNEL: u32 = 0x80;
-
 /// The bit of a signal in a mask.
 pub(super) fn bit(signal: u32) -> u64 {
     1 << (signal - 1)
@@ -147,6 +96,8 @@ fn ignored_by_default(signal: u32) -> bool {
 /// The signals of one thread.
 pub struct ThreadSignals {
     blocked: u64,
+    /// The thread is to end.
+    killed: bool,
     /// The mask that comes back when the signal that ended a call with a mask of its own is delivered.
     pub blocked_before: Option<u64>,
     pending: BTreeMap<u32, Info>,
@@ -163,7 +114,17 @@ impl Default for ThreadSignals {
 impl ThreadSignals {
     /// Signals of a thread that blocks `blocked`.
     pub fn new(blocked: u64, alt_stack: AltStack) -> Self {
-        Self { blocked, blocked_before: None, pending: BTreeMap::new(), alt_stack }
+        Self { blocked, killed: false, blocked_before: None, pending: BTreeMap::new(), alt_stack }
+    }
+
+    /// The thread is to end as soon as it leaves pico; what it waits for is over.
+    pub fn kill(&mut self) {
+        self.killed = true;
+    }
+
+    /// Whether the thread is to end.
+    pub fn is_killed(&self) -> bool {
+        self.killed
     }
 
     /// The mask of blocked signals.
@@ -207,6 +168,24 @@ impl Default for Signals {
 }
 
 impl Signals {
+    /// Those of a new process: the same actions, or none, and nothing pending.
+    pub fn child(&self, clears_handlers: bool) -> Self {
+        let mut child =
+            Self { actions: self.actions, shared: BTreeMap::new(), own: ThreadSignals::default() };
+        if clears_handlers {
+            child.reset_handlers();
+        }
+        child
+    }
+
+    /// Handlers are gone; what was ignored stays ignored.
+    pub fn reset_handlers(&mut self) {
+        for action in &mut self.actions {
+            let handler = if action.handler == IGNORE { IGNORE } else { DEFAULT };
+            *action = Action { handler, ..Action::default() };
+        }
+    }
+
     fn index(signal: u32) -> Result<usize> {
         if (1..=SIGNAL_MAX).contains(&signal) { Ok(signal as usize - 1) } else { Err(Errno::EINVAL) }
     }
@@ -289,9 +268,9 @@ impl Signals {
         self.own.pending.remove(&signal).or_else(|| self.shared.remove(&signal))
     }
 
-    /// Whether there is a signal to deliver.
+    /// Whether there is a signal to deliver, or the thread is to end.
     pub fn is_due(&self) -> bool {
-        self.next_due().is_some()
+        self.own.killed || self.next_due().is_some()
     }
 
     /// Whether the system call that the next signal ended is to be made again.

@@ -1,4 +1,5 @@
-use super::signals::{Action, Info, bit};
+use super::Info;
+use super::signals::{Action, bit};
 use super::*;
 use crate::errno::Errno;
 use crate::kernel::Kernel;
@@ -60,7 +61,7 @@ fn sigreturn(kernel: &mut Kernel, registers: &mut Registers) {
 fn a_handler_gets_a_frame_and_everything_comes_back() {
     let (mut kernel, fake, before) = kernel();
     handle(&mut kernel, linux::SIGUSR1, linux::SA_SIGINFO, bit(linux::SIGUSR2));
-    kernel.process.signals.send(Info::sent(linux::SIGUSR1, 0)).unwrap();
+    kernel.process.signals.send(Info::from_process(linux::SIGUSR1, 0, 1)).unwrap();
     let mut registers = before;
     assert!(kernel.deliver_signals(&mut registers));
     assert_eq!((registers.rip, registers.rdi), (HANDLER, u64::from(linux::SIGUSR1)));

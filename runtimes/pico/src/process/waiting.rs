@@ -2,14 +2,26 @@
 //!
 //! Nothing interrupts a program that computes: a signal arrives when its thread makes a system call or waits in one.
 
-use super::Info;
+use super::{FIRST, Info};
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
 use crate::poll::timerfd::Setting;
+use crate::thread::Thread;
+use alloc::vec::Vec;
 use linux_raw_sys::general as linux;
 
 /// `si_code` of what the kernel sends.
 const SI_KERNEL: i32 = 0x80;
+
+/// Sets an alarm whose time has come at `now` to its next time, if it has one. Whether it had come.
+fn expire(alarm: &mut Setting, now: u64) -> bool {
+    let Setting { next: Some(next), interval } = *alarm else { return false };
+    let Some(late) = now.checked_sub(next) else { return false };
+    let periods = late.checked_div(interval).map(|whole| whole + 1);
+    let next = periods.and_then(|periods| next.checked_add(periods.checked_mul(interval)?));
+    *alarm = Setting { next, interval };
+    true
+}
 
 impl Kernel {
     /// As [`Kernel::wait`], or `EINTR` at once if a signal is to be delivered first. Callers look at what they wait
@@ -24,19 +36,26 @@ impl Kernel {
         Ok(())
     }
 
-    /// Sends `info` to the process: to the first thread if it does not block it, else to another one that does not.
+    /// Sends `info` to the current process.
     pub fn send_to_process(&mut self, info: Info) -> Result<()> {
+        self.send_to(self.pid(), info)
+    }
+
+    /// Sends `info` to process `pid`: to its first thread if that does not block it, else to another one that does not. One
+    /// that has ended does not notice.
+    pub fn send_to(&mut self, pid: u32, info: Info) -> Result<()> {
         let signal = info.signal;
         self.process.signals.action(signal)?;
         let own = self.threads.tid();
         let blocks_it = self.process.signals.own.blocks(signal);
-        let taker = self
-            .threads
-            .iter_mut()
-            .find(|(tid, thread)| if *tid == own { !blocks_it } else { !thread.signals.blocks(signal) });
-        match taker.map(|(tid, _)| tid) {
+        let takes = |tid: u32, thread: &Thread| {
+            thread.process == pid && if tid == own { !blocks_it } else { !thread.signals.blocks(signal) }
+        };
+        let taker = self.threads.iter_mut().find(|(tid, thread)| takes(*tid, thread)).map(|(tid, _)| tid);
+        match taker {
             Some(tid) => self.send_to_thread(tid, info),
-            None => self.process.signals.send_shared(info),
+            None if self.processes.get(pid)?.ended.is_some() => Ok(()),
+            None => self.signals_of(pid)?.send_shared(info),
         }
     }
 
@@ -47,7 +66,8 @@ impl Kernel {
         if tid == self.threads.tid() && self.threads.is_alive(tid) {
             return self.process.signals.send(info);
         }
-        let is_ignored = self.process.signals.is_ignored(signal);
+        let process = self.threads.find(tid).ok_or(Errno::ESRCH)?.process;
+        let is_ignored = self.signals_of(process)?.is_ignored(signal);
         let thread = self.threads.find(tid).ok_or(Errno::ESRCH)?;
         let blocks_it = thread.signals.blocks(signal);
         if !is_ignored || blocks_it {
@@ -68,19 +88,55 @@ impl Kernel {
         while signals != 0 {
             let signal = signals.trailing_zeros() + 1;
             signals &= signals - 1;
-            self.send_to_process(Info::sent(signal, SI_KERNEL)).expect("there are 64 signals");
+            self.send_from_terminal(Info::sent(signal, SI_KERNEL));
+        }
+    }
+
+    /// What a key sends goes to the foreground; anything else to the first process.
+    fn send_from_terminal(&mut self, info: Info) {
+        let foreground = self.processes.foreground;
+        let is_key = matches!(info.signal, linux::SIGINT | linux::SIGQUIT | linux::SIGTSTP | linux::SIGWINCH);
+        let members = self.processes.select(|_, record| record.group == foreground);
+        let takers = if is_key && !members.is_empty() { members } else { [FIRST].into() };
+        for pid in takers {
+            self.send_to(pid, info).expect("there are 64 signals, and it is in the table");
         }
     }
 
     /// Sends `SIGALRM` if it is time, and what the host has to send.
     pub fn expire_alarm(&mut self) {
         self.receive_signals();
-        let Setting { next: Some(next), interval } = self.process.alarm else { return };
-        let Some(late) = self.now().checked_sub(next) else { return };
-        let periods = late.checked_div(interval).map(|whole| whole + 1);
-        let next = periods.and_then(|periods| next.checked_add(periods.checked_mul(interval)?));
-        self.process.alarm = Setting { next, interval };
-        self.send_to_process(Info::sent(linux::SIGALRM, SI_KERNEL)).expect("SIGALRM is a signal");
+        if self.process.alarm.next.is_some() {
+            let now = self.now();
+            if expire(&mut self.process.alarm, now) {
+                self.send_alarm(self.pid());
+            }
+        }
+        if !self.processes.is_alone() {
+            self.expire_alarms_of_others();
+        }
+    }
+
+    fn expire_alarms_of_others(&mut self) {
+        let now = self.now();
+        let mut due = Vec::new();
+        for (pid, record) in self.processes.iter_mut() {
+            if record.stored.as_mut().is_some_and(|stored| expire(&mut stored.process.alarm, now)) {
+                due.push(pid);
+            }
+        }
+        due.into_iter().for_each(|pid| self.send_alarm(pid));
+    }
+
+    fn send_alarm(&mut self, pid: u32) {
+        self.send_to(pid, Info::sent(linux::SIGALRM, SI_KERNEL)).expect("the process is in the table");
+    }
+
+    /// When the next alarm of any process goes off.
+    pub(crate) fn next_alarm(&self) -> Option<u64> {
+        let others =
+            self.processes.iter().filter_map(|(_, record)| record.stored.as_ref()?.process.alarm.next);
+        others.chain(self.process.alarm.next).min()
     }
 
     /// Runs `call` with the signal mask `mask`, if there is one. If a signal ends the call, the mask stays until it

@@ -48,7 +48,7 @@ const TEXTS_MAX: usize = 256;
 const _: () = assert!(MOVED_MAX as u64 + 7 + 6 <= SLOT);
 
 /// What has been rewritten.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Rewriter {
     /// By the address of the `syscall`.
     sites: BTreeMap<u64, Site>,
@@ -71,6 +71,7 @@ pub struct Counts {
 }
 
 /// A rewritten site.
+#[derive(Clone)]
 struct Site {
     trampoline: u64,
     /// Where the text was changed, with the old and the new bytes.
@@ -80,6 +81,7 @@ struct Site {
 }
 
 /// A page of trampolines.
+#[derive(Clone)]
 struct Page {
     start: u64,
     used: u64,

@@ -60,7 +60,7 @@ fn mkdirat(kernel: &mut Kernel, args: &Args) -> Result<u64> {
 }
 
 fn make_dir(kernel: &Kernel, dirfd: i32, path: u64, mode: u32) -> Result<u64> {
-    make_at(kernel, dirfd, path, Body::directory(), mode & 0o1777 & !kernel.vfs.umask)
+    make_at(kernel, dirfd, path, Body::directory(), mode & 0o1777 & !kernel.vfs.place.umask)
 }
 
 fn mknod(kernel: &mut Kernel, args: &Args) -> Result<u64> {
@@ -73,9 +73,9 @@ fn mknodat(kernel: &mut Kernel, args: &Args) -> Result<u64> {
 
 fn make_node(kernel: &Kernel, dirfd: i32, path: u64, mode: u32) -> Result<u64> {
     match mode & linux::S_IFMT {
-        0 | linux::S_IFREG => make_at(kernel, dirfd, path, Body::file(), mode & !kernel.vfs.umask),
+        0 | linux::S_IFREG => make_at(kernel, dirfd, path, Body::file(), mode & !kernel.vfs.place.umask),
         kind @ (linux::S_IFIFO | linux::S_IFSOCK) => {
-            make_at(kernel, dirfd, path, Body::Special(kind), mode & !kernel.vfs.umask)
+            make_at(kernel, dirfd, path, Body::Special(kind), mode & !kernel.vfs.place.umask)
         }
         linux::S_IFCHR | linux::S_IFBLK | linux::S_IFDIR => Err(Errno::EPERM),
         _ => Err(Errno::EINVAL),

@@ -18,7 +18,7 @@ pub const ENTRIES: &[Entry] = &[
         linux::__NR_fcntl,
         "fcntl",
         fcntl,
-        "no leases, signals or seals; locks are always granted, as no other process exists",
+        "no leases, signals or seals; locks are always granted, whatever another process holds",
     ),
     full(linux::__NR_flock, "flock", flock),
     partial(

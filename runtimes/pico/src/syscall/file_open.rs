@@ -157,7 +157,7 @@ fn nameless(kernel: &Kernel, request: &Request<'_>) -> Result<Opened> {
     }
     let directory = kernel.look_up(&request.base, request.path, request.how)?.existing()?;
     let now = kernel.file_time();
-    let inode = directory.writable_dir()?.nameless(request.mode & !kernel.vfs.umask, now)?;
+    let inode = directory.writable_dir()?.nameless(request.mode & !kernel.vfs.place.umask, now)?;
     let path = [&directory.path(kernel)?, &b"/#tmpfile"[..]].concat();
     Ok((Rc::new(MemoryFile(inode)), path))
 }
@@ -217,7 +217,7 @@ fn create(kernel: &Kernel, request: &Request<'_>, found: &Found) -> Result<Opene
         return Err(Errno::EISDIR);
     }
     let directory = found.parent.writable_dir()?;
-    let mode = request.mode & !kernel.vfs.umask;
+    let mode = request.mode & !kernel.vfs.place.umask;
     let inode = make(directory, name, Body::file(), mode, kernel.file_time())?;
     let path = [&found.parent.path(kernel)?, &b"/"[..], name].concat();
     Ok((Rc::new(MemoryFile(inode)), path))

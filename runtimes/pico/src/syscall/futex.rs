@@ -3,7 +3,7 @@
 use super::{Args, Entry, Support, time};
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
-use crate::thread::{ANY, Waiter, Waiting};
+use crate::thread::{ANY, Futex, Waiter, Waiting};
 use linux_raw_sys::general as linux;
 
 /// The family's rows.
@@ -11,7 +11,7 @@ pub const ENTRIES: &[Entry] =
     &[Entry { number: linux::__NR_futex, name: "futex", support: FUTEX, handler: futex }];
 
 const FUTEX: Support = Support::Partial(
-    "no priority inheritance (`FUTEX_LOCK_PI` and its kin: ENOSYS); a futex in memory that is mapped twice is two",
+    "no priority inheritance (`FUTEX_LOCK_PI` and its kin: ENOSYS); a futex in memory that one process has mapped twice is two",
 );
 
 fn futex(kernel: &mut Kernel, args: &Args) -> Result<u64> {
@@ -62,6 +62,16 @@ fn deadline(kernel: &Kernel, at: u64, realtime: bool) -> u64 {
     kernel.clock.monotonic(tsc).saturating_add(at.saturating_sub(kernel.clock.wall(tsc)))
 }
 
+/// The futex in argument `index`.
+fn futex_at(kernel: &Kernel, args: &Args, index: usize) -> Futex {
+    let at = args.raw(index);
+    if args.uint(1) & linux::FUTEX_PRIVATE_FLAG != 0 {
+        (kernel.mm.space(), at)
+    } else {
+        kernel.mm.futex_key(at)
+    }
+}
+
 /// A futex is a word.
 fn check(at: u64) -> Result<()> {
     if at.is_multiple_of(4) { Ok(()) } else { Err(Errno::EINVAL) }
@@ -76,7 +86,8 @@ fn compare(kernel: &Kernel, at: u64, value: u32) -> Result<()> {
 fn wait(kernel: &mut Kernel, args: &Args, bits: u32, until: Option<u64>) -> Result<u64> {
     compare(kernel, args.raw(0), args.uint(2))?;
     let tid = kernel.threads.tid();
-    kernel.threads.futexes.add(Waiter { at: args.raw(0), tid, bits });
+    let at = futex_at(kernel, args, 0);
+    kernel.threads.futexes.add(Waiter { at, tid, bits });
     let result = wait_for_wake(kernel, tid, until);
     // Whoever woke this thread took it out, even if time or a signal has come since.
     if kernel.threads.futexes.remove(tid) {
@@ -111,7 +122,7 @@ fn wake(kernel: &mut Kernel, args: &Args, bits: u32) -> Result<u64> {
     kernel.mm.read::<u32>(args.raw(0))?;
     // A negative number wakes one, as on Linux.
     let count = usize::try_from(args.int(2)).unwrap_or(1).max(1);
-    Ok(kernel.wake_futex(args.raw(0), count, bits) as u64)
+    Ok(kernel.wake_futex(futex_at(kernel, args, 0), count, bits) as u64)
 }
 
 /// Wakes some and makes others wait elsewhere; both are counted.
@@ -122,6 +133,7 @@ fn requeue(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     let (wakes, moves) = (count(args, 2)?, count(args, 3)?);
     kernel.mm.read::<u32>(from)?;
     kernel.mm.read::<u32>(to)?;
+    let (from, to) = (futex_at(kernel, args, 0), futex_at(kernel, args, 4));
     let woken = kernel.wake_futex(from, wakes, ANY);
     Ok((woken + kernel.threads.futexes.move_to(from, to, moves)) as u64)
 }
@@ -137,9 +149,9 @@ fn wake_op(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     kernel.mm.write(second, &change.apply(old)?)?;
     let matches = change.matches(old)?;
     let at_least_one = |index: usize| usize::try_from(args.int(index)).unwrap_or(1).max(1);
-    let mut woken = kernel.wake_futex(first, at_least_one(2), ANY);
+    let mut woken = kernel.wake_futex(futex_at(kernel, args, 0), at_least_one(2), ANY);
     if matches {
-        woken += kernel.wake_futex(second, at_least_one(3), ANY);
+        woken += kernel.wake_futex(futex_at(kernel, args, 4), at_least_one(3), ANY);
     }
     Ok(woken as u64)
 }

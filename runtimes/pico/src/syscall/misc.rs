@@ -101,7 +101,7 @@ fn sysinfo(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         bufferram: 0,
         totalswap: 0,
         freeswap: 0,
-        procs: 1,
+        procs: u16::try_from(kernel.processes.count()).unwrap_or(u16::MAX),
         pad: 0,
         totalhigh: 0,
         freehigh: 0,

@@ -6,6 +6,7 @@ pub mod dir;
 pub mod dir_list;
 pub mod epoll;
 pub mod eventfd;
+pub mod exec;
 pub mod fdctl;
 mod fifo;
 pub mod file_copy;
@@ -13,6 +14,7 @@ pub mod file_io;
 pub mod file_open;
 pub mod file_size;
 pub mod futex;
+pub mod group;
 pub mod memory;
 pub mod message;
 pub mod misc;
@@ -32,6 +34,7 @@ pub mod thread;
 pub mod time;
 pub mod timerfd;
 pub mod unix;
+pub mod wait;
 
 #[cfg(test)]
 mod fuzz_tests;
@@ -57,7 +60,10 @@ const FAMILIES: &[&[Entry]] = &[
     time::ENTRIES,
     alarm::ENTRIES,
     signal::ENTRIES,
+    group::ENTRIES,
     process::ENTRIES,
+    wait::ENTRIES,
+    exec::ENTRIES,
     thread::ENTRIES,
     futex::ENTRIES,
     misc::ENTRIES,
@@ -107,7 +113,7 @@ impl Args {
 /// What pico does with a system call. The compatibility page is generated from this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Support {
-    /// As Linux does it, for a program of one process.
+    /// As Linux does it.
     Full,
     /// With the stated difference.
     Partial(&'static str),

@@ -49,7 +49,7 @@ pub(super) fn base(kernel: &Kernel, dirfd: i32, path: &[u8]) -> Result<Location>
         return Ok(kernel.vfs.mounts.root());
     }
     if dirfd == linux::AT_FDCWD {
-        return Ok(kernel.vfs.cwd.clone());
+        return Ok(kernel.vfs.place.cwd.clone());
     }
     let fd = u64::try_from(dirfd).map_err(|_| Errno::EBADF)?;
     kernel.fds.get(fd)?.open.file.location().cloned().ok_or(Errno::ENOTDIR)
@@ -76,7 +76,7 @@ pub(super) fn existing(kernel: &Kernel, dirfd: i32, addr: u64, flags: u32) -> Re
     let path = if empty_allowed && addr == 0 { b"" } else { path_at(kernel, addr)? };
     if path.is_empty() && empty_allowed {
         if dirfd == linux::AT_FDCWD {
-            return Ok(kernel.vfs.cwd.clone());
+            return Ok(kernel.vfs.place.cwd.clone());
         }
         let fd = u64::try_from(dirfd).map_err(|_| Errno::EBADF)?;
         return Ok(place_of(&kernel.fds.get(fd)?.open));
@@ -92,7 +92,7 @@ pub(super) fn open_arg(kernel: &Kernel, args: &Args, index: usize) -> Result<Rc<
 }
 
 fn getcwd(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    let path = kernel.vfs.cwd.path(kernel)?;
+    let path = kernel.vfs.place.cwd.path(kernel)?;
     let len = path.len() + 1;
     if args.size(1) < len {
         return Err(Errno::ERANGE);
@@ -114,7 +114,7 @@ fn fchdir(kernel: &mut Kernel, args: &Args) -> Result<u64> {
 }
 
 fn umask(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    let old = core::mem::replace(&mut kernel.vfs.umask, args.uint(0) & 0o777);
+    let old = core::mem::replace(&mut kernel.vfs.place.umask, args.uint(0) & 0o777);
     Ok(old.into())
 }
 

@@ -1,12 +1,10 @@
-//! The one process: who it is, what it may.
+//! What a process may, and its settings.
 
 use super::{Args, Entry, Support};
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
-use crate::process::PID;
 use linux_raw_sys::general as linux;
 
-const SELF_ONLY: Support = Support::Partial("only this process exists");
 const ROOT_ONLY: Support = Support::Partial("the program is root and stays root");
 
 /// A row that is supported in full.
@@ -16,13 +14,6 @@ const fn full(number: u32, name: &'static str, handler: fn(&mut Kernel, &Args) -
 
 /// The family's rows.
 pub const ENTRIES: &[Entry] = &[
-    full(linux::__NR_getpid, "getpid", own_id),
-    full(linux::__NR_getppid, "getppid", zero),
-    full(linux::__NR_getpgrp, "getpgrp", own_id),
-    Entry { number: linux::__NR_getpgid, name: "getpgid", support: SELF_ONLY, handler: own_id_of },
-    Entry { number: linux::__NR_getsid, name: "getsid", support: SELF_ONLY, handler: own_id_of },
-    Entry { number: linux::__NR_setpgid, name: "setpgid", support: SELF_ONLY, handler: setpgid },
-    Entry { number: linux::__NR_setsid, name: "setsid", support: SELF_ONLY, handler: setsid },
     full(linux::__NR_getuid, "getuid", zero),
     full(linux::__NR_getgid, "getgid", zero),
     full(linux::__NR_geteuid, "geteuid", zero),
@@ -36,25 +27,13 @@ pub const ENTRIES: &[Entry] = &[
     Entry { number: linux::__NR_setregid, name: "setregid", support: ROOT_ONLY, handler: set_two },
     Entry { number: linux::__NR_setresuid, name: "setresuid", support: ROOT_ONLY, handler: set_three },
     Entry { number: linux::__NR_setresgid, name: "setresgid", support: ROOT_ONLY, handler: set_three },
-    Entry {
-        number: linux::__NR_wait4,
-        name: "wait4",
-        support: Support::Partial("there are no children: ECHILD"),
-        handler: no_children,
-    },
-    Entry {
-        number: linux::__NR_waitid,
-        name: "waitid",
-        support: Support::Partial("there are no children: ECHILD"),
-        handler: no_children,
-    },
     Entry { number: linux::__NR_arch_prctl, name: "arch_prctl", support: ARCH, handler: arch_prctl },
     Entry { number: linux::__NR_prctl, name: "prctl", support: PRCTL, handler: prctl },
     Entry {
         number: linux::__NR_prlimit64,
         name: "prlimit64",
         support: Support::Partial(
-            "limits are kept and returned; only the memory limit and 1024 descriptors are enforced",
+            "limits are kept and returned; only the memory limit, 1024 descriptors and 1024 threads of all processes are enforced; those of another process: EPERM",
         ),
         handler: prlimit64,
     },
@@ -71,43 +50,14 @@ const ARCH: Support = Support::Partial("thread pointers only");
 const PRCTL: Support =
     Support::Partial("name, dumpable, no-new-privs, death signal, timer slack, capability bounds");
 
-fn own_id(_kernel: &mut Kernel, _args: &Args) -> Result<u64> {
-    Ok(PID)
-}
-
 fn zero(_kernel: &mut Kernel, _args: &Args) -> Result<u64> {
     Ok(0)
 }
 
-/// `ESRCH` unless argument `index` is this process, by number or 0.
-pub(super) fn check_self(args: &Args, index: usize) -> Result<()> {
-    let pid = i64::from(args.int(index));
-    if pid == 0 || pid == PID.cast_signed() { Ok(()) } else { Err(Errno::ESRCH) }
-}
-
-/// `ESRCH` unless argument `index` is a thread of this process, by number or 0.
+/// `ESRCH` unless argument `index` is a thread of any process, a process, or 0.
 pub(super) fn check_thread(kernel: &Kernel, args: &Args, index: usize) -> Result<()> {
     let tid = args.uint(index);
-    if tid == 0 || kernel.threads.is_alive(tid) || check_self(args, index).is_ok() {
-        Ok(())
-    } else {
-        Err(Errno::ESRCH)
-    }
-}
-
-fn own_id_of(_kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    check_self(args, 0).map(|()| PID)
-}
-
-fn setpgid(_kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    check_self(args, 0)?;
-    // A session leader cannot change its group.
-    if args.int(1) < 0 { Err(Errno::EINVAL) } else { Err(Errno::EPERM) }
-}
-
-/// The process is a group leader from the start, which setsid(2) refuses.
-fn setsid(_kernel: &mut Kernel, _args: &Args) -> Result<u64> {
-    Err(Errno::EPERM)
+    if tid == 0 || kernel.threads.is_alive(tid) { Ok(()) } else { kernel.processes.get(tid).map(drop) }
 }
 
 fn getres(kernel: &mut Kernel, args: &Args) -> Result<u64> {
@@ -140,10 +90,6 @@ fn set_two(_kernel: &mut Kernel, args: &Args) -> Result<u64> {
 
 fn set_three(_kernel: &mut Kernel, args: &Args) -> Result<u64> {
     set_ids(args, 3)
-}
-
-fn no_children(_kernel: &mut Kernel, _args: &Args) -> Result<u64> {
-    Err(Errno::ECHILD)
 }
 
 fn arch_prctl(kernel: &mut Kernel, args: &Args) -> Result<u64> {
@@ -216,7 +162,11 @@ fn set_limit(kernel: &mut Kernel, index: usize, addr: u64) -> Result<()> {
 }
 
 fn prlimit64(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    check_thread(kernel, args, 0)?;
+    let pid = args.uint(0);
+    if pid != 0 && kernel.threads.process_of(pid) != Some(kernel.pid()) {
+        // The limits of another process.
+        return Err(kernel.processes.get(pid).map_or_else(|errno| errno, |_| Errno::EPERM));
+    }
     let index = limit_index(args.uint(1))?;
     let old = kernel.process.limits[index];
     if args.raw(2) != 0 {

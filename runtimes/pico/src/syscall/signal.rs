@@ -3,11 +3,10 @@
 use super::{Args, Entry, Support};
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
-use crate::process::{Action, AltStack, FRAME_SIZE, Info, PID};
+use crate::process::{Action, AltStack, FIRST, FRAME_SIZE, Info, Return};
 use linux_raw_sys::general as linux;
 
-const SELF_ONLY: Support =
-    Support::Partial("there is no other process to send to; stop signals have no effect");
+const NO_STOPS: Support = Support::Partial("stop signals have no effect");
 
 /// The family's rows.
 pub const ENTRIES: &[Entry] = &[
@@ -65,14 +64,12 @@ pub const ENTRIES: &[Entry] = &[
         support: Support::Partial("a change is not refused while a handler runs on the stack"),
         handler: sigaltstack,
     },
-    Entry { number: linux::__NR_kill, name: "kill", support: SELF_ONLY, handler: kill },
-    Entry { number: linux::__NR_tkill, name: "tkill", support: SELF_ONLY, handler: tkill },
-    Entry { number: linux::__NR_tgkill, name: "tgkill", support: SELF_ONLY, handler: tgkill },
+    Entry { number: linux::__NR_kill, name: "kill", support: NO_STOPS, handler: kill },
+    Entry { number: linux::__NR_tkill, name: "tkill", support: NO_STOPS, handler: tkill },
+    Entry { number: linux::__NR_tgkill, name: "tgkill", support: NO_STOPS, handler: tgkill },
 ];
 
-const QUEUE: Support = Support::Partial(
-    "there is no other process to send to; a signal that is pending already is not queued a second time",
-);
+const QUEUE: Support = Support::Partial("a signal that is pending already is not queued a second time");
 
 const SI_USER: i32 = 0;
 const SI_TKILL: i32 = -6;
@@ -90,7 +87,9 @@ fn sigaction(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         let action: Action = kernel.mm.read(args.raw(1))?;
         kernel.process.signals.set_action(signal, action)?;
         if kernel.process.signals.is_ignored(signal) {
-            kernel.threads.iter_mut().for_each(|(_, thread)| thread.signals.forget(signal));
+            let pid = kernel.pid();
+            let threads = kernel.threads.iter_mut().filter(|(_, thread)| thread.process == pid);
+            threads.for_each(|(_, thread)| thread.signals.forget(signal));
         }
     }
     if args.raw(2) != 0 {
@@ -119,7 +118,7 @@ fn sigprocmask(kernel: &mut Kernel, args: &Args) -> Result<u64> {
 }
 
 fn sigreturn(kernel: &mut Kernel, _args: &Args) -> Result<u64> {
-    kernel.process.returning = true;
+    kernel.process.returning = Some(Return::Frame);
     Ok(0)
 }
 
@@ -163,43 +162,55 @@ fn sigsuspend(kernel: &mut Kernel, args: &Args) -> Result<u64> {
 /// Whom a signal is for.
 #[derive(Clone, Copy)]
 enum Target {
-    Process,
+    Process(u32),
     Thread(u32),
 }
 
 /// Sends `info`; number 0 only asks whether the target is there.
 fn send(kernel: &mut Kernel, target: Target, info: Info) -> Result<u64> {
     match target {
-        Target::Thread(tid) if !kernel.threads.is_alive(tid) => Err(Errno::ESRCH),
+        Target::Thread(tid) if !kernel.threads.is_alive(tid) => return Err(Errno::ESRCH),
+        Target::Process(pid) => drop(kernel.processes.get(pid)?),
+        Target::Thread(_) => {}
+    }
+    match target {
         _ if info.signal == 0 => Ok(0),
         Target::Thread(tid) => kernel.send_to_thread(tid, info).map(|()| 0),
-        Target::Process => kernel.send_to_process(info).map(|()| 0),
+        Target::Process(pid) => kernel.send_to(pid, info).map(|()| 0),
     }
 }
 
-/// Sends the signal in argument `index` with the `siginfo_t` the program made up in the next one.
-fn queue(kernel: &mut Kernel, target: Target, args: &Args, index: usize) -> Result<u64> {
+/// The signal in argument `index` with the `siginfo_t` the program made up in the next one. What only the kernel can say
+/// may not be said to others.
+fn made_up(kernel: &Kernel, target: Target, args: &Args, index: usize) -> Result<Info> {
     let info: Info = kernel.mm.read(args.raw(index + 1))?;
-    send(kernel, target, Info { signal: args.uint(index), ..info })
+    let is_own = match target {
+        Target::Process(pid) => pid == kernel.pid(),
+        Target::Thread(tid) => kernel.threads.process_of(tid) == Some(kernel.pid()),
+    };
+    if (info.code >= 0 || info.code == SI_TKILL) && !is_own {
+        return Err(Errno::EPERM);
+    }
+    Ok(Info { signal: args.uint(index), ..info })
 }
 
 fn sigqueueinfo(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    if i64::from(args.int(0)) != PID.cast_signed() {
-        return Err(Errno::ESRCH);
-    }
-    queue(kernel, Target::Process, args, 1)
+    let target = Target::Process(u32::try_from(args.int(0)).map_err(|_| Errno::ESRCH)?);
+    let info = made_up(kernel, target, args, 1)?;
+    send(kernel, target, info)
 }
 
 fn tgsigqueueinfo(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    let target = thread_of_group(args)?;
-    queue(kernel, target, args, 2)
+    let target = thread_of_group(kernel, args)?;
+    let info = made_up(kernel, target, args, 2)?;
+    send(kernel, target, info)
 }
 
 /// The thread that arguments 0 (its process) and 1 name.
-fn thread_of_group(args: &Args) -> Result<Target> {
+fn thread_of_group(kernel: &Kernel, args: &Args) -> Result<Target> {
     match (u32::try_from(args.int(0)), u32::try_from(args.int(1))) {
         (Err(_) | Ok(0), _) | (_, Err(_) | Ok(0)) => Err(Errno::EINVAL),
-        (Ok(group), Ok(tid)) if u64::from(group) == PID => Ok(Target::Thread(tid)),
+        (Ok(group), Ok(tid)) if kernel.threads.process_of(tid) == Some(group) => Ok(Target::Thread(tid)),
         _ => Err(Errno::ESRCH),
     }
 }
@@ -227,22 +238,40 @@ fn sigaltstack(kernel: &mut Kernel, args: &Args) -> Result<u64> {
 }
 
 fn kill(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    let pid = i64::from(args.int(0));
-    let own = PID.cast_signed();
-    // 0 and -PID name the process group; -1 means all others, and there are none.
-    if pid == own || pid == 0 || (pid == -own && pid != -1) {
-        send(kernel, Target::Process, Info::sent(args.uint(1), SI_USER))
-    } else {
-        Err(Errno::ESRCH)
+    let own = kernel.pid();
+    let info = Info::from_process(args.uint(1), SI_USER, own);
+    let group = match args.int(0) {
+        i32::MIN => return Err(Errno::ESRCH),
+        0 => kernel.processes.own().group,
+        -1 => {
+            let others = kernel.processes.select(|pid, _| pid != FIRST && pid != own);
+            return send_to_all(kernel, &others, info);
+        }
+        pid if pid > 0 => return send(kernel, Target::Process(pid.unsigned_abs()), info),
+        group => group.unsigned_abs(),
+    };
+    let members = kernel.processes.select(|_, record| record.group == group);
+    send_to_all(kernel, &members, info)
+}
+
+/// Sends `info` to each of `pids`; it is enough that there is one.
+fn send_to_all(kernel: &mut Kernel, pids: &[u32], info: Info) -> Result<u64> {
+    let mut result = Err(Errno::ESRCH);
+    for &pid in pids {
+        let sent = send(kernel, Target::Process(pid), info);
+        result = if result.is_ok() { result } else { sent };
     }
+    result
 }
 
 fn tkill(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     let tid = u32::try_from(args.int(0)).ok().filter(|&tid| tid > 0).ok_or(Errno::EINVAL)?;
-    send(kernel, Target::Thread(tid), Info::sent(args.uint(1), SI_TKILL))
+    let info = Info::from_process(args.uint(1), SI_TKILL, kernel.pid());
+    send(kernel, Target::Thread(tid), info)
 }
 
 fn tgkill(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    let target = thread_of_group(args)?;
-    send(kernel, target, Info::sent(args.uint(2), SI_TKILL))
+    let target = thread_of_group(kernel, args)?;
+    let info = Info::from_process(args.uint(2), SI_TKILL, kernel.pid());
+    send(kernel, target, info)
 }

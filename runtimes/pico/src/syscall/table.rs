@@ -108,7 +108,7 @@ pub fn markdown() -> String {
          Generated from the table in `runtimes/pico/src/syscall` by\n\
          `cargo run -p pico --example syscalls-md > docs/SYSCALLS.md`; a test keeps it true.\n\n\
          pico serves {} system calls of Linux x86-64, {} of them with the stated difference. \"Full\" means: as Linux\n\
-         does it for a program with one process. Every other number is answered with `ENOSYS` and\n\
+         does it. Every other number is answered with `ENOSYS` and\n\
          counted; `spore describe NAME` shows the counts.\n\n\
          | number | name | support |\n|---:|---|---|\n",
         rows.len(),

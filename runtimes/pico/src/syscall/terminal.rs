@@ -2,7 +2,7 @@
 
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
-use crate::process::PID;
+use crate::process::FIRST;
 use linux_raw_sys::ioctl;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -44,13 +44,22 @@ pub(super) fn control(kernel: &mut Kernel, command: u32, argument: u64) -> Resul
             let (rows, columns) = kernel.console.as_ref().ok_or(Errno::ENOTTY)?.size();
             kernel.mm.write(argument, &[rows, columns, 0, 0]).map(|()| 0)
         }
-        // The program is alone: it is its own session, and the terminal is its.
-        ioctl::TIOCGPGRP | ioctl::TIOCGSID => {
-            kernel.mm.write(argument, &u32::try_from(PID).expect("it is 1")).map(|()| 0)
+        // It is the terminal of the first session, for ever.
+        ioctl::TIOCGPGRP | ioctl::TIOCGSID | ioctl::TIOCSPGRP if kernel.processes.own().session != FIRST => {
+            Err(Errno::ENOTTY)
         }
+        ioctl::TIOCGPGRP => kernel.mm.write(argument, &kernel.processes.foreground).map(|()| 0),
+        ioctl::TIOCGSID => kernel.mm.write(argument, &FIRST).map(|()| 0),
         ioctl::TIOCSPGRP => {
-            let group: u32 = kernel.mm.read(argument)?;
-            if u64::from(group) == PID { Ok(0) } else { Err(Errno::EPERM) }
+            let group: i32 = kernel.mm.read(argument)?;
+            let group = u32::try_from(group).map_err(|_| Errno::EINVAL)?;
+            let is_there =
+                kernel.processes.iter().any(|(_, record)| record.group == group && record.session == FIRST);
+            if !is_there {
+                return Err(Errno::EPERM);
+            }
+            kernel.processes.foreground = group;
+            Ok(0)
         }
         _ => Err(Errno::ENOTTY),
     }

@@ -1,16 +1,19 @@
-//! Threads: how they begin and end, and who they are.
+//! Threads and processes: how they begin and end. Threads: who they are.
 
 use super::{Args, Entry, Support};
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
+use crate::process::{Birth, Ending, FIRST};
 use abi::mailbox::Doorbell;
 use linux_raw_sys::general as linux;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// The family's rows.
 pub const ENTRIES: &[Entry] = &[
-    Entry { number: linux::__NR_clone, name: "clone", support: THREADS_ONLY, handler: clone },
-    Entry { number: linux::__NR_clone3, name: "clone3", support: THREADS_ONLY, handler: clone3 },
+    Entry { number: linux::__NR_clone, name: "clone", support: CLONE, handler: clone },
+    Entry { number: linux::__NR_clone3, name: "clone3", support: CLONE, handler: clone3 },
+    Entry { number: linux::__NR_fork, name: "fork", support: Support::Full, handler: fork },
+    Entry { number: linux::__NR_vfork, name: "vfork", support: Support::Full, handler: vfork },
     Entry { number: linux::__NR_exit, name: "exit", support: Support::Full, handler: exit },
     Entry { number: linux::__NR_exit_group, name: "exit_group", support: Support::Full, handler: exit_group },
     Entry { number: linux::__NR_gettid, name: "gettid", support: Support::Full, handler: gettid },
@@ -40,8 +43,8 @@ pub const ENTRIES: &[Entry] = &[
     },
 ];
 
-const THREADS_ONLY: Support = Support::Partial(
-    "threads that share everything (`CLONE_VM`, `FS`, `FILES`, `SIGHAND`, `THREAD`), at most 1024; no processes: ENOSYS",
+const CLONE: Support = Support::Partial(
+    "threads share everything (`CLONE_VM`, `FS`, `FILES`, `SIGHAND`, `THREAD`), processes nothing but, with `CLONE_VM`, memory; no namespaces, no process descriptors; at most 1024 threads of all processes",
 );
 
 /// What a thread shares with its process.
@@ -119,46 +122,91 @@ fn start(kernel: &mut Kernel, wanted: &CloneArgs) -> Result<u64> {
     if needs(linux::CLONE_THREAD, linux::CLONE_SIGHAND) || needs(linux::CLONE_SIGHAND, linux::CLONE_VM) {
         return Err(Errno::EINVAL);
     }
-    if wanted.flags & !OPTIONS != SHARED {
-        return Err(Errno::ENOSYS);
-    }
     if has(linux::CLONE_SETTLS) && wanted.tls >= USER_END {
         return Err(Errno::EPERM);
     }
     let rsp = wanted.stack.checked_add(wanted.stack_size).ok_or(Errno::EINVAL)?;
-    let tid = kernel.add_thread(rsp, has(linux::CLONE_SETTLS).then_some(wanted.tls))?;
+    let fs_base = has(linux::CLONE_SETTLS).then_some(wanted.tls);
+    let tid = if has(linux::CLONE_THREAD) {
+        start_thread(kernel, wanted, rsp, fs_base)?
+    } else {
+        start_process(kernel, wanted, rsp, fs_base)?
+    };
     if has(linux::CLONE_CHILD_CLEARTID)
         && let Some(thread) = kernel.threads.find(tid)
     {
         thread.clear_child_tid = wanted.child_tid;
     }
-    let tells =
-        [(linux::CLONE_PARENT_SETTID, wanted.parent_tid), (linux::CLONE_CHILD_SETTID, wanted.child_tid)];
-    for (_, at) in tells.into_iter().filter(|&(flag, _)| has(flag)) {
+    if has(linux::CLONE_PARENT_SETTID) {
         // As on Linux, the thread exists even if nobody can be told its id.
-        let _ = kernel.mm.write(at, &tid);
+        let _ = kernel.mm.write(wanted.parent_tid, &tid);
     }
     Ok(u64::from(tid))
 }
 
+fn start_thread(kernel: &mut Kernel, wanted: &CloneArgs, rsp: u64, fs_base: Option<u64>) -> Result<u32> {
+    if wanted.flags & !OPTIONS != SHARED {
+        return Err(Errno::ENOSYS);
+    }
+    let tid = kernel.add_thread(rsp, fs_base, false)?;
+    if wanted.flags & u64::from(linux::CLONE_CHILD_SETTID) != 0 {
+        let _ = kernel.mm.write(wanted.child_tid, &tid);
+    }
+    Ok(tid)
+}
+
+fn start_process(kernel: &mut Kernel, wanted: &CloneArgs, rsp: u64, fs_base: Option<u64>) -> Result<u32> {
+    const KNOWN: u64 = OPTIONS | (linux::CLONE_VM | linux::CLONE_VFORK) as u64 | linux::CLONE_CLEAR_SIGHAND;
+    if wanted.flags & !KNOWN != 0 || wanted.exit_signal > 64 {
+        return Err(Errno::EINVAL);
+    }
+    let has = |flag: u32| wanted.flags & u64::from(flag) != 0;
+    kernel.fork(&Birth {
+        shares_memory: has(linux::CLONE_VM),
+        lends: has(linux::CLONE_VFORK),
+        clears_handlers: wanted.flags & linux::CLONE_CLEAR_SIGHAND != 0,
+        exit_signal: u32::try_from(wanted.exit_signal).map_err(|_| Errno::EINVAL)?,
+        rsp,
+        fs_base,
+        child_tid: if has(linux::CLONE_CHILD_SETTID) { wanted.child_tid } else { 0 },
+    })
+}
+
+fn fork(kernel: &mut Kernel, _args: &Args) -> Result<u64> {
+    let birth = Birth { exit_signal: linux::SIGCHLD, ..Birth::default() };
+    kernel.fork(&birth).map(u64::from)
+}
+
+fn vfork(kernel: &mut Kernel, _args: &Args) -> Result<u64> {
+    let birth = Birth { exit_signal: linux::SIGCHLD, shares_memory: true, lends: true, ..Birth::default() };
+    kernel.fork(&birth).map(u64::from)
+}
+
 fn exit(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    let status = u64::from(args.uint(0) & 0xff);
-    if kernel.threads.is_alone() {
+    let status = args.uint(0) & 0xff;
+    if kernel.pid() == FIRST && kernel.processes.own().threads == 1 {
         // The process ends as its first thread did.
-        let status = kernel.threads.first_status().unwrap_or(status);
-        return end_process(kernel, status);
+        let status = kernel.threads.first_status(FIRST).unwrap_or(status);
+        return end_program(kernel, status);
     }
     kernel.end_thread(status);
     Ok(0)
 }
 
 fn exit_group(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    end_process(kernel, u64::from(args.uint(0) & 0xff))
+    let (pid, status) = (kernel.pid(), args.uint(0) & 0xff);
+    if pid == FIRST {
+        return end_program(kernel, status);
+    }
+    kernel.end_process(pid, Ending::Exited(status));
+    kernel.end_thread(status);
+    Ok(0)
 }
 
-fn end_process(kernel: &mut Kernel, status: u64) -> Result<u64> {
+/// The first process ends, and with it everything.
+fn end_program(kernel: &mut Kernel, status: u32) -> Result<u64> {
     kernel.settle_at_exit();
-    kernel.ring(Doorbell::Exit, [status, 0, 0, 0]);
+    kernel.ring(Doorbell::Exit, [u64::from(status), 0, 0, 0]);
     Ok(0)
 }
 
@@ -185,6 +233,9 @@ fn set_robust_list(kernel: &mut Kernel, args: &Args) -> Result<u64> {
 fn get_robust_list(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     let own = kernel.threads.tid();
     let tid = if args.uint(0) == 0 { own } else { args.uint(0) };
+    if kernel.threads.process_of(tid) != Some(kernel.pid()) {
+        return Err(kernel.threads.process_of(tid).map_or(Errno::ESRCH, |_| Errno::EPERM));
+    }
     let head = kernel.threads.find(tid).ok_or(Errno::ESRCH)?.robust_list;
     kernel.mm.write(args.raw(2), &ROBUST_LIST_HEAD)?;
     kernel.mm.write(args.raw(1), &head).map(|()| 0)

@@ -83,7 +83,7 @@ fn read_clock(kernel: &Kernel, clock: u32) -> Result<u64> {
         | linux::CLOCK_MONOTONIC_COARSE
         | linux::CLOCK_BOOTTIME
         | linux::CLOCK_BOOTTIME_ALARM => kernel.clock.monotonic(tsc),
-        linux::CLOCK_PROCESS_CPUTIME_ID | linux::CLOCK_THREAD_CPUTIME_ID => kernel.clock.busy(tsc),
+        linux::CLOCK_PROCESS_CPUTIME_ID | linux::CLOCK_THREAD_CPUTIME_ID => kernel.own_busy(),
         _ => return Err(Errno::EINVAL),
     })
 }
@@ -154,7 +154,10 @@ fn times(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     let tsc = kernel.platform.tsc();
     let tick = SECOND / crate::exec::TICKS;
     if args.raw(0) != 0 {
-        kernel.mm.write(args.raw(0), &[kernel.clock.busy(tsc) / tick, 0, 0, 0])?;
+        kernel.mm.write(
+            args.raw(0),
+            &[kernel.own_busy() / tick, 0, kernel.processes.own().children_busy / tick, 0],
+        )?;
     }
     Ok(kernel.clock.monotonic(tsc) / tick)
 }
@@ -163,14 +166,19 @@ fn getrusage(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     const SELF: i32 = 0;
     const THREAD: i32 = 1;
     const CHILDREN: i32 = -1;
-    let elapsed = kernel.clock.busy(kernel.platform.tsc());
+    let elapsed = kernel.own_busy();
     let (own, resident) = match args.int(0) {
         SELF | THREAD => (elapsed, kernel.mm.used() / 1024),
-        CHILDREN => (0, 0),
+        CHILDREN => (kernel.processes.own().children_busy, 0),
         _ => return Err(Errno::EINVAL),
     };
-    let usage = linux::rusage {
-        ru_utime: timeval(own),
+    kernel.mm.put(args.raw(1), &usage(timeval(own), resident)).map(|()| 0)
+}
+
+/// What getrusage(2) tells: CPU time and KiB of memory.
+pub(super) fn usage(time: linux::__kernel_old_timeval, resident: u64) -> linux::rusage {
+    linux::rusage {
+        ru_utime: time,
         ru_stime: timeval(0),
         ru_maxrss: resident.cast_signed(),
         ru_ixrss: 0,
@@ -186,6 +194,5 @@ fn getrusage(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         ru_nsignals: 0,
         ru_nvcsw: 0,
         ru_nivcsw: 0,
-    };
-    kernel.mm.put(args.raw(1), &usage).map(|()| 0)
+    }
 }

@@ -35,7 +35,7 @@ pub(super) fn bind_name(kernel: &mut Kernel, socket: &Socket, bytes: &[u8]) -> R
 
 /// Makes the inode of a socket; what is there already is `EADDRINUSE`.
 fn make_socket(kernel: &Kernel, path: &[u8]) -> Result<(u64, u64)> {
-    let found = kernel.look_up(&kernel.vfs.cwd, path, How::new(Last::Name))?;
+    let found = kernel.look_up(&kernel.vfs.place.cwd, path, How::new(Last::Name))?;
     let name = match &found.name {
         PathName::Normal(name) if found.target.is_none() => name,
         _ => return Err(Errno::EADDRINUSE),
@@ -43,7 +43,7 @@ fn make_socket(kernel: &Kernel, path: &[u8]) -> Result<(u64, u64)> {
     if found.slash {
         return Err(Errno::ENOENT);
     }
-    let mode = 0o777 & !kernel.vfs.umask;
+    let mode = 0o777 & !kernel.vfs.place.umask;
     let inode = make(found.parent.writable_dir()?, name, Body::Special(S_IFSOCK), mode, kernel.file_time())?;
     Ok(inode.key())
 }

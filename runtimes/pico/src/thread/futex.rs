@@ -1,18 +1,21 @@
 //! Who waits at which address.
 //!
-//! There is one address space, so private and shared futexes are the same: what is mapped twice has two addresses,
-//! and futexes of its own at each.
+//! A futex is known by its address space and its address there; one in shared memory by what all who share it know it by
+//! ([`crate::mm::Mm::futex_key`]).
 
 use alloc::vec::Vec;
 
 /// The bits of who does not care: `FUTEX_BITSET_MATCH_ANY`.
 pub const ANY: u32 = u32::MAX;
 
+/// A futex: address space and address, or what stands for them.
+pub type Futex = (u32, u64);
+
 /// A thread that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waiter {
-    /// The address.
-    pub at: u64,
+    /// For what.
+    pub at: Futex,
     /// Who.
     pub tid: u32,
     /// Which wake-ups are meant for it.
@@ -43,13 +46,13 @@ impl Futexes {
     }
 
     /// Takes the first one out that waits at `at` and cares for `bits`.
-    pub fn take(&mut self, at: u64, bits: u32) -> Option<u32> {
+    pub fn take(&mut self, at: Futex, bits: u32) -> Option<u32> {
         let place = self.waiters.iter().position(|waiter| waiter.at == at && waiter.bits & bits != 0)?;
         Some(self.waiters.remove(place).tid)
     }
 
     /// Makes up to `count` of those who wait at `from` wait at `to`, behind those who are there. Returns how many.
-    pub fn move_to(&mut self, from: u64, to: u64, count: usize) -> usize {
+    pub fn move_to(&mut self, from: Futex, to: Futex, count: usize) -> usize {
         let mut moved = Vec::new();
         self.waiters.retain(|waiter| {
             let moves = waiter.at == from && moved.len() < count;

@@ -1,4 +1,4 @@
-//! Threads: many of them on the one processor.
+//! Threads of all processes: many of them on the one processor.
 //!
 //! | module | what it knows |
 //! |---|---|
@@ -26,12 +26,12 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use futex::{ANY, Futexes, Waiter};
+pub use futex::{ANY, Futex, Futexes, Waiter};
 pub use schedule::Waiting;
 pub use start::Beginning;
 pub use table::{Context, State, Thread, Threads};
 
-/// Most threads of a program.
+/// Most threads of all processes together, processes that nobody has waited for included.
 pub const THREADS_MAX: usize = 1024;
 
 /// Pages of pico's own stack for a thread.

@@ -13,6 +13,8 @@ pub struct Waiting {
     pub takes_request: bool,
     /// Whether what other threads do with files can end it.
     pub for_files: bool,
+    /// Whether the end of a child, or of another thread of the process, can end it.
+    pub for_children: bool,
 }
 
 /// How long a thread runs while others are ready.
@@ -47,9 +49,9 @@ impl Kernel {
         }
     }
 
-    /// Tells the host whether the program is to be interrupted now and then: while it has several threads, or an alarm.
+    /// Tells the host whether the program is to be interrupted now and then: while there are several threads, or an alarm.
     pub(crate) fn announce_ticks(&mut self) {
-        let wanted = !self.threads.is_alone() || self.process.alarm.next.is_some();
+        let wanted = !self.threads.is_alone() || self.next_alarm().is_some();
         if wanted != self.threads.ticks {
             self.threads.ticks = wanted;
             self.platform.set_ticks(wanted);
@@ -91,8 +93,11 @@ impl Kernel {
             self.threads.current().state = State::Running;
             return;
         }
-        let signals = self.threads.find(next).map(|thread| core::mem::take(&mut thread.signals));
-        let Some(signals) = signals else { return self.fail("a thread that is gone was ready to run") };
+        let found =
+            self.threads.find(next).map(|thread| (thread.process, core::mem::take(&mut thread.signals)));
+        let Some((process, signals)) = found else {
+            return self.fail("a thread that is gone was ready to run");
+        };
         let own = core::mem::replace(&mut self.process.signals.own, signals);
         let (fs_base, gs_base) = (self.platform.fs_base(), self.platform.gs_base());
         self.threads.set_current(next);
@@ -104,6 +109,11 @@ impl Kernel {
             }
             // It has exited: nothing of this call is dropped after the switch.
             None => drop(own),
+        }
+        if process != self.pid() {
+            let own = core::mem::take(&mut self.process.signals.own);
+            self.enter_process(process);
+            self.process.signals.own = own;
         }
         self.platform.set_fs_base(context.fs_base);
         self.platform.set_gs_base(context.gs_base);
@@ -122,7 +132,7 @@ impl Kernel {
     /// it rings `Ready` once more, which tells the host.
     fn idle(&mut self, until: Option<u64>, takes_request: bool) {
         use abi::mailbox::Doorbell;
-        let until = earlier(until, self.process.alarm.next);
+        let until = earlier(until, self.next_alarm());
         if takes_request && !self.request_taken {
             self.rewrite_all();
             let captured = self.now();

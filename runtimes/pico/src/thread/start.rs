@@ -21,7 +21,11 @@ const STACK_BYTES: usize = STACK_PAGES * 4096;
 impl Kernel {
     /// Makes a thread with the thread pointer `fs_base`, or that of the running thread, and the stack pointer `rsp`.
     /// It begins when the system call is over.
-    pub(crate) fn add_thread(&mut self, rsp: u64, fs_base: Option<u64>) -> Result<u32> {
+    /// `is_process`: it is the first one of a new process.
+    pub(crate) fn add_thread(&mut self, rsp: u64, fs_base: Option<u64>, is_process: bool) -> Result<u32> {
+        let processes = &self.processes;
+        let tid = self.threads.next_tid(|tid| processes.is_in_use(tid))?;
+        let process = if is_process { tid } else { self.pid() };
         let stack_top = self.take_stack()?;
         let own = &self.process.signals.own;
         let signals = ThreadSignals::new(own.blocked(), AltStack::none());
@@ -34,13 +38,22 @@ impl Kernel {
         let name = self.threads.current().name;
         // Ready, but in no queue yet.
         let state = State::Ready;
-        let thread = Thread { state, seen: 0, context, signals, name, clear_child_tid: 0, robust_list: 0 };
-        let added = self.threads.add(thread);
-        match added {
-            Ok(tid) => self.threads.beginning = Some(Beginning { tid, rsp }),
-            Err(_) => self.threads.spare_stacks.push(stack_top),
+        let thread =
+            Thread { state, process, seen: 0, context, signals, name, clear_child_tid: 0, robust_list: 0 };
+        self.threads.add(tid, thread);
+        if !is_process {
+            self.processes.own_mut().threads += 1;
         }
-        added
+        self.threads.beginning = Some(Beginning { tid, rsp });
+        Ok(tid)
+    }
+
+    /// Takes back the thread `tid`, which was to be the first one of a process.
+    pub(crate) fn abandon_thread(&mut self, tid: u32) {
+        self.threads.beginning = None;
+        if let Some(thread) = self.threads.take_back(tid) {
+            self.threads.spare_stacks.push(thread.context.stack_top);
+        }
     }
 
     /// At the end of the system call that made a thread: it starts with the caller's `registers`, but 0 as result.
@@ -55,6 +68,9 @@ impl Kernel {
             thread.context.rsp = start;
         }
         self.threads.make_ready(tid);
+        if self.processes.get(tid).is_ok_and(|child| child.lender.is_some()) {
+            self.await_loan(tid);
+        }
     }
 
     /// A stack for a thread; returns its top.

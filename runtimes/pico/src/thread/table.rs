@@ -3,12 +3,12 @@
 use super::{Futexes, THREADS_MAX, Waiting};
 use crate::errno::{Errno, Result};
 use crate::poll::earlier;
-use crate::process::{PID, ThreadSignals};
+use crate::process::{FIRST, PID, ThreadSignals};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 /// The thread a program starts with.
-pub(super) const MAIN: u32 = 1;
+const MAIN: u32 = FIRST;
 const _: () = assert!(MAIN as u64 == PID);
 /// Thread ids are below this, as on Linux with its default `pid_max` on large machines.
 const TID_LIMIT: u32 = 1 << 22;
@@ -22,8 +22,8 @@ pub enum State {
     Ready,
     /// It waits.
     Waiting(Waiting),
-    /// The first thread after exit(2), with its exit status: others live on.
-    Exited(u64),
+    /// The first thread of a process after exit(2), with its exit status: others live on, or nobody has asked yet.
+    Exited(u32),
 }
 
 /// What is kept of the processor while a thread does not run.
@@ -43,6 +43,8 @@ pub struct Context {
 pub struct Thread {
     /// What it is doing.
     pub state: State,
+    /// Its process: the id of that one's first thread.
+    pub process: u32,
     /// The last change it knew of when it began to wait.
     pub(super) seen: u64,
     /// Its state in the processor, while it does not run.
@@ -62,6 +64,7 @@ impl Thread {
     fn first() -> Self {
         Self {
             state: State::Running,
+            process: FIRST,
             seen: 0,
             context: Context::default(),
             signals: ThreadSignals::default(),
@@ -145,9 +148,20 @@ impl Threads {
         self.by_tid.iter_mut().filter(alive).map(|(&tid, thread)| (tid, thread))
     }
 
-    /// The name of the program's first thread, which is that of the process.
-    pub fn process_name(&self) -> [u8; 16] {
-        self.by_tid.get(&MAIN).map_or([0; 16], |thread| thread.name)
+    /// The name of the first thread of process `pid`, which is that of the process.
+    pub fn process_name(&self, pid: u32) -> [u8; 16] {
+        self.by_tid.get(&pid).map_or([0; 16], |thread| thread.name)
+    }
+
+    /// The process of thread `tid`, unless there is none or it has exited.
+    pub fn process_of(&self, tid: u32) -> Option<u32> {
+        let thread = self.by_tid.get(&tid)?;
+        (!matches!(thread.state, State::Exited(_))).then_some(thread.process)
+    }
+
+    /// Whether thread `tid` waits.
+    pub fn is_waiting(&self, tid: u32) -> bool {
+        self.by_tid.get(&tid).is_some_and(|thread| matches!(thread.state, State::Waiting(_)))
     }
 
     /// How many threads have not exited.
@@ -165,35 +179,72 @@ impl Threads {
         !self.is_alone() && (!self.ready.is_empty() || self.wake_at.is_some() || self.told != self.change)
     }
 
-    /// Adds a thread and returns its id; `EAGAIN` if there are too many.
-    pub(super) fn add(&mut self, thread: Thread) -> Result<u32> {
+    /// The id of the next thread, which nothing has that `is_in_use` says; `EAGAIN` if there are too many threads.
+    pub(super) fn next_tid(&self, is_in_use: impl Fn(u32) -> bool) -> Result<u32> {
         if self.by_tid.len() >= THREADS_MAX {
             return Err(Errno::EAGAIN);
         }
         let following = |tid: u32| if tid + 1 < TID_LIMIT { tid + 1 } else { MAIN + 1 };
         let mut tid = following(self.last_tid);
-        while self.by_tid.contains_key(&tid) {
+        while self.by_tid.contains_key(&tid) || is_in_use(tid) {
             tid = following(tid);
         }
-        self.last_tid = tid;
-        self.by_tid.insert(tid, thread);
-        self.alive += 1;
         Ok(tid)
     }
 
-    /// The running thread ends with `status`. The entry of the first thread stays, so that its id is not used again.
-    pub(super) fn retire(&mut self, status: u64) {
+    /// Adds a thread with the id [`Threads::next_tid`] gave.
+    pub(super) fn add(&mut self, tid: u32, thread: Thread) {
+        self.last_tid = tid;
+        self.by_tid.insert(tid, thread);
+        self.alive += 1;
+    }
+
+    /// Takes back [`Threads::add`]: the thread never began.
+    pub(super) fn take_back(&mut self, tid: u32) -> Option<Thread> {
         self.alive -= 1;
-        if self.current == MAIN {
+        self.by_tid.remove(&tid)
+    }
+
+    /// The running thread ends with `status`. The entry of a first thread stays, so that its id is not used again.
+    pub(super) fn retire(&mut self, status: u32) {
+        self.alive -= 1;
+        if self.current().process == self.current {
             self.current().state = State::Exited(status);
         } else {
             self.by_tid.remove(&self.current);
         }
     }
 
-    /// The status the first thread exited with, if it did.
-    pub fn first_status(&self) -> Option<u64> {
-        match self.by_tid.get(&MAIN)?.state {
+    /// The entry of the first thread of process `pid` goes.
+    pub fn forget(&mut self, pid: u32) {
+        if !self.is_alive(pid) {
+            self.by_tid.remove(&pid);
+        }
+    }
+
+    /// The running thread, the last one of process `pid`, takes the place of its first one.
+    pub(super) fn become_first(&mut self, pid: u32) {
+        if let Some(thread) = self.by_tid.remove(&self.current) {
+            self.by_tid.insert(pid, thread);
+            self.current = pid;
+        }
+    }
+
+    /// Wakes the threads of process `pid` that wait for children.
+    pub fn wake_parents(&mut self, pid: u32) {
+        for (&tid, thread) in &mut self.by_tid {
+            if let State::Waiting(Waiting { for_children: true, .. }) = thread.state
+                && thread.process == pid
+            {
+                thread.state = State::Ready;
+                self.ready.push_back(tid);
+            }
+        }
+    }
+
+    /// The status the first thread of process `pid` exited with, if it did.
+    pub fn first_status(&self, pid: u32) -> Option<u32> {
+        match self.by_tid.get(&pid)?.state {
             State::Exited(status) => Some(status),
             _ => None,
         }

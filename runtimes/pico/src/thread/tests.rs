@@ -75,11 +75,17 @@ fn a_thread_begins_with_the_registers_of_its_maker() {
 }
 
 #[test]
-fn what_is_not_a_thread_is_refused() {
+fn what_cannot_be_shared_is_refused() {
     let (mut kernel, _, page) = kernel();
     let mut clone = |flags: u64| call(&mut kernel, linux::__NR_clone, [flags, 0, 0, 0, 0, 0]);
-    assert_eq!(clone(u64::from(linux::SIGCHLD)), Err(Errno::ENOSYS), "fork");
-    assert_eq!(clone(u64::from(linux::CLONE_VM | linux::CLONE_VFORK)), Err(Errno::ENOSYS), "vfork");
+    assert_eq!(
+        clone(u64::from(linux::CLONE_FILES | linux::SIGCHLD)),
+        Err(Errno::EINVAL),
+        "shared descriptors"
+    );
+    assert_eq!(clone(u64::from(linux::CLONE_NEWPID | linux::SIGCHLD)), Err(Errno::EINVAL));
+    assert_eq!(clone(u64::from(linux::CLONE_PIDFD | linux::SIGCHLD)), Err(Errno::EINVAL));
+    assert_eq!(clone(65), Err(Errno::EINVAL), "no such signal");
     assert_eq!(clone(THREAD | u64::from(linux::CLONE_NEWNS)), Err(Errno::ENOSYS));
     assert_eq!(clone(u64::from(linux::CLONE_THREAD)), Err(Errno::EINVAL));
     assert_eq!(clone(u64::from(linux::CLONE_SIGHAND)), Err(Errno::EINVAL));
@@ -109,8 +115,11 @@ fn there_is_a_limit_and_ids_are_not_used_twice() {
     let (mut kernel, _, _) = kernel();
     let mut made = Vec::new();
     let refused = loop {
-        match kernel.threads.add(thread(State::Ready)) {
-            Ok(tid) => made.push(tid),
+        match kernel.threads.next_tid(|tid| tid == 5) {
+            Ok(tid) => {
+                kernel.threads.add(tid, thread(State::Ready));
+                made.push(tid);
+            }
             Err(errno) => break errno,
         }
     };
@@ -118,11 +127,13 @@ fn there_is_a_limit_and_ids_are_not_used_twice() {
     made.sort_unstable();
     made.dedup();
     assert_eq!(made.len(), THREADS_MAX - 1);
+    assert!(!made.contains(&5), "something else has that id");
 }
 
 fn thread(state: State) -> Thread {
     Thread {
         state,
+        process: 1,
         seen: 0,
         context: Context::default(),
         signals: crate::process::ThreadSignals::default(),
@@ -244,12 +255,12 @@ fn signals_go_to_who_takes_them() {
 fn futexes_wake_in_order_and_move_along() {
     let mut futexes = Futexes::default();
     for (tid, bits) in [(2, 1), (3, 2), (4, ANY), (5, ANY)] {
-        futexes.add(Waiter { at: 0x100, tid, bits });
+        futexes.add(Waiter { at: (0, 0x100), tid, bits });
     }
-    assert_eq!(futexes.take(0x200, ANY), None);
-    assert_eq!(futexes.take(0x100, 2), Some(3));
-    assert_eq!(futexes.move_to(0x100, 0x200, 2), 2);
-    assert_eq!((futexes.take(0x200, ANY), futexes.take(0x100, ANY)), (Some(2), Some(5)));
+    assert_eq!(futexes.take((0, 0x200), ANY), None);
+    assert_eq!(futexes.take((0, 0x100), 2), Some(3));
+    assert_eq!(futexes.move_to((0, 0x100), (0, 0x200), 2), 2);
+    assert_eq!((futexes.take((0, 0x200), ANY), futexes.take((0, 0x100), ANY)), (Some(2), Some(5)));
     assert!(futexes.remove(4) && !futexes.remove(4));
 }
 
@@ -261,8 +272,8 @@ fn the_second_futex_of_wake_op_changes_as_told() {
     };
     let mut change = |old: i32, encoded: u64| {
         kernel.mm.write(page + 4, &old).unwrap();
-        kernel.threads.futexes.add(Waiter { at: page, tid: 50, bits: ANY });
-        kernel.threads.futexes.add(Waiter { at: page + 4, tid: 51, bits: ANY });
+        kernel.threads.futexes.add(Waiter { at: (0, page), tid: 50, bits: ANY });
+        kernel.threads.futexes.add(Waiter { at: (0, page + 4), tid: 51, bits: ANY });
         let woken = call(&mut kernel, linux::__NR_futex, [page, 5, 1, 1, page + 4, encoded]);
         kernel.threads.futexes.remove(50);
         kernel.threads.futexes.remove(51);

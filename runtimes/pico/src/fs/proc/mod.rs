@@ -13,6 +13,8 @@ use super::node::Link;
 use crate::errno::{Errno, Result};
 use crate::file::File;
 use crate::kernel::Kernel;
+use crate::process::View;
+use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -29,7 +31,15 @@ enum What {
     Dir(&'static [Entry]),
     Text(fn(&Kernel) -> Vec<u8>),
     Link(fn(&Kernel) -> Vec<u8>),
-    /// `/proc/self/fd`.
+    /// `/proc`: its entries, and a directory for every process.
+    Processes(&'static [Entry]),
+    /// A text about a process.
+    TextOf(fn(&Kernel, u32, &View<'_>) -> Vec<u8>),
+    /// A link of a process.
+    LinkOf(fn(&Kernel, &View<'_>) -> Vec<u8>),
+    /// `/proc/PID/task`: the first thread.
+    Tasks,
+    /// `/proc/PID/fd`.
     Descriptors,
     /// One of the links in there.
     Descriptor,
@@ -47,13 +57,20 @@ const fn link(name: &'static str, target: fn(&Kernel) -> Vec<u8>) -> Entry {
     Entry { name, what: What::Link(target) }
 }
 
+const fn file_of(name: &'static str, text: fn(&Kernel, u32, &View<'_>) -> Vec<u8>) -> Entry {
+    Entry { name, what: What::TextOf(text) }
+}
+
+const fn link_of(name: &'static str, target: fn(&Kernel, &View<'_>) -> Vec<u8>) -> Entry {
+    Entry { name, what: What::LinkOf(target) }
+}
+
 /// `/proc`.
-pub static PROC: Entry = dir(
-    "proc",
-    &[
-        dir("1", PROCESS),
-        link("self", |_| b"1".into()),
-        link("thread-self", |_| b"1/task/1".into()),
+pub static PROC: Entry = Entry {
+    name: "proc",
+    what: What::Processes(&[
+        link("self", |kernel| kernel.pid().to_string().into_bytes()),
+        link("thread-self", |kernel| format!("{0}/task/{0}", kernel.pid()).into_bytes()),
         link("mounts", |_| b"self/mounts".into()),
         file("cpuinfo", system::cpuinfo),
         file("filesystems", |_| {
@@ -100,40 +117,44 @@ pub static PROC: Entry = dir(
                 ),
             ],
         ),
-    ],
-);
+    ]),
+};
 
 const PROCESS: &[Entry] = &[
     file("cgroup", |_| b"0::/\n".into()),
-    file("cmdline", |kernel| kernel.vfs.program.arguments.clone()),
-    file("comm", process::comm),
-    link("cwd", |kernel| kernel.vfs.cwd.path(kernel).unwrap_or_else(|_| kernel.vfs.cwd.path_then().into())),
-    file("environ", |kernel| kernel.vfs.program.environment.clone()),
-    link("exe", process::exe),
+    file_of("cmdline", |_, _, view| view.place.program.arguments.to_vec()),
+    file_of("comm", process::comm),
+    link_of("cwd", |kernel, view| {
+        let cwd = &view.place.cwd;
+        cwd.path(kernel).unwrap_or_else(|_| cwd.path_then().into())
+    }),
+    file_of("environ", |_, _, view| view.place.program.environment.to_vec()),
+    link_of("exe", process::exe),
     Entry { name: "fd", what: What::Descriptors },
-    file("limits", process::limits),
-    file("maps", process::maps),
+    file_of("limits", process::limits),
+    file_of("maps", process::maps),
     file("mountinfo", process::mountinfo),
     file("mounts", process::mounts),
     file("oom_score_adj", |_| b"0\n".into()),
     link("root", |_| b"/".into()),
-    file("stat", process::stat),
-    file("statm", process::statm),
-    file("status", process::status),
-    dir(
-        "task",
-        &[dir(
-            "1",
-            &[
-                file("comm", process::comm),
-                file("maps", process::maps),
-                file("stat", process::stat),
-                file("statm", process::statm),
-                file("status", process::status),
-            ],
-        )],
-    ),
+    file_of("stat", process::stat),
+    file_of("statm", process::statm),
+    file_of("status", process::status),
+    Entry { name: "task", what: What::Tasks },
 ];
+
+static TASK: Entry = dir(
+    "task",
+    &[
+        file_of("comm", process::comm),
+        file_of("maps", process::maps),
+        file_of("stat", process::stat),
+        file_of("statm", process::statm),
+        file_of("status", process::status),
+    ],
+);
+
+static PROCESS_DIR: Entry = dir("process", PROCESS);
 
 /// `/sys`.
 pub static SYS: Entry = dir(
@@ -164,33 +185,48 @@ pub struct Generated {
     entry: &'static Entry,
     dev: u64,
     ino: u64,
-    /// For links in `/proc/self/fd`: which.
+    /// For links in `/proc/PID/fd`: which.
     fd: u64,
+    /// In `/proc/PID`: which; else 0.
+    pid: u32,
 }
 
 /// A node has fewer children than this, so that an inode number can be made from the parent's.
 const FANOUT: u64 = 64;
+/// A process has fewer descriptors than this.
+const DESCRIPTORS: u64 = 1 << 12;
+/// Inode number of the first process's directory would be one more.
+const FIRST_PROCESS: u64 = 1 << 24;
 
 impl Generated {
     /// The root of a tree.
     pub fn root(entry: &'static Entry, dev: u64) -> Self {
-        Self { entry, dev, ino: 1, fd: 0 }
+        Self { entry, dev, ino: 1, fd: 0, pid: 0 }
     }
 
     fn nth(&self, index: u64, entry: &'static Entry) -> Self {
-        Self { entry, dev: self.dev, ino: self.ino * FANOUT + index, fd: 0 }
+        Self { entry, dev: self.dev, ino: self.ino * FANOUT + index, fd: 0, pid: self.pid }
     }
 
     fn descriptor(&self, fd: u64) -> Self {
-        Self { entry: &DESCRIPTOR, dev: self.dev, ino: (1 << 32) + fd, fd }
+        Self { entry: &DESCRIPTOR, dev: self.dev, ino: self.ino * DESCRIPTORS + fd, fd, pid: self.pid }
+    }
+
+    fn process(&self, pid: u32) -> Self {
+        Self { entry: &PROCESS_DIR, dev: self.dev, ino: FIRST_PROCESS + u64::from(pid), fd: 0, pid }
+    }
+
+    /// The process this is about, unless it is gone.
+    fn view<'a>(&self, kernel: &'a Kernel) -> Result<View<'a>> {
+        kernel.view(self.pid).ok_or(Errno::ESRCH)
     }
 
     /// Metadata for stat(2).
     pub fn attributes(&self) -> Attributes {
         let mode = match self.entry.what {
-            What::Dir(_) | What::Descriptors => S_IFDIR | 0o555,
-            What::Text(_) => S_IFREG | 0o444,
-            What::Link(_) => S_IFLNK | 0o777,
+            What::Dir(_) | What::Processes(_) | What::Tasks | What::Descriptors => S_IFDIR | 0o555,
+            What::Text(_) | What::TextOf(_) => S_IFREG | 0o444,
+            What::Link(_) | What::LinkOf(_) => S_IFLNK | 0o777,
             What::Descriptor => S_IFLNK | 0o700,
         };
         let nlink = if mode & S_IFDIR == S_IFDIR { 2 } else { 1 };
@@ -200,31 +236,56 @@ impl Generated {
     /// What `name` is in this directory.
     pub fn child(&self, kernel: &Kernel, name: &[u8]) -> Result<Option<Self>> {
         match self.entry.what {
-            What::Dir(entries) => {
-                let found = entries.iter().zip(1..).find(|(entry, _)| entry.name.as_bytes() == name);
-                Ok(found.map(|(entry, index)| self.nth(index, entry)))
+            What::Dir(entries) => Ok(self.entry_of(entries, name)),
+            What::Processes(entries) => {
+                let pid = number(name).and_then(|pid| u32::try_from(pid).ok());
+                let process = pid.filter(|&pid| kernel.view(pid).is_some()).map(|pid| self.process(pid));
+                Ok(process.or_else(|| self.entry_of(entries, name)))
+            }
+            What::Tasks => {
+                let is_first = number(name) == Some(self.pid.into()) && self.view(kernel).is_ok();
+                Ok(is_first.then(|| self.nth(1, &TASK)))
             }
             What::Descriptors => {
-                let fd = core::str::from_utf8(name).ok().and_then(|name| name.parse::<u64>().ok());
-                let fd = fd.filter(|fd| fd.to_string().as_bytes() == name && kernel.fds.get(*fd).is_ok());
+                let fds = self.view(kernel)?.fds;
+                let fd = number(name).filter(|fd| fds.get(*fd).is_ok());
                 Ok(fd.map(|fd| self.descriptor(fd)))
             }
-            What::Text(_) | What::Link(_) | What::Descriptor => Err(Errno::ENOTDIR),
+            What::Text(_) | What::TextOf(_) | What::Link(_) | What::LinkOf(_) | What::Descriptor => {
+                Err(Errno::ENOTDIR)
+            }
         }
+    }
+
+    fn entry_of(&self, entries: &'static [Entry], name: &[u8]) -> Option<Self> {
+        let found = entries.iter().zip(1..).find(|(entry, _)| entry.name.as_bytes() == name);
+        found.map(|(entry, index)| self.nth(index, entry))
+    }
+
+    fn all_entries(&self, entries: &'static [Entry]) -> impl Iterator<Item = (u64, Vec<u8>, Self)> {
+        let numbered = entries.iter().zip(1..);
+        numbered.map(|(entry, index)| (index, entry.name.into(), self.nth(index, entry)))
     }
 
     /// What is in this directory: position, name, file.
     pub fn children(&self, kernel: &Kernel) -> Vec<(u64, Vec<u8>, Self)> {
+        let text = |number: u64| number.to_string().into_bytes();
         match self.entry.what {
-            What::Dir(entries) => {
-                let numbered = entries.iter().zip(1..);
-                numbered.map(|(entry, index)| (index, entry.name.into(), self.nth(index, entry))).collect()
+            What::Dir(entries) => self.all_entries(entries).collect(),
+            What::Processes(entries) => {
+                let living = kernel.processes.iter().filter(|(_, record)| record.ended.is_none());
+                let processes =
+                    living.map(|(pid, _)| (FANOUT + u64::from(pid), text(pid.into()), self.process(pid)));
+                self.all_entries(entries).chain(processes).collect()
             }
+            What::Tasks => [(1, text(self.pid.into()), self.nth(1, &TASK))].into(),
             What::Descriptors => {
-                let name = |fd: u64| fd.to_string().into_bytes();
-                kernel.fds.iter().map(|(fd, _)| (fd, name(fd), self.descriptor(fd))).collect()
+                let Some(view) = kernel.view(self.pid) else { return Vec::new() };
+                view.fds.iter().map(|(fd, _)| (fd, text(fd), self.descriptor(fd))).collect()
             }
-            What::Text(_) | What::Link(_) | What::Descriptor => Vec::new(),
+            What::Text(_) | What::TextOf(_) | What::Link(_) | What::LinkOf(_) | What::Descriptor => {
+                Vec::new()
+            }
         }
     }
 
@@ -232,22 +293,29 @@ impl Generated {
     pub fn link(&self, kernel: &Kernel) -> Result<Option<Link>> {
         match self.entry.what {
             What::Link(target) => Ok(Some(Link::Path(target(kernel)))),
+            What::LinkOf(target) => Ok(Some(Link::Path(target(kernel, &self.view(kernel)?)))),
             What::Descriptor => {
-                let open = &kernel.fds.get(self.fd).map_err(|_| Errno::ENOENT)?.open;
+                let open = &self.view(kernel)?.fds.get(self.fd).map_err(|_| Errno::ENOENT)?.open;
                 let text = process::descriptor(kernel, open, self.fd);
                 Ok(Some(Link::File(open.file.clone(), text)))
             }
-            What::Dir(_) | What::Text(_) | What::Descriptors => Ok(None),
+            _ => Ok(None),
         }
     }
 
     /// Opens a text.
     pub fn open(&self, kernel: &Kernel) -> Result<Rc<dyn File>> {
-        match self.entry.what {
-            What::Text(text) => {
-                Ok(Rc::new(TextFile { text: text(kernel), stat: self.attributes().to_stat() }))
-            }
-            What::Dir(_) | What::Link(_) | What::Descriptors | What::Descriptor => Err(Errno::ELOOP),
-        }
+        let text = match self.entry.what {
+            What::Text(text) => text(kernel),
+            What::TextOf(text) => text(kernel, self.pid, &self.view(kernel)?),
+            _ => return Err(Errno::ELOOP),
+        };
+        Ok(Rc::new(TextFile { text, stat: self.attributes().to_stat() }))
     }
+}
+
+/// The number that `name` is, written as numbers are.
+fn number(name: &[u8]) -> Option<u64> {
+    let number = core::str::from_utf8(name).ok().and_then(|name| name.parse::<u64>().ok());
+    number.filter(|number| number.to_string().as_bytes() == name)
 }

@@ -1,29 +1,30 @@
-//! What `/proc/self` tells about the program.
+//! What `/proc/PID` tells about a process.
 
 use crate::file::OpenFile;
 use crate::fs::Location;
 use crate::kernel::Kernel;
 use crate::mm::areas::{Area, EXEC, Kind, READ, WRITE};
+use crate::process::View;
 use abi::layout::PAGE;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
-/// The program's name: at most 15 bytes.
-fn name(kernel: &Kernel) -> String {
-    let name = kernel.threads.process_name();
+/// The process's name: at most 15 bytes.
+fn name(kernel: &Kernel, pid: u32) -> String {
+    let name = kernel.threads.process_name(pid);
     let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
     String::from_utf8_lossy(name).into_owned()
 }
 
-pub(super) fn comm(kernel: &Kernel) -> Vec<u8> {
-    (name(kernel) + "\n").into_bytes()
+pub(super) fn comm(kernel: &Kernel, pid: u32, _view: &View<'_>) -> Vec<u8> {
+    (name(kernel, pid) + "\n").into_bytes()
 }
 
 /// The executable's path without links.
-pub(super) fn exe(kernel: &Kernel) -> Vec<u8> {
-    let named = &kernel.vfs.program.exe;
+pub(super) fn exe(kernel: &Kernel, view: &View<'_>) -> Vec<u8> {
+    let named = &view.place.program.exe;
     kernel.resolve(named).and_then(|location| location.path(kernel)).unwrap_or_else(|_| named.clone())
 }
 
@@ -44,7 +45,7 @@ fn deleted(location: &Location) -> Vec<u8> {
     [location.path_then(), b" (deleted)"].concat()
 }
 
-pub(super) fn limits(kernel: &Kernel) -> Vec<u8> {
+pub(super) fn limits(_kernel: &Kernel, _pid: u32, view: &View<'_>) -> Vec<u8> {
     const NAMES: [(&str, &str); 16] = [
         ("Max cpu time", "seconds"),
         ("Max file size", "bytes"),
@@ -65,7 +66,7 @@ pub(super) fn limits(kernel: &Kernel) -> Vec<u8> {
     ];
     let value = |limit: u64| if limit == u64::MAX { String::from("unlimited") } else { format!("{limit}") };
     let mut text = format!("{:<26}{:<21}{:<21}{:<10}\n", "Limit", "Soft Limit", "Hard Limit", "Units");
-    for ((name, unit), &(soft, hard)) in NAMES.iter().zip(&kernel.process.limits) {
+    for ((name, unit), &(soft, hard)) in NAMES.iter().zip(&view.process.limits) {
         let _ = writeln!(text, "{name:<26}{:<21}{:<21}{unit:<10}", value(soft), value(hard));
     }
     text.into_bytes()
@@ -77,9 +78,9 @@ fn permissions(area: &Area) -> String {
     String::from_iter([bit(READ, 'r'), bit(WRITE, 'w'), bit(EXEC, 'x'), shared])
 }
 
-pub(super) fn maps(kernel: &Kernel) -> Vec<u8> {
+pub(super) fn maps(_kernel: &Kernel, _pid: u32, view: &View<'_>) -> Vec<u8> {
     let mut text = String::new();
-    for area in kernel.mm.areas().filter(|area| area.kind != Kind::Kernel) {
+    for area in view.mm.areas().filter(|area| area.kind != Kind::Kernel) {
         let (path, offset) = match (&area.file, area.kind) {
             (Some((path, offset)), _) => (&**path, *offset),
             (None, Kind::Heap) => ("[heap]", 0),
@@ -113,31 +114,54 @@ pub(super) fn mountinfo(kernel: &Kernel) -> Vec<u8> {
     text.into_bytes()
 }
 
-pub(super) fn stat(kernel: &Kernel) -> Vec<u8> {
-    let (used, name) = (kernel.mm.used(), name(kernel));
-    let threads = kernel.threads.count();
-    let ticks = kernel.clock.busy(kernel.platform.tsc()) / 10_000_000;
-    let head =
-        format!("1 ({name}) R 0 1 1 0 -1 0 0 0 0 0 {ticks} 0 0 0 20 0 {threads} 0 0 {used} {}", used / PAGE);
+/// What others know of a process.
+struct Known {
+    parent: u32,
+    group: u32,
+    session: u32,
+    threads: usize,
+    state: char,
+    busy: u64,
+}
+
+fn known(kernel: &Kernel, pid: u32) -> Known {
+    let Ok(record) = kernel.processes.get(pid) else {
+        return Known { parent: 0, group: 0, session: 0, threads: 0, state: 'X', busy: 0 };
+    };
+    let (parent, group, session, threads) = (record.parent, record.group, record.session, record.threads);
+    let state = if kernel.threads.is_waiting(pid) { 'S' } else { 'R' };
+    let stored = record.stored.as_ref().map(|stored| stored.process.busy);
+    Known { parent, group, session, threads, state, busy: stored.unwrap_or_else(|| kernel.own_busy()) }
+}
+
+pub(super) fn stat(kernel: &Kernel, pid: u32, view: &View<'_>) -> Vec<u8> {
+    let (used, name) = (view.mm.used(), name(kernel, pid));
+    let Known { parent, group, session, threads, state, busy } = known(kernel, pid);
+    let ticks = busy / 10_000_000;
+    let head = format!(
+        "{pid} ({name}) {state} {parent} {group} {session} 0 -1 0 0 0 0 0 {ticks} 0 0 0 20 0 {threads} 0 0 {used} {}",
+        used / PAGE
+    );
     let limit = u64::MAX;
     format!("{head} {limit} 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n").into_bytes()
 }
 
-pub(super) fn statm(kernel: &Kernel) -> Vec<u8> {
-    let pages = kernel.mm.used() / PAGE;
+pub(super) fn statm(_kernel: &Kernel, _pid: u32, view: &View<'_>) -> Vec<u8> {
+    let pages = view.mm.used() / PAGE;
     let code: u64 =
-        kernel.mm.areas().filter(|area| area.prot & EXEC != 0).map(|area| area.end - area.start).sum();
+        view.mm.areas().filter(|area| area.prot & EXEC != 0).map(|area| area.end - area.start).sum();
     format!("{pages} {pages} 0 {} 0 {pages} 0\n", code / PAGE).into_bytes()
 }
 
-pub(super) fn status(kernel: &Kernel) -> Vec<u8> {
-    let kib = kernel.mm.used() / 1024;
-    let name = name(kernel);
-    let umask = kernel.vfs.umask;
-    let threads = kernel.threads.count();
-    let no_new_privs = u32::from(kernel.process.no_new_privs);
+pub(super) fn status(kernel: &Kernel, pid: u32, view: &View<'_>) -> Vec<u8> {
+    let kib = view.mm.used() / 1024;
+    let name = name(kernel, pid);
+    let umask = view.place.umask;
+    let Known { parent, threads, state, .. } = known(kernel, pid);
+    let state = if state == 'R' { "R (running)" } else { "S (sleeping)" };
+    let no_new_privs = u32::from(view.process.no_new_privs);
     format!(
-        "Name:\t{name}\nUmask:\t{umask:04o}\nState:\tR (running)\nTgid:\t1\nNgid:\t0\nPid:\t1\nPPid:\t0\nTracerPid:\t0\n\
+        "Name:\t{name}\nUmask:\t{umask:04o}\nState:\t{state}\nTgid:\t{pid}\nNgid:\t0\nPid:\t{pid}\nPPid:\t{parent}\nTracerPid:\t0\n\
          Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nFDSize:\t64\nGroups:\t0 \n\
          VmPeak:\t{kib:>8} kB\nVmSize:\t{kib:>8} kB\nVmHWM:\t{kib:>8} kB\nVmRSS:\t{kib:>8} kB\nVmSwap:\t       0 kB\n\
          Threads:\t{threads}\nNoNewPrivs:\t{no_new_privs}\nSeccomp:\t0\n\

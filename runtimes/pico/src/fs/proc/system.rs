@@ -94,7 +94,7 @@ fn as_uuid(mut bytes: [u8; 16]) -> Vec<u8> {
 
 /// Differs between forks.
 pub(super) fn boot_id(kernel: &Kernel) -> Vec<u8> {
-    as_uuid(kernel.process.instance)
+    as_uuid(kernel.fork.instance)
 }
 
 pub(super) fn uuid(kernel: &Kernel) -> Vec<u8> {

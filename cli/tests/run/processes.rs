@@ -1,0 +1,54 @@
+//! Programs that start others: pipelines of shells, `subprocess`, `fork`.
+
+use crate::rig::RIG;
+
+#[test]
+fn shells_start_programs() {
+    for script in [
+        "seq 1 1000 | grep 7 | wc -l",
+        "echo $(seq 5 | sort -r)",
+        "(exit 5); echo $?; false || echo no; true && echo yes",
+        "cat data/words | sed -n 1,5p | tr a-z A-Z; cat <<EOF | wc -c\nhello\nEOF",
+        "sleep 0.1 & wait $!; echo $?; sh -c 'kill -TERM $$'; echo $?",
+        "nosuchcommand; echo $?; ./data/words; echo $?; ./data/deep; echo $?",
+        "trap 'echo ended' EXIT; x=1; (x=2; echo $x); echo $x; exec env -i A=b env",
+        "find data -type f | sort | xargs cat | wc -c",
+        "yes | head -n 3; seq 100000 | tail -n 1; mkdir {W}/d && (cd {W}/d && echo x > y) && cat {W}/d/y",
+        "i=0; while [ $i -lt 30 ]; do i=$((i+1)); /bin/true || echo bad; done; echo $i",
+    ] {
+        RIG.agrees("dash", &["-c", script], b"");
+    }
+}
+
+#[test]
+fn perl_starts_programs() {
+    let script = "$| = 1; print `echo hi`; system('sh', '-c', 'exit 3'); print $? >> 8, qq(\n);
+        my $pid = fork; if (!$pid) { exit 4 } waitpid $pid, 0; print $? >> 8, qq(\n);
+        open my $pipe, '-|', 'seq', 5; print while <$pipe>; close $pipe;
+        pipe my $r, my $w; if (!fork) { close $r; print $w qq(from the child\n); exit } close $w; print <$r>; wait;";
+    RIG.agrees("perl", &["-e", script], b"");
+}
+
+#[test]
+fn python_starts_programs_and_forks() {
+    let script = "
+import os, signal, subprocess
+print(subprocess.run(['echo', 'hi'], capture_output=True))
+print(subprocess.check_output('seq 5 | wc -l; exit 0', shell=True))
+print(subprocess.call(['false']), subprocess.run(['cat'], input=b'x' * 300000, capture_output=True).stdout.count(b'x'))
+try: subprocess.call(['/nowhere'])
+except OSError as error: print(error)
+try: subprocess.run(['sleep', '100'], timeout=0.2)
+except subprocess.TimeoutExpired as error: print(error.cmd)
+sleeper = subprocess.Popen(['sleep', '100'], start_new_session=True)
+sleeper.send_signal(signal.SIGTERM)
+print(sleeper.wait())
+pid = os.fork()
+if pid == 0: os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+print(os.waitstatus_to_exitcode(os.system('kill -9 $$')), os.popen('echo popen').read())
+try: os.wait()
+except ChildProcessError as error: print(error)
+";
+    RIG.agrees("python3.11", &["-c", script], b"");
+}

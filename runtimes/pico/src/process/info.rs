@@ -1,0 +1,81 @@
+//! What is told with a signal.
+
+use super::{Ended, Ending};
+use linux_raw_sys::general as linux;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// The part of `siginfo_t` that is used, 128 bytes in all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub struct Info {
+    /// Number.
+    pub signal: u32,
+    /// `si_errno`
+    pub errno: i32,
+    /// `si_code`
+    pub code: i32,
+    /// Zero.
+    pub reserved: u32,
+    /// The union: for faults the address, otherwise pid, uid and value.
+    pub fields: [u64; 14],
+}
+
+impl Info {
+    /// A signal nobody sent: the kernel's.
+    pub fn sent(signal: u32, code: i32) -> Self {
+        Self { signal, errno: 0, code, reserved: 0, fields: [0; 14] }
+    }
+
+    /// A signal that process `pid` sent.
+    pub fn from_process(signal: u32, code: i32, pid: u32) -> Self {
+        let mut info = Self::sent(signal, code);
+        info.fields[0] = pid.into();
+        info
+    }
+
+    /// The end of the child `pid`, as its parent is told.
+    pub fn of_child(signal: u32, pid: u32, ended: Ended) -> Self {
+        let (code, status) = match ended.ending {
+            Ending::Exited(status) => (linux::CLD_EXITED, status),
+            Ending::Killed(signal) => (linux::CLD_KILLED, signal),
+        };
+        let mut info = Self::from_process(signal, code.cast_signed(), pid);
+        info.fields[1] = status.into();
+        info.fields[2] = ended.busy / (crate::clock::SECOND / crate::exec::TICKS);
+        info
+    }
+}
+
+/// An exception as the program gets to know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Number of the signal.
+    pub signal: u32,
+    /// `si_code`.
+    pub code: i32,
+    /// Exception vector.
+    pub vector: u64,
+    /// Error code the processor pushed.
+    pub error: u64,
+    /// `cr2` for page faults, else 0.
+    pub address: u64,
+}
+
+/// The signal for exception `vector` with error code `error`; `cr2` is the address of a page fault.
+pub fn fault_signal(vector: u64, error: u64, cr2: u64) -> Fault {
+    let (signal, code) = match vector {
+        0 => (linux::SIGFPE, linux::FPE_INTDIV),
+        1 => (linux::SIGTRAP, linux::TRAP_TRACE),
+        3 => (linux::SIGTRAP, SI_KERNEL),
+        6 => (linux::SIGILL, linux::ILL_ILLOPN),
+        12 => (linux::SIGBUS, SI_KERNEL),
+        14 => (linux::SIGSEGV, linux::SEGV_MAPERR),
+        16 | 19 => (linux::SIGFPE, linux::FPE_FLTINV),
+        17 => (linux::SIGBUS, linux::BUS_ADRALN),
+        _ => (linux::SIGSEGV, SI_KERNEL),
+    };
+    let address = if vector == 14 { cr2 } else { 0 };
+    Fault { signal, code: code.cast_signed(), vector, error, address }
+}
+
+const SI_KERNEL: u32 = 0x80;
