@@ -51,7 +51,7 @@ impl Kernel {
 
     /// Tells the host whether the program is to be interrupted now and then: while there are several threads, or an alarm.
     pub(crate) fn announce_ticks(&mut self) {
-        let wanted = !self.threads.is_alone() || self.next_alarm().is_some();
+        let wanted = !self.threads.is_alone() || self.process.alarm.next.is_some();
         if wanted != self.threads.ticks {
             self.threads.ticks = wanted;
             self.platform.set_ticks(wanted);
