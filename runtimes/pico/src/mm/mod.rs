@@ -331,11 +331,15 @@ impl Mm {
 
     /// The same, with page tables that can be looked at. Nothing can be read or written in the sparse area.
     pub fn with_tables(len: usize, tables: Rc<dyn PageTables>) -> Self {
-        let layout = core::alloc::Layout::from_size_align(len, 2 << 20).expect("a valid layout");
-        // SAFETY: the layout is not empty; the memory is zeroed, leaked and its provenance is exposed below.
-        let region = unsafe { std::alloc::alloc_zeroed(layout) };
-        assert!(!region.is_null(), "no memory for a test region");
+        // Straight from the kernel, which places it far above the sparse area; an allocator's heap can lie inside.
+        let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let align = 2 << 20;
+        // SAFETY: a new mapping, at no particular address. It is zeroed and never unmapped.
+        let region = unsafe { libc::mmap(core::ptr::null_mut(), len + align, prot, flags, -1, 0) };
+        assert_ne!(region, libc::MAP_FAILED, "no memory for a test region");
+        let base = region.expose_provenance().next_multiple_of(align) as u64;
+        assert!(!is_sparse(base), "the region lies in the sparse area");
         // SAFETY: as above; nobody else knows the region.
-        unsafe { Self::new(region.expose_provenance() as u64, len as u64, tables) }
+        unsafe { Self::new(base, len as u64, tables) }
     }
 }
