@@ -56,14 +56,18 @@ def do_shared():
         return seen.decode()
 
 
-def do_refusals():
-    refusals = []
-    for attempt in (lambda: subprocess.run(["true"]), os.fork):
-        try:
-            attempt()
-        except (RuntimeError, OSError) as error:
-            refusals.append(type(error).__name__)
-    return refusals
+def do_processes():
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.write(write, b"from the child")
+        os._exit(7)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    child = subprocess.run([sys.executable, "-c", "print(6 * 7)"], capture_output=True, text=True)
+    try:
+        subprocess.run(["missing"])
+    except FileNotFoundError as error:
+        return [os.read(read, 100).decode(), status, child.stdout, type(error).__name__]
 
 
 def do_threads():
