@@ -359,7 +359,7 @@ static void *wait_for_signal(void *arg) {
 
 static void wait_until_parked(void) {
     while (!waits) sched_yield();
-    struct timespec pause = {0, 100000000};
+    struct timespec pause = {0, 400000000};
     nanosleep(&pause, 0);
 }
 
@@ -516,7 +516,7 @@ static void futexes(void) {
     waits = 0;
     for (int i = 0; i < 6; i++) pthread_create(&threads[i], 0, wait_on_a, 0);
     while (waits < 6) sched_yield();
-    struct timespec pause = {0, 100000000};
+    struct timespec pause = {0, 400000000};
     nanosleep(&pause, 0);
     say("cmp_requeue, changed", syscall(SYS_futex, &word_a, 4, 1, 2, &word_b, 5) == -1 ? errno : 0);
     say("cmp_requeue", syscall(SYS_futex, &word_a, 4, 1, 2, &word_b, 0));
@@ -565,8 +565,9 @@ static void *wait_for_it(void *arg) {
     return (void *)result;
 }
 
-static void *die_late(void *arg) {
+static void *die_late(void *taken) {
     pthread_mutex_lock(&robust);
+    sem_post(taken);
     struct timespec pause = {0, 100000000};
     nanosleep(&pause, 0);
     return 0;
@@ -586,8 +587,10 @@ static void robust_mutexes(void) {
     say("owner died", (long)result);
     say("consistent again", pthread_mutex_lock(&robust));
     pthread_mutex_unlock(&robust);
-    pthread_create(&one, 0, die_late, 0);
-    sched_yield();
+    sem_t taken;
+    sem_init(&taken, 0, 0);
+    pthread_create(&one, 0, die_late, &taken);
+    sem_wait(&taken);
     pthread_create(&other, 0, wait_for_it, 0);
     pthread_join(one, 0);
     pthread_join(other, &result);
