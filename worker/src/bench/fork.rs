@@ -17,6 +17,17 @@ pub struct FunctionReport {
     pub parent_bytes: u64,
     /// Each kind of start.
     pub kinds: Vec<KindReport>,
+    /// Kinds of start that this function's VMs are not fit for.
+    pub unfit: Vec<Unfit>,
+}
+
+/// A kind of start that a function's VMs are not fit for.
+#[derive(Clone, Debug, Serialize)]
+pub struct Unfit {
+    /// Its name.
+    pub kind: &'static str,
+    /// Why.
+    pub why: String,
 }
 
 /// What was measured of one kind of start. Counters that this kernel does not have are `None`.
@@ -56,12 +67,15 @@ pub struct StepReport {
 
 /// Measures `count` invocations of every kind.
 pub fn fork(function: &Function, count: usize) -> Result<FunctionReport, BenchError> {
-    let kinds = Kind::ALL.into_iter().map(|kind| measure(function, kind, count));
-    Ok(FunctionReport {
-        function: function.name.clone(),
-        parent_bytes: function.parent.memory.resident_bytes(),
-        kinds: kinds.collect::<Result<_, _>>()?,
-    })
+    let (mut kinds, mut unfit) = (Vec::new(), Vec::new());
+    for kind in Kind::ALL {
+        match measure(function, kind, count) {
+            Err(BenchError::Unfit(why)) => unfit.push(Unfit { kind: kind.name(), why: why.to_string() }),
+            report => kinds.push(report?),
+        }
+    }
+    let parent_bytes = function.parent.memory.resident_bytes();
+    Ok(FunctionReport { function: function.name.clone(), parent_bytes, kinds, unfit })
 }
 
 fn measure(function: &Function, kind: Kind, count: usize) -> Result<KindReport, BenchError> {

@@ -25,7 +25,7 @@ mod soak;
 pub use baseline::{BaselineReport, Contender, baseline};
 pub use density::{ChildMemory, DensityOptions, DensityReport, KernelMemory, children_main, density};
 pub use figures::{Counts, Figures};
-pub use fork::{FunctionReport, KindReport, StepReport, fork};
+pub use fork::{FunctionReport, KindReport, StepReport, Unfit, fork};
 pub use function::{Function, Subject};
 pub use host::{HostMemory, MachineDescription, now};
 pub use kinds::Kind;
@@ -42,6 +42,9 @@ pub enum BenchError {
         /// What the kernel, or what else refused it, said.
         why: String,
     },
+    /// The VM cannot be made pristine in the way that is measured.
+    #[error("a VM that served cannot serve again: {0}")]
+    Unfit(vmm::Discard),
     /// The function did not do what it always does.
     #[error("{function} {what}")]
     Function {

@@ -58,8 +58,12 @@ fn render(report: &Report) -> String {
             kinds.map(|kind| format!("{} of {} after {} of warm-up", kind.count, kind.kind, kind.warm_up));
         each.collect::<Vec<_>>().join(", ")
     });
+    let unfit = report.functions.iter().flat_map(|f| f.unfit.iter().map(move |unfit| (f, unfit)));
+    let unfit: String = unfit
+        .map(|(f, unfit)| format!("{} cannot be {}: {}.\n", f.function, unfit.kind, unfit.why))
+        .collect();
     format!(
-        "{times}\n\n{counts}\n\nMeasured: {warm_up}. `total` is what a request waits for; steps in parentheses come \
+        "{times}\n\n{counts}\n\n{unfit}Measured: {warm_up}. `total` is what a request waits for; steps in parentheses come \
          after the answer."
     )
 }
