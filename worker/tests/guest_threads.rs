@@ -3,7 +3,6 @@
 mod common;
 
 use common::{End, Guest, GuestParent, Outcome, Programs, agrees_with_linux};
-use std::path::Path;
 
 /// A guest with room for many threads' stacks.
 fn roomy() -> Guest {
@@ -20,10 +19,7 @@ fn posix_threads_behave_as_on_linux_statically_linked() {
 fn posix_threads_behave_as_on_linux_dynamically_linked() {
     let programs = Programs::new();
     let program = programs.compile("threads", &["-pthread"]);
-    let guest = roomy().with_libraries_of(&program);
-    // The C library loads it when a thread is cancelled.
-    let unwinder = "/lib/x86_64-linux-gnu/libgcc_s.so.1";
-    agrees_with_linux(&program, guest.with_file(unwinder, Path::new(unwinder)));
+    agrees_with_linux(&program, roomy().with_libraries_of(&program));
 }
 
 /// Runs `thread_ends` with `way` in a guest.

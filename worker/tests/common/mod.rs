@@ -9,6 +9,7 @@ use abi::boot::Contract;
 use abi::identity::Identity;
 use abi::mailbox::Doorbell;
 use snapshotter::erofs::{Options, Tree, build};
+use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,6 +21,8 @@ use vmm::{
     BootSpec, EntryState, Exit, Image, Images, KernelImage, Kvm, Machine, Mailbox, Parent, ParentMemory,
 };
 
+/// What the C library loads, and cannot do without, when a thread ends with pthread_exit(3) or is cancelled.
+const UNWINDER: &str = "/lib/x86_64-linux-gnu/libgcc_s.so.1";
 /// No guest of a test runs longer, unless the test says so.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
 /// The host's monotonic time when guests start, forks as well: for them, the host was started anew.
@@ -39,7 +42,6 @@ pub(crate) enum End {
 }
 
 /// What a guest left behind.
-#[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) end: End,
     pub(crate) stdout: Vec<u8>,
@@ -53,6 +55,22 @@ pub(crate) struct Outcome {
     pub(crate) memory_used: u64,
     pub(crate) response: Vec<u8>,
     pub(crate) elapsed: Duration,
+}
+
+impl fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outcome")
+            .field("end", &self.end)
+            .field("stdout", &self.out())
+            .field("stderr", &self.err())
+            .field("pico", &self.pico)
+            .field("unsupported", &self.unsupported)
+            .field("memory_refused", &self.memory_refused)
+            .field("memory_used", &self.memory_used)
+            .field("response", &String::from_utf8_lossy(&self.response))
+            .field("elapsed", &self.elapsed)
+            .finish()
+    }
 }
 
 impl Outcome {
@@ -123,7 +141,7 @@ impl Guest {
         for path in text.split_whitespace().filter(|word| word.starts_with('/')) {
             self = self.with_file(path, Path::new(path));
         }
-        self
+        self.with_file(UNWINDER, Path::new(UNWINDER))
     }
 
     pub(crate) fn with_memory(mut self, mib: u64) -> Self {

@@ -419,6 +419,26 @@ static int executed(int count, char **args) {
     return 44;
 }
 
+// A thread that waits in read(2) finds its buffer copy on write afterwards.
+static int data_pipe[2];
+static void *reader(void *buffer) { return (void *)read(data_pipe[0], buffer, 8192); }
+static int writer(void) { return write(data_pipe[1], "hello", 5) != 5; }
+static void buffers(void) {
+    char *buffer = malloc(8192);
+    memset(buffer, 'x', 8192);
+    TRUE(pipe(data_pipe) == 0);
+    pthread_t thread;
+    pthread_create(&thread, 0, reader, buffer);
+    usleep(20000);  // Most likely it waits by now; what is printed is the same if not.
+    SHOW(status_of(child(nothing)));
+    SHOW(status_of(child(writer)));
+    void *count;
+    pthread_join(thread, &count);
+    SHOW((long)count);
+    TRUE(!memcmp(buffer, "helloxxx", 8));
+    free(buffer);
+}
+
 int main(int count, char **args) {
     long length = readlink("/proc/self/exe", self, sizeof self - 1);
     self[length > 0 ? length : 0] = 0;
@@ -429,7 +449,7 @@ int main(int count, char **args) {
     const char *only = getenv("ONLY");
     struct { const char *name; void (*run)(void); } parts[] = {
         {"forks", forks}, {"waiting", waiting}, {"signals", signals}, {"pipes", pipes}, {"memory", memory},
-        {"families", families}, {"groups", groups}, {"programs", programs},
+        {"families", families}, {"groups", groups}, {"programs", programs}, {"buffers", buffers},
     };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (only && strcmp(only, parts[i].name)) continue;

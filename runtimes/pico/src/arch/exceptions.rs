@@ -87,6 +87,9 @@ global_asm!(
 const DEBUG: u64 = 1;
 const TRAP_FLAG: u64 = 1 << 8;
 
+/// In the error code of a page fault: the page is there, and was written to.
+const WRITE_OF_PRESENT: u64 = 3;
+
 /// An exception of the program, or of pico itself. `registers` is the state at the fault; on return it is resumed.
 extern "C" fn pico_fault(registers: &mut Registers, vector: u64, code: u64, cr2: u64) {
     let in_pico =
@@ -98,6 +101,11 @@ extern "C" fn pico_fault(registers: &mut Registers, vector: u64, code: u64, cr2:
     }
     if super::enter_fault() {
         super::die(format_args!("exception {vector} at {:#x} inside the exception handler", registers.rip));
+    }
+    if in_pico && vector == PAGE_FAULT && code & WRITE_OF_PRESENT == WRITE_OF_PRESENT && super::own_page(cr2)
+    {
+        super::leave_fault();
+        return;
     }
     if in_pico {
         let (rip, rsp) = (registers.rip, registers.rsp);

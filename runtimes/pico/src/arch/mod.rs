@@ -59,6 +59,15 @@ extern "C" fn pico_tick(registers: &mut Registers) {
     kernel().tick(registers);
 }
 
+/// Makes the program's page at `addr` its own again so that pico can write to it. A system call that waited may hold memory
+/// that another thread's fork(2) has made copy on write meanwhile. False: the page cannot be written to.
+fn own_page(addr: u64) -> bool {
+    // SAFETY: as `kernel`, but shared: what was interrupted writes to the program's memory and has no part of the map of
+    // memory borrowed, which would be noticed.
+    let kernel = unsafe { (*KERNEL.0.get()).assume_init_ref() };
+    kernel.mm.make_writable(addr)
+}
+
 /// Notes that the exception handler runs; true if it already did.
 fn enter_fault() -> bool {
     IN_FAULT.swap(true, Ordering::Relaxed)

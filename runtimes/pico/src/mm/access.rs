@@ -49,6 +49,11 @@ impl Mm {
         Ok(unsafe { core::slice::from_raw_parts_mut(Self::pointer(addr), len) })
     }
 
+    /// Whether the page at `addr` can be written to after it was made this space's own, if it had to be.
+    pub fn make_writable(&self, addr: u64) -> bool {
+        self.slice_mut(addr, 1).is_ok()
+    }
+
     /// The value at `addr`, any alignment.
     pub fn read<T: FromBytes>(&self, addr: u64) -> Result<T> {
         let bytes = self.slice(addr, size_of::<T>())?;
