@@ -9,10 +9,13 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use zerocopy::FromBytes;
 
+/// A page that was once held by so many stays in use for ever.
+const LOST: u16 = u16::MAX;
+
 /// All pages of the linear memory, by their addresses in there.
 pub(super) struct Pool {
     base: u64,
-    /// How many hold each page: mappings of it, a file, pico itself. 0: it is free.
+    /// How many hold each page: mappings of it, a file, pico itself. 0: it is free; [`LOST`]: too many to be counted.
     owners: RefCell<&'static mut [u16]>,
     /// Pages that may hold old data when they are taken.
     dirty: RefCell<Dirty>,
@@ -88,11 +91,11 @@ impl Pool {
         self.owners.borrow()[self.index(page)]
     }
 
-    /// One more holds each page of `start..end`. Address spaces are fewer than what can be counted.
+    /// One more holds each page of `start..end`.
     pub(super) fn retain(&self, start: u64, end: u64) {
         for count in &mut self.owners.borrow_mut()[self.index(start)..self.index(end)] {
             self.free.set(self.free.get() - u64::from(*count == 0));
-            *count += 1;
+            *count = count.saturating_add(1);
         }
         self.dirty.borrow_mut().mark(start, end);
     }
@@ -102,6 +105,9 @@ impl Pool {
         let (first, end) = (self.index(start), self.index(end));
         for (index, count) in (first..).zip(&mut self.owners.borrow_mut()[first..end]) {
             debug_assert!(*count > 0, "a page that nobody holds is given back");
+            if *count == LOST {
+                continue;
+            }
             *count = count.saturating_sub(1);
             if *count == 0 {
                 self.free.set(self.free.get() + 1);
@@ -150,5 +156,20 @@ impl Pool {
         self.retain(copy, copy + PAGE);
         mm.raw(copy, PAGE).copy_from_slice(mm.raw(page, PAGE));
         Some(copy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_that_too_many_held_is_never_given_to_others() {
+        let counts = alloc::vec![0; PAGE_BYTES].leak();
+        let pool = Pool::new(0, 2 * PAGE, counts, Dirty::new(0, 2 * PAGE), Vec::new()).unwrap();
+        let holders = usize::from(u16::MAX) + 9;
+        (0..holders).for_each(|_| pool.retain(0, PAGE));
+        (0..holders).for_each(|_| pool.release(0, PAGE));
+        assert_eq!((pool.owners(0), pool.free_bytes(), pool.find(1)), (LOST, PAGE, Some(1)));
     }
 }
