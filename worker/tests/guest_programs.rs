@@ -43,6 +43,15 @@ fn processes_behave_as_on_linux() {
 }
 
 #[test]
+fn fork_bombs_are_refused_and_leave_nothing_behind() {
+    let programs = Programs::new();
+    let bomb = programs.compile("bomb", &["-static", "-O1"]);
+    let guest = Guest::new().with_memory(32).with_file("/bin/bomb", &bomb);
+    let expected = "wide many\ndeep 0\nbomb over\nas many as at first: yes\n";
+    assert_eq!(guest.run(&["/bin/bomb"]).exited(0).out(), expected);
+}
+
+#[test]
 fn the_vdso_is_found_and_tells_the_time_of_the_system_calls() {
     let programs = Programs::new();
     agrees_with_linux(&programs.compile("vdso", &["-static"]), Guest::new());
