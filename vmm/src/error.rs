@@ -27,6 +27,15 @@ pub enum MachineError {
         #[source]
         source: io::Error,
     },
+    /// The thread cannot have a timer.
+    #[error(
+        "there is no timer for the thread that runs the guest; the limit on pending signals (ulimit -i) must allow one a VM"
+    )]
+    Timer {
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
     /// The guest changed what must not change before it was ready, so it cannot be forked.
     #[error("the guest cannot be forked, because it changed its {0} before it was ready")]
     Tampered(&'static str),

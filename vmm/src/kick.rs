@@ -2,7 +2,7 @@
 //!
 //! Two things end `KVM_RUN`: the flag `immediate_exit`, which KVM looks at on the way in, and a signal to the
 //! thread, which ends it at any later point. A kick sets the flag first and then signals, so that there is no
-//! moment at which it is lost. The signal is SIGUSR1: the first run of a machine installs a handler for it that does
+//! moment at which it is lost. The signal is a real-time one: the first run of a machine installs a handler for it that does
 //! nothing.
 #![expect(unsafe_code, reason = "the flag in the shared kvm_run page is written from other threads")]
 

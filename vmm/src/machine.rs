@@ -204,7 +204,7 @@ impl Machine {
 
     fn run_to_exit(&mut self) -> Result<Exit, MachineError> {
         let running = self.registration.enter();
-        let _ticking = Ticking::start();
+        let _ticking = Ticking::start().map_err(|source| MachineError::Timer { source })?;
         loop {
             if let Some(reason) = self.space.ram.failure() {
                 return Ok(Exit::PageLost(reason));

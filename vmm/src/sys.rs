@@ -32,8 +32,15 @@ pub(crate) fn thread_id() -> i32 {
     ID.with(|id| *id)
 }
 
-/// The signal that interrupts `KVM_RUN`.
-const KICK_SIGNAL: i32 = libc::SIGUSR1;
+/// The signal that interrupts `KVM_RUN` for good. Not one of those that users send to programs.
+fn kick_signal() -> i32 {
+    libc::SIGRTMIN()
+}
+
+/// The signal of the timers that interrupt `KVM_RUN` now and then.
+pub(crate) fn tick_signal() -> i32 {
+    libc::SIGRTMIN() + 1
+}
 
 extern "C" fn ignore_signal(_: i32) {}
 
@@ -48,7 +55,7 @@ pub(crate) fn accept_kicks() {
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = ignore_signal as extern "C" fn(i32) as usize;
             libc::sigemptyset(&raw mut action.sa_mask);
-            libc::sigaction(KICK_SIGNAL, &raw const action, std::ptr::null_mut());
+            libc::sigaction(kick_signal(), &raw const action, std::ptr::null_mut());
         }
     });
     thread_local!(static UNBLOCKED: () = {
@@ -56,7 +63,7 @@ pub(crate) fn accept_kicks() {
         unsafe {
             let mut set: libc::sigset_t = std::mem::zeroed();
             libc::sigemptyset(&raw mut set);
-            libc::sigaddset(&raw mut set, KICK_SIGNAL);
+            libc::sigaddset(&raw mut set, kick_signal());
             libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
         }
     });
@@ -67,7 +74,7 @@ pub(crate) fn accept_kicks() {
 pub(crate) fn kick_thread(thread: i32) {
     let process = std::process::id();
     // SAFETY: tgkill takes three integers and touches no memory. It fails if the thread is gone, which is fine.
-    unsafe { libc::syscall(libc::SYS_tgkill, process, thread, KICK_SIGNAL) };
+    unsafe { libc::syscall(libc::SYS_tgkill, process, thread, kick_signal()) };
 }
 
 /// The time-stamp counter.

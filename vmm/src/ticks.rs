@@ -11,10 +11,12 @@
 #![expect(unsafe_code, reason = "POSIX timers and signals")]
 
 use crate::mailbox::Mailbox;
+use crate::sys::tick_signal;
 use abi::layout::{KERNEL_SIZE, KERNEL_VA};
 use kvm_ioctls::VcpuFd;
 use std::cell::Cell;
 use std::ffi::c_long;
+use std::io;
 use std::marker::PhantomData;
 use std::sync::Once;
 
@@ -22,9 +24,6 @@ use std::sync::Once;
 const PERIOD: c_long = 10_000_000;
 /// Time between two looks at whether a guest wants ticks that wanted none, in ns.
 const PATIENCE: c_long = 100_000_000;
-
-/// The signal of the timers.
-const SIGNAL: i32 = libc::SIGUSR2;
 
 thread_local! {
     /// What the timer is set to.
@@ -64,8 +63,8 @@ fn set(period: c_long) {
     }
 }
 
-/// Makes the thread's timer, unless there is one. Without it the thread's guests get no ticks.
-fn create() {
+/// Makes the thread's timer, unless there is one.
+fn create() -> io::Result<()> {
     static HANDLER: Once = Once::new();
     HANDLER.call_once(|| {
         // SAFETY: an all-zero sigaction is valid; the handler is async-signal-safe because it does nothing.
@@ -74,11 +73,11 @@ fn create() {
             action.sa_sigaction = on_signal as extern "C" fn(i32) as usize;
             action.sa_flags = libc::SA_RESTART;
             libc::sigemptyset(&raw mut action.sa_mask);
-            libc::sigaction(SIGNAL, &raw const action, std::ptr::null_mut());
+            libc::sigaction(tick_signal(), &raw const action, std::ptr::null_mut());
         }
     });
     if !TIMER.get().is_null() {
-        return;
+        return Ok(());
     }
     OWNED.with(|_| ());
     let mut timer = std::ptr::null_mut();
@@ -87,27 +86,30 @@ fn create() {
     let made = unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut set);
-        libc::sigaddset(&raw mut set, SIGNAL);
+        libc::sigaddset(&raw mut set, tick_signal());
         libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
         let mut event: libc::sigevent = std::mem::zeroed();
         event.sigev_notify = libc::SIGEV_THREAD_ID;
-        event.sigev_signo = SIGNAL;
+        event.sigev_signo = tick_signal();
         event.sigev_notify_thread_id = crate::sys::thread_id();
         libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) == 0
     };
-    if made {
-        TIMER.set(timer);
+    if !made {
+        return Err(io::Error::last_os_error());
     }
+    TIMER.set(timer);
+    Ok(())
 }
 
 /// The calling thread gets ticks while it has this.
 pub(crate) struct Ticking(PhantomData<*const ()>);
 
 impl Ticking {
-    pub(crate) fn start() -> Self {
-        create();
+    /// Fails if there can be no more timers: they count as pending signals (`RLIMIT_SIGPENDING`).
+    pub(crate) fn start() -> io::Result<Self> {
+        create()?;
         set(PERIOD);
-        Self(PhantomData)
+        Ok(Self(PhantomData))
     }
 }
 

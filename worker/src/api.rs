@@ -299,10 +299,10 @@ pub struct WorkerStats {
     pub vms_max: u64,
     /// Whether the machine is short of memory: idle VMs and parents leave it.
     pub memory_short: bool,
-    /// Snapshots on disk.
-    pub snapshots: u64,
+    /// Snapshots on disk, if they can be counted.
+    pub snapshots: Option<u64>,
     /// Bytes of these.
-    pub snapshot_bytes: u64,
+    pub snapshot_bytes: Option<u64>,
     /// Bytes of parents that were paged in, counted when a parent is complete.
     pub paged_bytes: u64,
     /// Pieces of parents that could not be read.

@@ -186,7 +186,7 @@ impl Worker {
         self.0.totals.get(name).map(|totals| totals.snapshot()).unwrap_or_default()
     }
 
-    /// What this worker has and has done, whatever the function.
+    /// What this worker has and has done, whatever the function. Looks at the files of all snapshots.
     pub fn worker_stats(&self) -> WorkerStats {
         let (vms, vms_max) = self.0.fleet.vms();
         let snapshots = self.0.archive.stats();
@@ -195,8 +195,8 @@ impl Worker {
             vms: vms as u64,
             vms_max: vms_max as u64,
             memory_short: self.0.fleet.is_short(),
-            snapshots: snapshots.snapshots,
-            snapshot_bytes: snapshots.bytes,
+            snapshots: snapshots.map(|stats| stats.snapshots),
+            snapshot_bytes: snapshots.map(|stats| stats.bytes),
             paged_bytes,
             paging_failures,
         }

@@ -47,7 +47,6 @@ pub(crate) struct DeployArgs {
 pub(crate) async fn run(args: DeployArgs, context: &Context) -> Result<(), Failure> {
     let manifest = Manifest::load(&args.path)?;
     let runtime = args.runtime.as_deref().or(manifest.config.runtime.as_deref());
-    package::check(&args.path, runtime)?;
     let installed = package::install(&args.path, runtime).await?;
     let package = package::archive(&args.path, installed.as_ref().map(tempfile::TempDir::path))?;
     let name =

@@ -1,12 +1,10 @@
 //! A function's files as a tar archive: the same bytes for the same files, wherever and whenever it is made.
 
 mod config;
-mod dependencies;
 mod requirements;
 mod walk;
 
 pub(crate) use config::{Manifest, name_of, parse_manifest};
-pub(crate) use dependencies::check;
 pub(crate) use requirements::install;
 
 use walk::{Entry, Kind, below, walk};

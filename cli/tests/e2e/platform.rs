@@ -130,9 +130,13 @@ impl Platform {
     }
 
     /// Deploys a test function.
+    /// Unless `more` says otherwise, requests have more time than a busy machine needs.
     pub(crate) fn deploy(&self, path: &Path, more: &[&str]) {
         let mut args = vec!["deploy", path.to_str().expect("UTF-8")];
         args.extend(more);
+        if !more.contains(&"--timeout") {
+            args.extend(["--timeout", "60s"]);
+        }
         self.spore_ok(&args);
     }
 

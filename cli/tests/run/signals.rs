@@ -41,7 +41,13 @@ fn send(child: &Child, signal: Signal) {
 
 #[test]
 fn a_signal_ends_a_program_that_does_not_handle_it() {
-    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+    for (signal, code) in [
+        (Signal::INT, 130),
+        (Signal::TERM, 143),
+        (Signal::HUP, 129),
+        (Signal::USR1, 138),
+        (Signal::USR2, 140),
+    ] {
         let (mut child, _input, _output) = started("echo ready; read x");
         send(&child, signal);
         assert_eq!(child.wait().unwrap().code(), Some(code));
@@ -58,6 +64,17 @@ fn a_handler_runs_as_often_as_it_is_sent() {
         assert_eq!(line(&mut output), format!("got {n}\n"));
     }
     assert_eq!(child.wait().unwrap().code(), Some(5));
+}
+
+#[test]
+fn users_signals_reach_their_handlers() {
+    for (name, signal) in [("USR1", Signal::USR1), ("USR2", Signal::USR2)] {
+        let script = format!("trap 'echo got {name}; exit 7' {name}; echo ready; while :; do read x; done");
+        let (mut child, _input, mut output) = started(&script);
+        send(&child, signal);
+        assert_eq!(line(&mut output), format!("got {name}\n"));
+        assert_eq!(child.wait().unwrap().code(), Some(7));
+    }
 }
 
 #[test]

@@ -62,7 +62,11 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
 
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Failure> {
     let names: Vec<_> = app.routes.all().iter().map(|route| route.name.clone()).collect();
-    let text = metrics::scrape(&app.metrics, app.backend.as_ref(), &names)
+    // It looks at files, so it is not for the threads that serve requests.
+    let scrape = move || metrics::scrape(&app.metrics, app.backend.as_ref(), &names);
+    let text = tokio::task::spawn_blocking(scrape).await;
+    let text = text
+        .map_err(|error| Failure::Platform(format!("cannot collect the metrics: {error}")))?
         .map_err(|error| Failure::Platform(format!("cannot encode the metrics: {error}")))?;
     Ok(([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response())
 }

@@ -90,17 +90,19 @@ fn functions(registry: &Registry, backend: &dyn Backend, names: &[String]) -> pr
 /// The worker as a whole.
 fn worker(registry: &Registry, stats: &WorkerStats) -> prometheus::Result<()> {
     let gauges = [
-        ("spore_vms", "Live VMs of all functions.", stats.vms),
-        ("spore_vms_max", "Most live VMs there may be.", stats.vms_max),
+        ("spore_vms", "Live VMs of all functions.", Some(stats.vms)),
+        ("spore_vms_max", "Most live VMs there may be.", Some(stats.vms_max)),
         (
             "spore_memory_short",
             "1 if the machine is short of memory: idle VMs and parents leave it.",
-            stats.memory_short.into(),
+            Some(stats.memory_short.into()),
         ),
         ("spore_snapshots", "Snapshots on disk.", stats.snapshots),
         ("spore_snapshot_bytes", "Bytes of snapshots on disk.", stats.snapshot_bytes),
     ];
     for (name, help, value) in gauges {
+        // What is not known is left out.
+        let Some(value) = value else { continue };
         let gauge = IntGauge::new(name, help)?;
         gauge.set(signed(value));
         registry.register(Box::new(gauge))?;

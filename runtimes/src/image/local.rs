@@ -8,11 +8,14 @@ use snapshotter::erofs::{Content, Options, Tree, build};
 use std::fs::{self, File};
 use std::io::{BufWriter, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
 /// Bytes of a script in which its first line ends.
 const FIRST_LINE_MAX: usize = 256;
+/// The dynamic loaders that are run here, to find a program's libraries: glibc's and musl's. What else a program may name
+/// is a file like any other, and nobody asked to run it on this machine.
+const LOADERS: [&str; 2] = ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-musl-x86_64.so.1"];
 /// Where a loader looks up libraries in directories of this machine's own.
 const LOADER_CACHE: &str = "/etc/ld.so.cache";
 
@@ -84,15 +87,23 @@ fn add_program(tree: &mut Tree, path: &Path, place: &Path) -> Result<(), ImageEr
     else {
         return Ok(());
     };
+    let libraries = libraries(path, &loader)?;
     add_file(tree, loader.as_bytes(), Path::new(&loader))?;
-    for library in libraries(path, &loader)? {
-        add_file(tree, library.as_os_str().as_bytes(), &library)?;
+    for library in libraries {
+        add_file(tree, plain(&library).as_os_str().as_bytes(), &library)?;
     }
     Ok(())
 }
 
 /// The libraries `program` is linked against, as its loader finds them on this machine. The program itself is not run.
 fn libraries(program: &Path, loader: &str) -> Result<Vec<PathBuf>, ImageError> {
+    if !LOADERS.contains(&loader) {
+        let detail = format!(
+            "it asks for the loader {loader}, which is none of {}; put the program and its files into a directory for --image",
+            LOADERS.join(", ")
+        );
+        return Err(ImageError::Libraries { path: program.to_owned(), detail });
+    }
     let output = Command::new(loader).arg("--list").arg(program).env("LC_ALL", "C").output();
     let output = output.on("run", Path::new(loader))?;
     let text = String::from_utf8_lossy(&output.stdout);
@@ -102,7 +113,26 @@ fn libraries(program: &Path, loader: &str) -> Result<Vec<PathBuf>, ImageError> {
         let detail = if missing.is_empty() { said.trim().to_owned() } else { missing.join(", ") };
         return Err(ImageError::Libraries { path: program.to_owned(), detail });
     }
-    Ok(text.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from).collect())
+    Ok(text.lines().filter_map(library).collect())
+}
+
+/// The file in a line like `libc.so.6 => /lib/libc.so.6 (0x00007f...)`; nothing if it names none.
+fn library(line: &str) -> Option<PathBuf> {
+    let line = line.trim().rsplit_once(" (0x").map_or(line.trim(), |(file, _)| file);
+    let file = line.split_once(" => ").map_or(line, |(_, file)| file);
+    file.starts_with('/').then(|| PathBuf::from(file))
+}
+
+/// `path` without `..`: an image has directories, and no links among them.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => drop(plain.pop()),
+            component => plain.push(component),
+        }
+    }
+    plain
 }
 
 /// The interpreter that the script at `path` names; nothing if it is no script.
@@ -166,6 +196,34 @@ mod tests {
         let missing = directory.path().join("missing");
         assert!(of_directory(&missing).unwrap_err().to_string().contains("missing"));
         assert!(of_files(&[missing]).unwrap_err().to_string().contains("missing"));
+    }
+
+    #[test]
+    fn only_loaders_of_the_system_are_run() {
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("program");
+        let mut bytes = fs::read("/bin/cat").unwrap();
+        let at = bytes.windows(LOADERS[0].len()).position(|window| window == LOADERS[0].as_bytes()).unwrap();
+        let name = b"/proc/self/cwd/x\0";
+        bytes[at..at + name.len()].copy_from_slice(name);
+        fs::write(&program, bytes).unwrap();
+        let error = of_program(&program).unwrap_err();
+        assert!(error.to_string().contains("the loader /proc/self/cwd/x"), "{error}");
+    }
+
+    #[test]
+    fn what_a_loader_lists_is_understood() {
+        let listed = |line| library(line).map(|path| plain(&path));
+        assert_eq!(listed("\tlinux-vdso.so.1 (0x00007ffd)"), None);
+        assert_eq!(
+            listed("\t/lib64/ld-linux-x86-64.so.2 (0x00007f1)"),
+            Some("/lib64/ld-linux-x86-64.so.2".into())
+        );
+        assert_eq!(
+            listed("\tlibm.so.6 => /a b/bin/../lib/libm.so.6 (0x00007f1)"),
+            Some("/a b/lib/libm.so.6".into())
+        );
+        assert_eq!(listed("\tstatically linked"), None);
     }
 
     #[test]

@@ -56,6 +56,14 @@ pub enum BenchError {
 }
 
 impl BenchError {
+    /// Why a VM was not made pristine: its program's doing, or a failure.
+    fn unfit(why: vmm::Discard) -> Self {
+        match why {
+            vmm::Discard::Spaces | vmm::Discard::TablesTouched => Self::Unfit(why),
+            why => Self::host("making a VM pristine")(why),
+        }
+    }
+
     /// For `map_err`: what was tried.
     fn host<E: std::error::Error>(what: &'static str) -> impl Fn(E) -> BenchError {
         move |error| BenchError::Host { what, why: crate::chain(&error) }

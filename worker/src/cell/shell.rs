@@ -61,9 +61,10 @@ fn try_serve(
             .map_err(|error| error.to_string())?;
         start = match after {
             After::Restore => {
-                let start = recycle(&mut machine).map_err(|discard| discard.to_string())?;
+                let recycled = recycle(&mut machine);
+                // Also what a request touched whose VM is not used again.
                 cell.tell_learnt(parent);
-                start
+                recycled.map_err(|discard| discard.to_string())?
             }
             After::Remap => {
                 machine.remap().map_err(|discard| discard.to_string())?;

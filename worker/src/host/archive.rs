@@ -144,9 +144,10 @@ impl Archive {
         Ok(written?)
     }
 
-    /// Snapshots and bytes on disk.
-    pub(crate) fn stats(&self) -> StoreStats {
-        self.store.stats().unwrap_or_default()
+    /// Snapshots and bytes on disk; nothing if the disk cannot be read.
+    pub(crate) fn stats(&self) -> Option<StoreStats> {
+        let stats = self.store.stats();
+        stats.inspect_err(|error| tracing::warn!(error = chain(error), "snapshots cannot be counted")).ok()
     }
 
     /// What was paged in.

@@ -60,7 +60,7 @@ impl Places {
             limit,
             retry_after,
         })?;
-        let turn = self.fleet.turns.turn(&self.shortest).await;
+        let turn = self.fleet.turns.turn(&self.shortest, deadline).await;
         Ok(Place { _function: function, _worker: worker, _turn: turn })
     }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// How long a turn is. Functions whose requests never were shorter lately take none.
 const TURN: Duration = Duration::from_millis(5);
@@ -50,6 +50,8 @@ impl Shortest {
 
 /// The turns of one worker.
 pub(super) struct Turns {
+    /// The first in line has it: only one has to watch the time.
+    line: tokio::sync::Mutex<()>,
     free: Arc<Semaphore>,
     /// Turns that were taken, oldest first: at most those of the last [`TURN`] once somebody has looked.
     taken: Mutex<VecDeque<(Instant, Arc<AtomicBool>)>>,
@@ -73,14 +75,20 @@ impl Drop for Turn {
 
 impl Turns {
     pub(super) fn new(processors: usize) -> Self {
-        Self { free: Arc::new(Semaphore::new(PER_PROCESSOR * processors.max(1))), taken: Mutex::default() }
+        let free = Arc::new(Semaphore::new(PER_PROCESSOR * processors.max(1)));
+        Self { line: tokio::sync::Mutex::default(), free, taken: Mutex::default() }
     }
 
-    /// A turn for a request of a function; `None` if the function takes none.
-    pub(super) async fn turn(&self, function: &Shortest) -> Option<Turn> {
+    /// A turn for a request of a function; `None` if the function takes none, or if there was none until `deadline`.
+    pub(super) async fn turn(&self, function: &Shortest, deadline: Instant) -> Option<Turn> {
         if !function.is_short() {
             return None;
         }
+        timeout_at(deadline, self.next()).await.ok()?
+    }
+
+    async fn next(&self) -> Option<Turn> {
+        let _first = self.line.lock().await;
         let mut next = std::pin::pin!(self.free.clone().acquire_owned());
         let permit = loop {
             match timeout(TURN, &mut next).await {
@@ -114,6 +122,10 @@ impl Turns {
 mod tests {
     use super::*;
 
+    fn far() -> Instant {
+        Instant::now() + Duration::from_secs(600)
+    }
+
     fn short() -> Arc<Shortest> {
         let shortest = Shortest::default();
         shortest.took(Duration::from_micros(300));
@@ -123,7 +135,7 @@ mod tests {
     async fn all(turns: &Turns, function: &Shortest) -> Vec<Turn> {
         let mut taken = Vec::new();
         for _ in 0..PER_PROCESSOR {
-            taken.push(turns.turn(function).await.expect("free"));
+            taken.push(turns.turn(function, far()).await.expect("free"));
         }
         taken
     }
@@ -134,7 +146,7 @@ mod tests {
         let mut taken = all(&turns, &function).await;
         let begun = Instant::now();
         let (others, other) = (turns.clone(), function.clone());
-        let waiting = tokio::spawn(async move { others.turn(&other).await.is_some() });
+        let waiting = tokio::spawn(async move { others.turn(&other, far()).await.is_some() });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
         taken.pop();
@@ -161,23 +173,35 @@ mod tests {
     async fn whoever_leaves_the_line_takes_nothing() {
         let (turns, function) = (Turns::new(1), short());
         let taken = all(&turns, &function).await;
-        assert!(timeout(TURN / 2, turns.turn(&function)).await.is_err());
+        assert!(timeout(TURN / 2, turns.turn(&function, far())).await.is_err());
         drop(taken);
         assert_eq!(turns.free.available_permits(), PER_PROCESSOR);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_beyond_the_deadline() {
+        let (turns, function) = (Turns::new(1), short());
+        let taken = all(&turns, &function).await;
+        let begun = Instant::now();
+        let deadline = begun + Duration::from_millis(2);
+        assert!(turns.turn(&function, deadline).await.is_none());
+        assert_eq!(Instant::now(), deadline);
+        drop(taken);
+        assert!(turns.turn(&function, begun).await.is_some(), "free ones are for everybody");
     }
 
     #[tokio::test]
     async fn long_and_unknown_functions_take_no_turns() {
         let turns = Turns::new(1);
         let function = Shortest::default();
-        assert!(turns.turn(&function).await.is_none(), "unknown");
+        assert!(turns.turn(&function, far()).await.is_none(), "unknown");
         function.took(TURN);
-        assert!(turns.turn(&function).await.is_none(), "long");
+        assert!(turns.turn(&function, far()).await.is_none(), "long");
         function.took(TURN / 2);
-        assert!(turns.turn(&function).await.is_some(), "short");
+        assert!(turns.turn(&function, far()).await.is_some(), "short");
         for _ in 0..2 * RECENT {
             function.took(TURN);
         }
-        assert!(turns.turn(&function).await.is_none(), "no longer short");
+        assert!(turns.turn(&function, far()).await.is_none(), "no longer short");
     }
 }

@@ -23,7 +23,9 @@ pub struct Control(Arc<State>);
 struct State {
     /// Signals the VM has not been given yet: bit `n - 1` is signal `n`.
     signals: AtomicU64,
-    /// How many signals that should end the program it has not taken.
+    /// How many signals that should end the program were sent.
+    sent: AtomicU64,
+    /// How many of them it has not taken.
     ignored: AtomicU32,
     /// The VM has been given one.
     given: AtomicBool,
@@ -41,6 +43,7 @@ impl Control {
     pub fn new() -> std::io::Result<Self> {
         Ok(Self(Arc::new(State {
             signals: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
             ignored: AtomicU32::new(0),
             given: AtomicBool::new(false),
             overdue: AtomicBool::new(false),
@@ -52,19 +55,25 @@ impl Control {
     }
 
     /// Sends signal `number` to the program. It takes it at its next system call. One that should end it kills the VM if
-    /// the program has not even taken the one before.
-    pub fn signal(&self, number: u32) {
+    /// the program has not even taken the one before. Returns which of those it is, for [`Control::insist`].
+    pub fn signal(&self, number: u32) -> Option<u64> {
         let bit = 1 << (number - 1);
-        if ENDING & bit != 0 && self.0.ignored.fetch_add(1, Ordering::SeqCst) > 0 {
+        let ends = ENDING & bit != 0;
+        if ends && self.0.ignored.fetch_add(1, Ordering::SeqCst) > 0 {
             self.0.killed.store(true, Ordering::SeqCst);
         }
+        let sent = ends.then(|| self.0.sent.fetch_add(1, Ordering::SeqCst) + 1);
         self.0.signals.fetch_or(bit, Ordering::SeqCst);
         self.interrupt();
+        sent
     }
 
-    /// The last signal was sent a while ago. If it should end the program, and the program has not even taken it, the VM
-    /// is killed.
-    pub fn insist(&self) {
+    /// Signal `which` was sent a while ago. If no other came since and the program has not even taken it, the VM is
+    /// killed.
+    pub fn insist(&self, which: u64) {
+        if self.0.sent.load(Ordering::SeqCst) != which {
+            return;
+        }
         let unseen = self.0.signals.load(Ordering::SeqCst) & ENDING != 0;
         let flag = if unseen { &self.0.killed } else { &self.0.overdue };
         flag.store(true, Ordering::SeqCst);

@@ -117,10 +117,11 @@ impl Session<'_> {
                 Exit::Kicked => None,
                 exit => Some(end_of_exit(exit)),
             };
+            // First the signals: what comes after they were taken kicks the VM out of its next run.
+            self.send_signals();
             if let Some(end) = end.or_else(|| self.control.end()) {
                 return Ok(end);
             }
-            self.send_signals();
         }
     }
 

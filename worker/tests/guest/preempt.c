@@ -23,7 +23,7 @@ static void *raise_flag(void *arg) {
 static volatile long turns[4];
 static void *spin(void *arg) {
     long number = (long)arg;
-    while (!stop) turns[number]++;
+    do turns[number]++; while (!stop);
     return 0;
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct DensityArgs {
     /// Live children
     #[arg(long, default_value_t = 1000, value_parser = value_parser!(u32).range(1..=1_000_000), value_name = "N")]
     count: u32,
-    /// Most children of one process [default: as many as its descriptors allow, up to 1000]
+    /// Most children of one process [default: as many as its descriptors allow, up to 128]
     #[arg(long, value_parser = value_parser!(u32).range(1..=100_000), value_name = "N")]
     per_process: Option<u32>,
 }

@@ -8,6 +8,8 @@ use crate::print;
 use clap::Args;
 use plan::Plan;
 use serde::Serialize;
+use std::fs::File;
+use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,7 +26,7 @@ and nothing else; what it is to find besides has to be given with --copy. It run
 its own loopback, and starts in /, or in /var/task if there is a --copy. Nothing it writes outlives it. A PROGRAM that lies below
 /tmp or another of those directories here is in /usr/local/bin there.
 
-SIGINT (Ctrl-C), SIGTERM, SIGHUP, SIGQUIT, SIGUSR2 and SIGWINCH are passed on to the program, which takes them at its next system
+SIGINT (Ctrl-C), SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 and SIGWINCH are passed on to the program, which takes them at its next system
 call. If it has not taken a SIGINT or SIGTERM after 3 seconds, or when a second one comes, the VM is killed.
 
 Exit codes: the program's own, or 128+N if signal N killed it; 124 it ran longer than --timeout, 125 spore or the VM
@@ -66,6 +68,7 @@ pub(crate) struct RunArgs {
 /// Runs the program; what it ends with is what this ends with.
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let plan = Plan::make(&args)?;
+    let stats = args.stats.as_deref().map(StatsFile::create).transpose()?;
     let control = Control::new().map_err(|error| failed("signals cannot be watched", &error))?;
     signals::watch(control.clone(), args.timeout)?;
     let mut streams = own_streams().map_err(|error| failed("the standard streams cannot be used", &error))?;
@@ -79,10 +82,11 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let outcome = worker::run::run(Path::new("/dev/kvm"), &program, &mut streams, &control);
     let outcome =
         outcome.map_err(|error| failed("the program was not run", &error).hint("see `spore doctor`"))?;
-    if let Some(path) = &args.stats {
-        write_stats(path, &outcome)?;
-    }
     let code = exit_code(&outcome);
+    // What the program ended with is not lost over this.
+    if let Some(failure) = stats.and_then(|file| file.write(&outcome).err()) {
+        print::note(&format!("spore: {}", failure.message));
+    }
     if let Some(text) = explanation(&outcome, &streams.said(), args.memory) {
         print::note(&format!("spore: {text}"));
     }
@@ -152,7 +156,29 @@ struct Stats<'a> {
     refused_system_calls: &'a [Refused],
 }
 
-fn write_stats(path: &Path, outcome: &Outcome) -> Result<(), Failure> {
+/// Where the figures go. It exists before the program runs, so that nothing is run in vain.
+struct StatsFile<'a> {
+    path: &'a Path,
+    file: File,
+}
+
+impl<'a> StatsFile<'a> {
+    fn create(path: &'a Path) -> Result<Self, Failure> {
+        let file = File::create(path).map_err(|error| Self::failed(path, &error))?;
+        Ok(Self { path, file })
+    }
+
+    fn failed(path: &Path, error: &std::io::Error) -> Failure {
+        failed(&format!("{} cannot be written", path.display()), error)
+    }
+
+    fn write(mut self, outcome: &Outcome) -> Result<(), Failure> {
+        let text = stats_text(outcome);
+        self.file.write_all(text.as_bytes()).map_err(|error| Self::failed(self.path, &error))
+    }
+}
+
+fn stats_text(outcome: &Outcome) -> String {
     let stats = Stats {
         exit_code: exit_code(outcome),
         start_ms: outcome.start_ms,
@@ -163,9 +189,7 @@ fn write_stats(path: &Path, outcome: &Outcome) -> Result<(), Failure> {
         memory_refused: outcome.memory_refused,
         refused_system_calls: &outcome.refused,
     };
-    let text = serde_json::to_string_pretty(&stats).expect("figures are plain data");
-    std::fs::write(path, text + "\n")
-        .map_err(|error| failed(&format!("{} cannot be written", path.display()), &error))
+    serde_json::to_string_pretty(&stats).expect("figures are plain data") + "\n"
 }
 
 #[cfg(test)]

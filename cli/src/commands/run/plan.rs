@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::IsTerminal;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Where what was copied lies.
@@ -92,17 +92,25 @@ fn find_program(name: &OsStr) -> Result<PathBuf, Failure> {
         let path = env::var_os("PATH").unwrap_or_else(|| PATH.into());
         env::split_paths(&path).filter(|dir| dir.is_absolute()).map(|dir| dir.join(name)).collect()
     };
-    let Some(found) = candidates.into_iter().find(|path| path.is_file()) else {
+    let is_executable = |path: &PathBuf| {
+        path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+    };
+    if let Some(found) = candidates.iter().find(|path| is_executable(path)) {
+        return Ok(without_dots(found));
+    }
+    let Some(found) = candidates.iter().find(|path| path.is_file()) else {
         return Err(Failure::new(format!("there is no program {shown} on this machine"))
             .hint("--runtime and --image take the program from an image")
             .exit(Exit::NoProgram));
     };
-    let executable = found.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o111 != 0);
-    if !executable {
-        let text = format!("{} is not executable", found.display());
-        return Err(Failure::new(text).exit(Exit::NotExecutable));
-    }
-    Ok(found)
+    Err(Failure::new(format!("{} is not executable", found.display())).exit(Exit::NotExecutable))
+}
+
+/// `path` without `..`; its last part stays as it is, even if it is a link.
+fn without_dots(path: &Path) -> PathBuf {
+    let has_dots = path.components().any(|component| component == Component::ParentDir);
+    let real = path.parent().filter(|_| has_dots).and_then(|directory| directory.canonicalize().ok());
+    real.zip(path.file_name()).map_or_else(|| path.to_owned(), |(directory, name)| directory.join(name))
 }
 
 /// The environment: a few defaults, and what the caller says.
@@ -170,5 +178,9 @@ mod tests {
         let missing = find_program(OsStr::new("no-such-program")).unwrap_err();
         assert_eq!(missing.exit, Exit::NoProgram);
         assert_eq!(find_program(OsStr::new("/etc/passwd")).unwrap_err().exit, Exit::NotExecutable);
+        assert_eq!(
+            find_program(OsStr::new("/etc/../bin/./cat")).unwrap(),
+            Path::new("/bin/cat").canonicalize().unwrap()
+        );
     }
 }

@@ -7,12 +7,13 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use worker::run::Control;
 
-/// What is passed on. (SIGUSR1 is how a running VM is stopped.)
-const PASSED_ON: [SignalKind; 6] = [
+/// What is passed on.
+const PASSED_ON: [SignalKind; 7] = [
     SignalKind::interrupt(),
     SignalKind::terminate(),
     SignalKind::hangup(),
     SignalKind::quit(),
+    SignalKind::user_defined1(),
     SignalKind::user_defined2(),
     SignalKind::window_change(),
 ];
@@ -34,11 +35,11 @@ pub(super) fn watch(control: Control, timeout: Option<Duration>) -> Result<(), F
             let control = control.clone();
             runtime.spawn(async move {
                 while signal.recv().await.is_some() {
-                    control.signal(kind.as_raw_value().unsigned_abs());
+                    let Some(number) = control.signal(kind.as_raw_value().unsigned_abs()) else { continue };
                     let control = control.clone();
                     tokio::spawn(async move {
                         tokio::time::sleep(PATIENCE).await;
-                        control.insist();
+                        control.insist(number);
                     });
                 }
             });

@@ -150,7 +150,7 @@ impl Backend for TestBackend {
             vms: 3,
             vms_max: 10,
             memory_short: true,
-            snapshot_bytes: 4096,
+            snapshot_bytes: Some(4096),
             ..WorkerStats::default()
         }
     }

@@ -8,19 +8,13 @@ use crate::kernel::Kernel;
 use crate::poll::timerfd::Setting;
 use linux_raw_sys::general as linux;
 
-const AT_A_CALL: Support = Support::Partial(
-    "`SIGALRM` arrives at the next system call, or ends the one that waits; a program that only computes is not interrupted",
-);
-
 /// The family's rows.
 pub const ENTRIES: &[Entry] = &[
-    Entry { number: linux::__NR_alarm, name: "alarm", support: AT_A_CALL, handler: alarm },
+    Entry { number: linux::__NR_alarm, name: "alarm", support: Support::Full, handler: alarm },
     Entry {
         number: linux::__NR_setitimer,
         name: "setitimer",
-        support: Support::Partial(
-            "`ITIMER_REAL` only (others `ENOSYS`); `SIGALRM` arrives at the next system call, or ends the one that waits",
-        ),
+        support: Support::Partial("`ITIMER_REAL` only (others `ENOSYS`)"),
         handler: setitimer,
     },
     Entry { number: linux::__NR_getitimer, name: "getitimer", support: Support::Full, handler: getitimer },

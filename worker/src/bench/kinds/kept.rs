@@ -38,12 +38,12 @@ impl Starter for Kept<'_> {
     fn release(&mut self, mut shell: Shell, clock: &mut Clock) -> Result<Option<u64>, BenchError> {
         let pages = match self.renewal {
             Renewal::Restore => {
-                let stats = shell.machine.restore().map_err(BenchError::Unfit)?;
+                let stats = shell.machine.restore().map_err(BenchError::unfit)?;
                 clock.mark(Step::Restore);
                 Some(stats.ram_pages as u64)
             }
             Renewal::Remap => {
-                shell.machine.remap().map_err(BenchError::Unfit)?;
+                shell.machine.remap().map_err(BenchError::unfit)?;
                 clock.mark(Step::Remap);
                 None
             }
