@@ -16,7 +16,7 @@ use crate::machine::{Machine, Origin, Stage, finish_exit};
 use crate::memory::{Advice, Mapping};
 use crate::parent::Parent;
 use crate::size::{PAGE_BYTES, size};
-use crate::sparse_tables::SparseTables;
+use crate::sparse_tables::{SparseTables, has_second_view};
 use crate::sys::{Faults, thread_faults, thread_id};
 use abi::boot::PREFAULT_STORE;
 use abi::mailbox::{PREFAULT_MAX, REQUEST, RESPONSE};
@@ -99,6 +99,12 @@ impl Machine {
     /// [`Discard`] drop the machine; after [`Discard::TooManyPages`] it may also be given to [`Machine::remap`].
     pub fn restore(&mut self) -> Result<RestoreStats, Discard> {
         self.restore_after(Ran::Request)
+    }
+
+    /// Whether [`Machine::restore`] can succeed: not if the guest kernel has, or says that it made, several address spaces.
+    pub fn is_restorable(&self) -> bool {
+        let Origin::Fork { parent, .. } = &self.origin else { return false };
+        !parent.entry.has_spaces() && !has_second_view(&self.space.ram, parent.entry.sregs().cr3)
     }
 
     pub(crate) fn restore_after(&mut self, ran: Ran) -> Result<RestoreStats, Discard> {

@@ -148,6 +148,14 @@ pub(crate) fn remove_second_view(tables: &mut [u8]) -> bool {
     found
 }
 
+/// Whether page tables with their root at guest-physical address `root` have what pico puts there when it makes a second
+/// address space, or cannot be read.
+pub(crate) fn has_second_view(ram: &Mapping, root: u64) -> bool {
+    let mut entry = [0; 8];
+    let read = ram.read(size(root) + size(DIRECT_VA / ROOT_ENTRY) * 8, &mut entry);
+    read.is_err() || entry != [0; 8]
+}
+
 /// Whether `found` and `expected`, page tables with their root first, differ in nothing but what is pico's.
 pub(crate) fn is_same_but_sparse(found: &[u8], expected: &[u8]) -> bool {
     let (start, end) = (ROOT_ENTRIES.start * 8, ROOT_ENTRIES.end * 8);

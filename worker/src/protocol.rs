@@ -113,8 +113,7 @@ pub(crate) enum Frame {
     Ready,
     /// More log; the request still runs.
     Log,
-    /// The request is over. After `Outcome::Response` the shell takes the next one; after anything else it is gone,
-    /// unless the answer says that it comes again.
+    /// The request is over. Unless this says otherwise, the shell is gone.
     Done(Done),
     /// The shell is gone; the request that was sent to it, if any, was not begun.
     Gone(String),
@@ -126,6 +125,8 @@ pub(crate) struct Done {
     pub outcome: Outcome,
     /// How the VM that ran it came to be.
     pub start: StartKind,
+    /// The shell takes the next request as soon as it is sent.
+    pub kept: bool,
     /// The shell says `Frame::Ready` when it has been mapped anew.
     pub again: bool,
     pub fork_ns: u64,

@@ -83,3 +83,22 @@ fn a_python_package_uses_the_standard_library() {
         assert_eq!(response.json(), expected, "{what}");
     }
 }
+
+#[test]
+fn requests_that_start_processes_do_not_fail_those_beside_them() {
+    let platform = Platform::start();
+    let options = ["--name", "package", "--handler", "library.entry.handler", "--timeout", "60s"];
+    platform.deploy(&function("package"), &options);
+    // Each VM serves one of these. Nobody is offered one that is gone.
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                let mut connection = platform.connect();
+                for _ in 0..4 {
+                    let response = connection.get("/function/package?do=processes");
+                    assert_eq!(response.status, 200, "{}", response.text());
+                }
+            });
+        }
+    });
+}

@@ -35,6 +35,8 @@ pub(super) fn serve(cell: &Arc<Cell>, socket: &UnixStream, handle: &ShellHandle,
 enum After {
     Restore,
     Remap,
+    /// It ends, but shows what requests touch.
+    Look,
     End,
 }
 
@@ -71,6 +73,14 @@ fn try_serve(
                 machine.prefault().map_err(|discard| discard.to_string())?;
                 ready()?;
                 StartKind::Remapped
+            }
+            After::Look => {
+                if parent.working_set().touched.is_none() {
+                    // It cannot succeed.
+                    let _ = machine.restore();
+                    cell.tell_learnt(parent);
+                }
+                return Ok(());
             }
             After::End => return Ok(()),
         };
@@ -119,13 +129,15 @@ fn answer(
         Err(outcome) => (outcome, false),
     };
     let after = match outcome {
-        Outcome::Response => After::Restore,
+        Outcome::Response if machine.is_restorable() => After::Restore,
+        Outcome::Response => After::Look,
         Outcome::Exit(_) | Outcome::Signal { .. } | Outcome::ResponseTooLarge => After::Remap,
         Outcome::Killed | Outcome::Fault(_) | Outcome::RequestTooLarge | Outcome::Platform(_) => After::End,
     };
     let done = Frame::Done(Done {
         outcome,
         start,
+        kept: matches!(after, After::Restore),
         again: matches!(after, After::Remap),
         fork_ns: nanoseconds(entered - begun),
         run_ns: nanoseconds(run),

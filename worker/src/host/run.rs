@@ -7,7 +7,7 @@ use super::shells::Shell;
 use super::totals::Totals;
 use crate::api::StartKind;
 use crate::logs::LogWriter;
-use crate::protocol::{Command, Done, FRAME_PREFIX, Frame, FrameLengths, Outcome, request_prefix};
+use crate::protocol::{Command, Done, FRAME_PREFIX, Frame, FrameLengths, request_prefix};
 use bytes::{Buf, Bytes, BytesMut};
 use std::io;
 use std::sync::Arc;
@@ -110,7 +110,7 @@ impl Run {
             shell.start = StartKind::Remapped;
             let frames = std::mem::take(&mut self.frames);
             tokio::spawn(make::take_ready(self.cell.clone(), shell, frames));
-        } else if matches!(done.outcome, Outcome::Response) && self.frames.is_empty() {
+        } else if done.kept && self.frames.is_empty() {
             // What would follow the answer says that the VM could not be restored.
             self.cell.shells.put_back(shell);
         }
