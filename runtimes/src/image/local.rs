@@ -118,7 +118,8 @@ fn libraries(program: &Path, loader: &str) -> Result<Vec<PathBuf>, ImageError> {
 
 /// The file in a line like `libc.so.6 => /lib/libc.so.6 (0x00007f...)`; nothing if it names none.
 fn library(line: &str) -> Option<PathBuf> {
-    let line = line.trim().rsplit_once(" (0x").map_or(line.trim(), |(file, _)| file);
+    let line = line.trim();
+    let line = line.rsplit_once(" (0x").map_or(line, |(file, _)| file);
     let file = line.split_once(" => ").map_or(line, |(_, file)| file);
     file.starts_with('/').then(|| PathBuf::from(file))
 }
