@@ -54,6 +54,7 @@ impl Kernel {
     /// current one afterwards.
     pub(crate) fn finish_process(&mut self, status: u32) {
         let pid = self.pid();
+        self.locks.forget_process(pid);
         drop(core::mem::take(&mut self.fds));
         self.reclaim_files();
         self.settle();

@@ -15,6 +15,7 @@ pub mod file_open;
 pub mod file_size;
 pub mod futex;
 pub mod group;
+pub mod lock;
 pub mod memory;
 pub mod message;
 pub mod misc;
@@ -55,6 +56,7 @@ const FAMILIES: &[&[Entry]] = &[
     file_io::ENTRIES,
     file_copy::ENTRIES,
     fdctl::ENTRIES,
+    lock::ENTRIES,
     dir_list::ENTRIES,
     dir::ENTRIES,
     time::ENTRIES,
