@@ -25,7 +25,7 @@ impl Locks {
     }
 }
 
-fn line((dev, inode): FileId, family: Family, lock: &Lock) -> String {
+pub(super) fn line((dev, inode): FileId, family: Family, lock: &Lock) -> String {
     let (name, pid) = match (family, lock.owner) {
         (Family::Whole, _) => ("FLOCK ", i64::from(lock.pid)),
         (Family::Records, Owner::Process(_)) => ("POSIX ", i64::from(lock.pid)),

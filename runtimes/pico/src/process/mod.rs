@@ -1,7 +1,7 @@
 //! Processes, their signals, and how they come and go.
 //!
 //! The state of the process that has the processor lies in the kernel; that of the others is stored. `table` knows who there
-//! is, `switch` goes from one to another, `space` does the same for address spaces, which two can share for a while.
+//! is, `switch` goes from one to another, `stop` is job control, `space` does the same for address spaces, which two can share for a while.
 
 mod begin;
 mod children;
@@ -12,6 +12,7 @@ mod page_fault;
 mod registers;
 mod signals;
 mod space;
+mod stop;
 mod switch;
 mod table;
 #[cfg(test)]
@@ -32,7 +33,7 @@ pub use registers::Registers;
 pub use signals::{Action, AltStack, Signals, ThreadSignals};
 pub use space::{Space, Spaces};
 pub use switch::{Stored, View};
-pub use table::{Ended, Ending, FIRST, Processes, Record};
+pub use table::{Change, Ending, FIRST, News, Processes, Record};
 
 /// The first process, as in a container.
 pub const PID: u64 = 1;

@@ -6,8 +6,6 @@ use crate::kernel::Kernel;
 use crate::process::{Action, AltStack, FIRST, FRAME_SIZE, Info, Return};
 use linux_raw_sys::general as linux;
 
-const NO_STOPS: Support = Support::Partial("stop signals have no effect");
-
 /// The family's rows.
 pub const ENTRIES: &[Entry] = &[
     Entry {
@@ -64,9 +62,9 @@ pub const ENTRIES: &[Entry] = &[
         support: Support::Partial("a change is not refused while a handler runs on the stack"),
         handler: sigaltstack,
     },
-    Entry { number: linux::__NR_kill, name: "kill", support: NO_STOPS, handler: kill },
-    Entry { number: linux::__NR_tkill, name: "tkill", support: NO_STOPS, handler: tkill },
-    Entry { number: linux::__NR_tgkill, name: "tgkill", support: NO_STOPS, handler: tgkill },
+    Entry { number: linux::__NR_kill, name: "kill", support: Support::Full, handler: kill },
+    Entry { number: linux::__NR_tkill, name: "tkill", support: Support::Full, handler: tkill },
+    Entry { number: linux::__NR_tgkill, name: "tgkill", support: Support::Full, handler: tgkill },
 ];
 
 const QUEUE: Support = Support::Partial("a signal that is pending already is not queued a second time");
@@ -89,7 +87,7 @@ fn sigaction(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         if kernel.process.signals.is_ignored(signal) {
             let pid = kernel.pid();
             let threads = kernel.threads.iter_mut().filter(|(_, thread)| thread.process == pid);
-            threads.for_each(|(_, thread)| thread.signals.forget(signal));
+            threads.for_each(|(_, thread)| thread.signals.forget(1 << (signal - 1)));
         }
     }
     if args.raw(2) != 0 {

@@ -4,15 +4,14 @@ use super::time::timeval;
 use super::{Args, Entry, Support};
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
-use crate::process::{Ended, Info, Kin, Question, Selector};
+use crate::process::{Info, Kin, News, Question, Selector};
 use linux_raw_sys::general as linux;
 
-const NO_STOPS: Support =
-    Support::Partial("children are never stopped or continued; of resources, only CPU time");
+const RESOURCES: Support = Support::Partial("of resources, only CPU time");
 
 /// The family's rows.
 pub const ENTRIES: &[Entry] = &[
-    Entry { number: linux::__NR_wait4, name: "wait4", support: NO_STOPS, handler: wait4 },
+    Entry { number: linux::__NR_wait4, name: "wait4", support: RESOURCES, handler: wait4 },
     Entry {
         number: linux::__NR_waitid,
         name: "waitid",
@@ -47,21 +46,29 @@ fn wait4(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         pid => Selector::Pid(pid.unsigned_abs()),
     };
     let at_once = options & linux::WNOHANG != 0;
-    let question = Question { selector, kin: kin(options), at_once, keep: false, ends: true };
-    let Some((pid, ended)) = kernel.wait_for_child(&question)? else { return Ok(0) };
+    let question = Question {
+        selector,
+        kin: kin(options),
+        at_once,
+        keep: false,
+        ends: true,
+        stops: options & linux::WUNTRACED != 0,
+        continues: options & linux::WCONTINUED != 0,
+    };
+    let Some((pid, news)) = kernel.wait_for_child(&question)? else { return Ok(0) };
     if args.raw(1) != 0 {
-        kernel.mm.write(args.raw(1), &ended.ending.wait_status())?;
+        kernel.mm.write(args.raw(1), &news.change.wait_status())?;
     }
-    write_usage(kernel, args.raw(3), &ended)?;
+    write_usage(kernel, args.raw(3), &news)?;
     Ok(pid.into())
 }
 
 /// What the child used, if the program wants to know.
-fn write_usage(kernel: &Kernel, at: u64, ended: &Ended) -> Result<()> {
+fn write_usage(kernel: &Kernel, at: u64, news: &News) -> Result<()> {
     if at == 0 {
         return Ok(());
     }
-    kernel.mm.put(at, &super::time::usage(timeval(ended.busy), 0))
+    kernel.mm.put(at, &super::time::usage(timeval(news.busy), 0))
 }
 
 fn waitid(kernel: &mut Kernel, args: &Args) -> Result<u64> {
@@ -84,15 +91,17 @@ fn waitid(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         at_once: options & linux::WNOHANG != 0,
         keep: options & linux::WNOWAIT != 0,
         ends: options & linux::WEXITED != 0,
+        stops: options & linux::WSTOPPED != 0,
+        continues: options & linux::WCONTINUED != 0,
     };
     let answer = kernel.wait_for_child(&question);
-    if let Ok(Some((_, ended))) = &answer {
-        write_usage(kernel, args.raw(4), ended)?;
+    if let Ok(Some((_, news))) = &answer {
+        write_usage(kernel, args.raw(4), news)?;
     }
     if args.raw(2) != 0 {
         // Zeros if there is nothing to tell, even if that is an error.
-        let told = answer.ok().flatten().map_or([0; 4], |(pid, ended)| {
-            let info = Info::of_child(linux::SIGCHLD, pid, ended);
+        let told = answer.ok().flatten().map_or([0; 4], |(pid, news)| {
+            let info = Info::of_child(linux::SIGCHLD, pid, news);
             [u64::from(info.signal), u64::from(info.code.cast_unsigned()), info.fields[0], info.fields[1]]
         });
         kernel.mm.write(args.raw(2), &told)?;
