@@ -55,6 +55,12 @@ fn stopped_processes_behave_as_on_linux() {
 }
 
 #[test]
+fn process_descriptors_behave_as_on_linux() {
+    let programs = Programs::new();
+    agrees_with_linux(&programs.compile("pidfds", &["-static", "-pthread"]), Guest::new());
+}
+
+#[test]
 fn the_vdso_is_found_and_tells_the_time_of_the_system_calls() {
     let programs = Programs::new();
     agrees_with_linux(&programs.compile("vdso", &["-static"]), Guest::new());

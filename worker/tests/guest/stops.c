@@ -51,7 +51,7 @@ static char state(pid_t pid) {
     return strrchr(line, ')')[2];
 }
 
-static int pauses(void) { for (;;) pause(); }
+static int pauses(void) { for (;;) pause(); return 0; }
 static int stops_itself(void) { raise(SIGSTOP); return 5; }
 
 static void basics(void) {
@@ -152,7 +152,7 @@ static int undone(void) {
 }
 
 static volatile long *counter;
-static void *counts(void *which) { for (;;) counter[(long)which]++; }
+static void *counts(void *which) { for (;;) counter[(long)which]++, sched_yield(); return 0; }
 static void *stops_all(void *nothing) { raise(SIGSTOP); return nothing; }
 static int many_threads(void) {
     pthread_t thread;
@@ -178,7 +178,8 @@ static void threads(void) {
 static int in_read(void) { put(up[1]), get(down[0]); return 11; }
 static int in_poll(void) { struct pollfd pfd = {down[0], POLLIN, 0}; put(up[1]); int got = poll(&pfd, 1, -1); get(down[0]); return got == 1 ? 12 : 99; }
 static int in_pause(void) { signal(SIGUSR1, catches), put(up[1]), pause(); return caught == SIGUSR1 ? 13 : 99; }
-static int in_wait(void) { pid_t pid = child(pauses); put(up[1]); int status = 0; int got = waitpid(pid, &status, 0) == pid; return got ? 14 : 99; }
+static int reads(void) { get(down[0]); return 18; }
+static int in_wait(void) { pid_t pid = child(reads); put(up[1]); int status = 0; int got = waitpid(pid, &status, 0) == pid; return got ? 14 : 99; }
 static int in_nanosleep(void) { struct timespec length = {0, 100000000}; put(up[1]); return nanosleep(&length, 0) ? 99 : 15; }
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static void *unlocks(void *nothing) { get(down[0]), pthread_mutex_unlock(&mutex); return nothing; }
@@ -201,7 +202,7 @@ static void waits(void) {
     SHOW(kill(pid, SIGSTOP)); SAY(pid, WUNTRACED); SHOW(kill(pid, SIGCONT)); SAY(pid, WCONTINUED); SAY(pid, WNOHANG);
     SHOW(kill(pid, SIGSTOP)); SAY(pid, WUNTRACED); SHOW(kill(pid, SIGUSR1)); SAY(pid, WNOHANG); SHOW(kill(pid, SIGKILL)); SAY(pid, 0);
     pid = child(in_wait), get(up[0]);
-    SHOW(kill(pid, SIGSTOP)); SAY(pid, WUNTRACED); SHOW(kill(pid, SIGCONT)); SAY(pid, WCONTINUED); SHOW(kill(pid, SIGKILL)); SAY(pid, 0);
+    SHOW(kill(pid, SIGSTOP)); SAY(pid, WUNTRACED); SHOW(kill(pid, SIGCONT)); SAY(pid, WCONTINUED); put(down[1]); SAY(pid, 0);
     pid = child(in_nanosleep), get(up[0]);
     SHOW(kill(pid, SIGSTOP)); SAY(pid, WUNTRACED); SHOW(kill(pid, SIGCONT)); SAY(pid, 0);
 }

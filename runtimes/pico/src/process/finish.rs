@@ -65,6 +65,9 @@ impl Kernel {
         let ending = record.ending.unwrap_or(Ending::Exited(status));
         record.ended = Some(News { change: Change::Ended(ending), busy: busy + record.children_busy });
         record.change = None;
+        if let Some(pidfd) = &record.pidfd {
+            pidfd.note_end();
+        }
         let (parent, space) = (record.parent, record.space);
         self.return_loan(pid);
         self.processes.spaces.leave(space);

@@ -9,10 +9,13 @@ mod finish;
 mod frame;
 mod info;
 mod page_fault;
+mod pidfd;
 mod registers;
 mod signals;
 mod space;
 mod stop;
+#[cfg(test)]
+mod stop_tests;
 mod switch;
 mod table;
 #[cfg(test)]
@@ -29,6 +32,7 @@ pub use children::{Kin, Question, Selector};
 pub use frame::{FRAME_SIZE, XSTATE_MASK, XSTATE_SIZE};
 pub use info::{Fault, Info, fault_signal};
 pub use page_fault::PAGE_FAULT;
+pub use pidfd::PidFd;
 pub use registers::Registers;
 pub use signals::{Action, AltStack, Signals, ThreadSignals};
 pub use space::{Space, Spaces};

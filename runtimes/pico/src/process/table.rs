@@ -1,10 +1,11 @@
 //! Which processes there are.
 
-use super::{Spaces, Stored};
+use super::{PidFd, Spaces, Stored};
 use crate::errno::{Errno, Result};
 use crate::net::budget::Budget;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use linux_raw_sys::general::SIGCHLD;
 
@@ -78,6 +79,8 @@ pub struct Record {
     pub ended: Option<News>,
     /// Set when it stops and when it is continued, until its parent has asked.
     pub change: Option<Change>,
+    /// What its process descriptors refer to, once it has had one.
+    pub pidfd: Option<Rc<PidFd>>,
     /// CPU time of its children that were waited for, in ns.
     pub children_busy: u64,
     /// What is its own, while another process has the processor.
@@ -100,6 +103,7 @@ impl Record {
             ending: None,
             ended: None,
             change: None,
+            pidfd: None,
             children_busy: 0,
             stored: None,
             charged: 0,
@@ -237,6 +241,7 @@ impl Processes {
             ending: None,
             ended: None,
             change: None,
+            pidfd: None,
             children_busy: 0,
             stored: Some(Box::new(stored)),
             charged,

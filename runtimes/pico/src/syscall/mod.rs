@@ -20,6 +20,7 @@ pub mod memory;
 pub mod message;
 pub mod misc;
 pub mod path;
+pub mod pidfd;
 pub mod pipe;
 pub mod poll;
 pub mod process;
@@ -64,6 +65,7 @@ const FAMILIES: &[&[Entry]] = &[
     signal::ENTRIES,
     group::ENTRIES,
     process::ENTRIES,
+    pidfd::ENTRIES,
     wait::ENTRIES,
     exec::ENTRIES,
     thread::ENTRIES,

@@ -69,7 +69,7 @@ pub const ENTRIES: &[Entry] = &[
 
 const QUEUE: Support = Support::Partial("a signal that is pending already is not queued a second time");
 
-const SI_USER: i32 = 0;
+pub(super) const SI_USER: i32 = 0;
 const SI_TKILL: i32 = -6;
 
 /// Signal masks have 8 bytes.
@@ -159,13 +159,13 @@ fn sigsuspend(kernel: &mut Kernel, args: &Args) -> Result<u64> {
 
 /// Whom a signal is for.
 #[derive(Clone, Copy)]
-enum Target {
+pub(super) enum Target {
     Process(u32),
     Thread(u32),
 }
 
 /// Sends `info`; number 0 only asks whether the target is there.
-fn send(kernel: &mut Kernel, target: Target, info: Info) -> Result<u64> {
+pub(super) fn send(kernel: &mut Kernel, target: Target, info: Info) -> Result<u64> {
     match target {
         Target::Thread(tid) if !kernel.threads.is_alive(tid) => return Err(Errno::ESRCH),
         Target::Process(pid) => drop(kernel.processes.get(pid)?),
@@ -180,7 +180,7 @@ fn send(kernel: &mut Kernel, target: Target, info: Info) -> Result<u64> {
 
 /// The signal in argument `index` with the `siginfo_t` the program made up in the next one. What only the kernel can say
 /// may not be said to others.
-fn made_up(kernel: &Kernel, target: Target, args: &Args, index: usize) -> Result<Info> {
+pub(super) fn made_up(kernel: &Kernel, target: Target, args: &Args, index: usize) -> Result<Info> {
     let info: Info = kernel.mm.read(args.raw(index + 1))?;
     let is_own = match target {
         Target::Process(pid) => pid == kernel.pid(),

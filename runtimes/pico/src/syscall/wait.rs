@@ -1,5 +1,6 @@
 //! Waiting for children: wait4(2), waitid(2).
 
+use super::path::open_arg;
 use super::time::timeval;
 use super::{Args, Entry, Support};
 use crate::errno::{Errno, Result};
@@ -12,12 +13,7 @@ const RESOURCES: Support = Support::Partial("of resources, only CPU time");
 /// The family's rows.
 pub const ENTRIES: &[Entry] = &[
     Entry { number: linux::__NR_wait4, name: "wait4", support: RESOURCES, handler: wait4 },
-    Entry {
-        number: linux::__NR_waitid,
-        name: "waitid",
-        support: Support::Partial("as `wait4`; no process descriptors (`P_PIDFD`: EINVAL)"),
-        handler: waitid,
-    },
+    Entry { number: linux::__NR_waitid, name: "waitid", support: RESOURCES, handler: waitid },
 ];
 
 /// Options both calls know: `__WNOTHREAD` makes no difference here.
@@ -78,23 +74,37 @@ fn waitid(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         return Err(Errno::EINVAL);
     }
     let id = u32::try_from(args.int(1));
+    let mut at_once = options & linux::WNOHANG != 0;
+    let mut is_refused = false;
     let selector = match (args.uint(0), id) {
         (linux::P_ALL, _) => Selector::Any,
         (linux::P_PID, Ok(pid)) if pid > 0 => Selector::Pid(pid),
         (linux::P_PGID, Ok(0)) => Selector::Group(kernel.processes.own().group),
         (linux::P_PGID, Ok(group)) => Selector::Group(group),
+        (linux::P_PIDFD, Ok(_)) => {
+            let open = open_arg(kernel, args, 1)?;
+            is_refused = !at_once && open.flags.get() & linux::O_NONBLOCK != 0;
+            at_once |= is_refused;
+            match kernel.process_of(&open) {
+                Err(Errno::ESRCH) => return Err(Errno::ECHILD),
+                process => Selector::Pid(process?),
+            }
+        }
         _ => return Err(Errno::EINVAL),
     };
     let question = Question {
         selector,
         kin: kin(options),
-        at_once: options & linux::WNOHANG != 0,
+        at_once,
         keep: options & linux::WNOWAIT != 0,
         ends: options & linux::WEXITED != 0,
         stops: options & linux::WSTOPPED != 0,
         continues: options & linux::WCONTINUED != 0,
     };
-    let answer = kernel.wait_for_child(&question);
+    let mut answer = kernel.wait_for_child(&question);
+    if is_refused && answer == Ok(None) {
+        answer = Err(Errno::EAGAIN);
+    }
     if let Ok(Some((_, news))) = &answer {
         write_usage(kernel, args.raw(4), news)?;
     }
