@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Guest, Programs, agrees_with_linux};
+use common::{End, Guest, Programs, agrees_with_linux};
 
 /// The three ways a C program is linked.
 const LINKED: [&[&str]; 3] = [&["-static", "-lm"], &["-static-pie", "-lm"], &["-lm"]];
@@ -51,7 +51,11 @@ fn file_locks_behave_as_on_linux() {
 #[test]
 fn stopped_processes_behave_as_on_linux() {
     let programs = Programs::new();
-    agrees_with_linux(&programs.compile("stops", &["-static", "-pthread"]), Guest::new());
+    let program = programs.compile("stops", &["-static", "-pthread"]);
+    agrees_with_linux(&program, Guest::new());
+    let guest = Guest::new().with_file("/bin/stops", &program);
+    let outcome = guest.run(&["/bin/stops", "for", "ever"]);
+    assert_eq!(outcome.end, End::Stuck, "nobody can continue the first process: {outcome:?}");
 }
 
 #[test]

@@ -82,7 +82,7 @@ pub struct Threads {
     last_tid: u32,
     ready: VecDeque<u32>,
     /// Processes that are stopped: their threads do not get the processor.
-    frozen: BTreeSet<u32>,
+    pub(super) frozen: BTreeSet<u32>,
     /// How many have not exited.
     alive: usize,
     /// Number of the last change that who waits for files may have waited for.
@@ -312,26 +312,6 @@ impl Threads {
             |tid: &u32| self.by_tid.get(tid).is_none_or(|thread| !self.frozen.contains(&thread.process));
         let place = self.ready.iter().position(may_run)?;
         self.ready.remove(place)
-    }
-
-    /// The threads of process `pid` do not run any more.
-    pub fn freeze(&mut self, pid: u32) {
-        self.frozen.insert(pid);
-    }
-
-    /// They run again. Whether they did not.
-    pub fn thaw(&mut self, pid: u32) -> bool {
-        self.frozen.remove(&pid)
-    }
-
-    /// Whether process `pid` is stopped.
-    pub fn is_frozen(&self, pid: u32) -> bool {
-        self.frozen.contains(&pid)
-    }
-
-    /// Whether any process is.
-    pub fn are_some_frozen(&self) -> bool {
-        !self.frozen.is_empty()
     }
 
     /// Thread `tid` has the processor from now on; returns who had it.
