@@ -28,8 +28,8 @@ const PATIENCE: c_long = 100_000_000;
 thread_local! {
     /// What the timer is set to.
     static PACE: Cell<c_long> = const { Cell::new(0) };
-    /// The thread's timer, null if there is none.
-    static TIMER: Cell<libc::timer_t> = const { Cell::new(std::ptr::null_mut()) };
+    /// The thread's timer. (The first one of a process can be number 0, which is a null pointer.)
+    static TIMER: Cell<Option<libc::timer_t>> = const { Cell::new(None) };
     static OWNED: Owned = const { Owned };
 }
 
@@ -38,8 +38,7 @@ struct Owned;
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        let timer = TIMER.replace(std::ptr::null_mut());
-        if !timer.is_null() {
+        if let Some(timer) = TIMER.take() {
             // SAFETY: made by `create`, and nobody uses it any more.
             unsafe { libc::timer_delete(timer) };
         }
@@ -56,8 +55,7 @@ fn set(period: c_long) {
     }
     let time = libc::timespec { tv_sec: 0, tv_nsec: period };
     let setting = libc::itimerspec { it_interval: time, it_value: time };
-    let timer = TIMER.get();
-    if !timer.is_null() {
+    if let Some(timer) = TIMER.get() {
         // SAFETY: the timer is the thread's own, and the setting lives on this stack. It cannot fail.
         unsafe { libc::timer_settime(timer, 0, &raw const setting, std::ptr::null_mut()) };
     }
@@ -76,7 +74,7 @@ fn create() -> io::Result<()> {
             libc::sigaction(tick_signal(), &raw const action, std::ptr::null_mut());
         }
     });
-    if !TIMER.get().is_null() {
+    if TIMER.get().is_some() {
         return Ok(());
     }
     OWNED.with(|_| ());
@@ -97,7 +95,7 @@ fn create() -> io::Result<()> {
     if !made {
         return Err(io::Error::last_os_error());
     }
-    TIMER.set(timer);
+    TIMER.set(Some(timer));
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Guest, Programs, agrees_with_linux};
+use common::{End, Guest, Programs, agrees_with_linux};
 
 /// The three ways a C program is linked.
 const LINKED: [&[&str]; 3] = [&["-static", "-lm"], &["-static-pie", "-lm"], &["-lm"]];
@@ -49,6 +49,28 @@ fn fork_bombs_are_refused_and_leave_nothing_behind() {
     let guest = Guest::new().with_memory(32).with_file("/bin/bomb", &bomb);
     let expected = "wide many\ndeep 0\nbomb over\nas many as at first: yes\n";
     assert_eq!(guest.run(&["/bin/bomb"]).exited(0).out(), expected);
+}
+
+#[test]
+fn file_locks_behave_as_on_linux() {
+    let programs = Programs::new();
+    agrees_with_linux(&programs.compile("locks", &["-static", "-pthread"]), Guest::new());
+}
+
+#[test]
+fn stopped_processes_behave_as_on_linux() {
+    let programs = Programs::new();
+    let program = programs.compile("stops", &["-static", "-pthread"]);
+    agrees_with_linux(&program, Guest::new());
+    let guest = Guest::new().with_file("/bin/stops", &program);
+    let outcome = guest.run(&["/bin/stops", "for", "ever"]);
+    assert_eq!(outcome.end, End::Stuck, "nobody can continue the first process: {outcome:?}");
+}
+
+#[test]
+fn process_descriptors_behave_as_on_linux() {
+    let programs = Programs::new();
+    agrees_with_linux(&programs.compile("pidfds", &["-static", "-pthread"]), Guest::new());
 }
 
 #[test]

@@ -52,3 +52,50 @@ except ChildProcessError as error: print(error)
 ";
     RIG.agrees("python3.11", &["-c", script], b"");
 }
+
+#[test]
+fn python_locks_files_stops_processes_and_waits_for_process_descriptors() {
+    let script = "
+import asyncio, fcntl, os, select, signal, sqlite3, sys
+def run(body, *args):
+    pid = os.fork()
+    if pid == 0:
+        try: os._exit(body(*args) or 0)
+        finally: os._exit(99)
+    return pid
+def end(pid): return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+base = sys.argv[1]
+file = open(base + '/lock', 'w+b')
+def tries(take):
+    with open(base + '/lock', 'r+b') as own:
+        try: take(own, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError: return 1
+for take in fcntl.lockf, fcntl.flock:
+    take(file, fcntl.LOCK_EX); print(end(run(tries, take)))
+    take(file, fcntl.LOCK_UN); print(end(run(tries, take)))
+database = base + '/db'
+with sqlite3.connect(database) as connection: connection.execute('create table t (x)')
+connection.close()
+def inserts(who):
+    own = sqlite3.connect(database, timeout=60)
+    for n in range(20):
+        with own: own.execute('insert into t values (?)', (who * 100 + n,))
+print([end(pid) for pid in [run(inserts, who) for who in range(3)]])
+own = sqlite3.connect(database)
+print(own.execute('select count(*), count(distinct x) from t').fetchone(), own.execute('pragma integrity_check').fetchone())
+pid = run(signal.pause)
+for number, flags in (signal.SIGSTOP, os.WUNTRACED), (signal.SIGCONT, os.WCONTINUED):
+    os.kill(pid, number); print(os.waitpid(pid, flags)[1])
+fd = os.pidfd_open(pid)
+poll = select.poll(); poll.register(fd, select.POLLIN)
+print(poll.poll(0)); signal.pidfd_send_signal(fd, signal.SIGTERM); print(poll.poll()[0][1] & select.POLLIN)
+print(os.waitid(os.P_PIDFD, fd, os.WEXITED).si_status)
+async def main():
+    process = await asyncio.create_subprocess_exec('sh', '-c', 'echo out; exit 3', stdout=-1)
+    print(await process.communicate(), process.returncode)
+watcher = asyncio.PidfdChildWatcher(); asyncio.set_child_watcher(watcher)
+with asyncio.Runner() as runner:
+    watcher.attach_loop(runner.get_loop()); runner.run(main())
+";
+    RIG.agrees("python3.11", &["-c", script, "{W}"], b"");
+}

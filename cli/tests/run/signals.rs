@@ -4,6 +4,7 @@ use crate::common::spore;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdin, Stdio};
+use std::time::Duration;
 
 /// A program that has said `ready`; its input stays open as long as the second value.
 fn started(script: &str) -> (Child, ChildStdin, BufReader<std::process::ChildStdout>) {
@@ -75,6 +76,20 @@ fn users_signals_reach_their_handlers() {
         assert_eq!(line(&mut output), format!("got {name}\n"));
         assert_eq!(child.wait().unwrap().code(), Some(7));
     }
+}
+
+#[test]
+fn a_stopped_program_is_continued_from_outside() {
+    let (mut child, _input, mut output) = started("echo ready; kill -STOP $$; echo goes on; exit 6");
+    let code = loop {
+        if let Some(status) = child.try_wait().expect("it is a child") {
+            break status.code();
+        }
+        // One that comes before the stop does nothing.
+        send(&child, Signal::CONT);
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    assert_eq!((code, line(&mut output).as_str()), (Some(6), "goes on\n"));
 }
 
 #[test]

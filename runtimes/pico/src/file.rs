@@ -3,11 +3,12 @@
 use crate::errno::{Errno, Result};
 use crate::fs::Location;
 use crate::kernel::Kernel;
+use crate::lock::Holder;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::any::Any;
-use core::cell::Cell;
+use core::cell::{Cell, OnceCell};
 use linux_raw_sys::general::stat as Stat;
 
 bitflags::bitflags! {
@@ -110,6 +111,15 @@ pub struct OpenFile {
     pub offset: Cell<u64>,
     /// Absolute path it was opened by, for `/proc/self/fd` and `fchdir`; empty if it has none.
     pub path: String,
+    /// Its right to own locks, once it has had one.
+    pub locks: OnceCell<Holder>,
+}
+
+impl OpenFile {
+    /// `file`, just opened.
+    pub fn new(file: Rc<dyn File>, flags: u32, path: String) -> Self {
+        Self { file, flags: Cell::new(flags), offset: Cell::new(0), path, locks: OnceCell::new() }
+    }
 }
 
 /// One descriptor.
@@ -158,11 +168,10 @@ impl FdTable {
         Ok(core::mem::replace(&mut self.slots[fd], descriptor))
     }
 
-    /// Closes those with `FD_CLOEXEC`.
-    pub fn close_on_exec(&mut self) {
-        for slot in &mut self.slots {
-            drop(slot.take_if(|descriptor| descriptor.close_on_exec));
-        }
+    /// Takes those with `FD_CLOEXEC` out.
+    pub fn close_on_exec(&mut self) -> Vec<Descriptor> {
+        let closes = |slot: &mut Option<Descriptor>| slot.take_if(|descriptor| descriptor.close_on_exec);
+        self.slots.iter_mut().filter_map(closes).collect()
     }
 
     /// Bytes of pico's own memory that a copy takes.

@@ -6,6 +6,7 @@ use crate::file::FdTable;
 use crate::fs::Vfs;
 use crate::fs::console::Console;
 use crate::inbound;
+use crate::lock::Locks;
 use crate::mm::Mm;
 use crate::net::Net;
 use crate::platform::Platform;
@@ -64,6 +65,8 @@ pub struct Kernel {
     pub random: random::Shared,
     /// Open descriptors.
     pub fds: FdTable,
+    /// Locks of files.
+    pub locks: Rc<Locks>,
     /// The tree of files.
     pub vfs: Vfs,
     /// The request of this fork.
@@ -100,6 +103,7 @@ impl Kernel {
             clock,
             random: random::Shared::new(&identity.seed),
             fds: FdTable::default(),
+            locks: Rc::default(),
             vfs,
             net: Net::new(config.contract, config.port, inbound.clone()),
             inbound,

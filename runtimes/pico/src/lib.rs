@@ -12,6 +12,7 @@
 //! | `mm`, `exec`, `process`, `clock`, `random` | memory, ELF loading, identity and signals, time, randomness |
 //! | `file`, `fs` | descriptors, the tree: EROFS images, memory files, devices, proc |
 //! | `rewrite` | system calls without traps: jumps in place of `syscall` |
+//! | `lock` | file locks: who has which bytes, who waits |
 //! | `thread` | threads, who runs and who waits, futexes |
 //! | `inbound`, `net`, `poll` | the request, sockets, readiness |
 //! | `syscall` | the table of system calls and their handlers |
@@ -30,6 +31,7 @@ pub mod file;
 pub mod fs;
 pub mod inbound;
 pub mod kernel;
+pub mod lock;
 pub mod mm;
 pub mod net;
 pub mod platform;

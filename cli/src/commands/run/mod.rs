@@ -26,7 +26,7 @@ and nothing else; what it is to find besides has to be given with --copy. It run
 its own loopback, and starts in /, or in /var/task if there is a --copy. Nothing it writes outlives it. A PROGRAM that lies below
 /tmp or another of those directories here is in /usr/local/bin there.
 
-SIGINT (Ctrl-C), SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 and SIGWINCH are passed on to the program, which takes them at its next system
+SIGINT (Ctrl-C), SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCONT and SIGWINCH are passed on to the program, which takes them at its next system
 call. If it has not taken a SIGINT or SIGTERM after 3 seconds, or when a second one comes, the VM is killed.
 
 Exit codes: the program's own, or 128+N if signal N killed it; 124 it ran longer than --timeout, 125 spore or the VM

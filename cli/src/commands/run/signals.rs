@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use worker::run::Control;
 
 /// What is passed on.
-const PASSED_ON: [SignalKind; 7] = [
+const PASSED_ON: [SignalKind; 8] = [
     SignalKind::interrupt(),
     SignalKind::terminate(),
     SignalKind::hangup(),
@@ -16,7 +16,11 @@ const PASSED_ON: [SignalKind; 7] = [
     SignalKind::user_defined1(),
     SignalKind::user_defined2(),
     SignalKind::window_change(),
+    SignalKind::from_raw(SIGCONT),
 ];
+
+/// What continues a stopped program, as a shell's `fg` does.
+const SIGCONT: i32 = 18;
 
 /// How long a program that was told to end may compute without a system call.
 const PATIENCE: Duration = Duration::from_secs(3);

@@ -74,7 +74,8 @@ pub fn replace(kernel: &mut Kernel, request: Request) -> Result<()> {
 
 /// What a process keeps and loses when it becomes another program.
 fn become_program(kernel: &mut Kernel) {
-    kernel.fds.close_on_exec();
+    let closed = kernel.fds.close_on_exec();
+    kernel.closed(closed);
     kernel.reclaim_files();
     kernel.process.signals.reset_handlers();
     kernel.process.signals.own.alt_stack = AltStack::none();

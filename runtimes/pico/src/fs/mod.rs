@@ -34,7 +34,6 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use attributes::{Time, is_dir, is_regular};
-use core::cell::Cell;
 use device::{Device, Devices, LogFile};
 use linux_raw_sys::general as linux;
 use memory::SharedMappings;
@@ -120,7 +119,7 @@ impl Kernel {
     /// Opens `streams` (file, access, path) as descriptors 0, 1 and 2.
     fn open_streams(&mut self, streams: [(Rc<dyn File>, u32, &str); 3]) -> Result<()> {
         for (fd, (file, flags, path)) in (0..).zip(streams) {
-            let open = OpenFile { file, flags: Cell::new(flags), offset: Cell::new(0), path: path.into() };
+            let open = OpenFile::new(file, flags, path.into());
             self.fds.replace(fd, Some(Descriptor { open: Rc::new(open), close_on_exec: false }))?;
         }
         Ok(())

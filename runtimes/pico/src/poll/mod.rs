@@ -14,7 +14,6 @@ use crate::file::{Descriptor, OpenFile, Ready};
 use crate::kernel::Kernel;
 use alloc::rc::Rc;
 use alloc::string::String;
-use core::cell::Cell;
 use linux_raw_sys::general as c;
 
 /// The readiness bits of poll(2) and epoll(7) for `ready`: the plain ones and their `NORM` twins.
@@ -115,6 +114,6 @@ pub fn install(
     flags: u32,
     close_on_exec: bool,
 ) -> Result<u64> {
-    let open = OpenFile { file, flags: Cell::new(flags), offset: Cell::new(0), path: String::new() };
+    let open = OpenFile::new(file, flags, String::new());
     kernel.fds.insert(Descriptor { open: Rc::new(open), close_on_exec }, 0)
 }

@@ -1,6 +1,6 @@
 //! What a process wants to know about its children.
 
-use super::{Ended, Record};
+use super::{Change, News, Record};
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
 use crate::thread::Waiting;
@@ -41,6 +41,10 @@ pub struct Question {
     pub keep: bool,
     /// Whether the end of a child is an answer (`WEXITED`).
     pub ends: bool,
+    /// Whether that it has stopped is one (`WSTOPPED`).
+    pub stops: bool,
+    /// Whether that it goes on is one (`WCONTINUED`).
+    pub continues: bool,
 }
 
 impl Question {
@@ -59,40 +63,64 @@ impl Question {
                 Kin::Clones => record.exit_signal != SIGCHLD,
             }
     }
+
+    /// The answer that the process of `record` is, which the question concerns.
+    fn answer(&self, record: &Record) -> Option<News> {
+        let busy = record.stored.as_ref().map_or(0, |stored| stored.process.busy);
+        let wanted = |change: &Change| match change {
+            Change::Ended(_) => self.ends,
+            Change::Stopped(_) => self.stops,
+            Change::Continued => self.continues,
+        };
+        let change = record.change.filter(wanted).map(|change| News { change, busy });
+        record.ended.filter(|_| self.ends).or(change)
+    }
 }
 
 impl Kernel {
-    /// Waits until a child has ended. Nothing: none has so far, and the answer was wanted at once.
-    pub(crate) fn wait_for_child(&mut self, question: &Question) -> Result<Option<(u32, Ended)>> {
+    /// Waits until a child has become what is asked for. Nothing: none has so far, and the answer was wanted at once.
+    pub(crate) fn wait_for_child(&mut self, question: &Question) -> Result<Option<(u32, News)>> {
         loop {
-            if let Some(answer) = self.ended_child(question)? {
+            if let Some((pid, news)) = self.news_of_child(question)? {
                 if !question.keep {
-                    self.processes.own_mut().children_busy += answer.1.busy;
-                    self.bury(answer.0);
+                    self.take_news(pid, news);
                 }
-                return Ok(Some(answer));
+                return Ok(Some((pid, news)));
             }
             if question.at_once {
                 return Ok(None);
             }
             self.expire_alarm();
             if self.process.signals.is_due() {
-                self.process.restartable = true;
-                return Err(Errno::EINTR);
+                if self.is_interrupted() {
+                    self.process.restartable = true;
+                    return Err(Errno::EINTR);
+                }
+                // It was only stopped and continued.
+                continue;
             }
             self.suspend(Waiting { for_children: true, ..Waiting::default() });
         }
     }
 
-    /// The first child that has ended; `ECHILD` if there is none the question is about.
-    fn ended_child(&self, question: &Question) -> Result<Option<(u32, Ended)>> {
+    /// Nobody else is to be told `news` of the child `pid`.
+    fn take_news(&mut self, pid: u32, news: News) {
+        if matches!(news.change, Change::Ended(_)) {
+            self.processes.own_mut().children_busy += news.busy;
+            self.bury(pid);
+        } else if let Ok(record) = self.processes.get_mut(pid) {
+            record.change = None;
+        }
+    }
+
+    /// The first child that is an answer; `ECHILD` if there is none the question is about.
+    fn news_of_child(&self, question: &Question) -> Result<Option<(u32, News)>> {
         let own = self.pid();
         let children = self.processes.iter().filter(|(_, record)| record.parent == own);
         let mut concerned = children.filter(|&(pid, record)| question.concerns(pid, record)).peekable();
         if concerned.peek().is_none() {
             return Err(Errno::ECHILD);
         }
-        let mut ended = concerned.filter_map(|(pid, record)| record.ended.map(|ended| (pid, ended)));
-        Ok(ended.next())
+        Ok(concerned.find_map(|(pid, record)| question.answer(record).map(|news| (pid, news))))
     }
 }

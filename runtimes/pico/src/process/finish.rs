@@ -1,6 +1,6 @@
 //! How a process ends: its threads, its descriptors and memory, its children, and who is told.
 
-use super::{Ended, Ending, FIRST, Info};
+use super::{Change, Ending, FIRST, Info, News};
 use crate::kernel::Kernel;
 use abi::mailbox::Doorbell;
 use linux_raw_sys::general as linux;
@@ -54,6 +54,8 @@ impl Kernel {
     /// current one afterwards.
     pub(crate) fn finish_process(&mut self, status: u32) {
         let pid = self.pid();
+        let endangered = self.endangered_groups(pid);
+        self.locks.forget_process(pid);
         drop(core::mem::take(&mut self.fds));
         self.reclaim_files();
         self.settle();
@@ -61,12 +63,17 @@ impl Kernel {
         let busy = self.process.busy;
         let record = self.processes.own_mut();
         let ending = record.ending.unwrap_or(Ending::Exited(status));
-        record.ended = Some(Ended { ending, busy: busy + record.children_busy });
+        record.ended = Some(News { change: Change::Ended(ending), busy: busy + record.children_busy });
+        record.change = None;
+        if let Some(pidfd) = &record.pidfd {
+            pidfd.note_end();
+        }
         let (parent, space) = (record.parent, record.space);
         self.return_loan(pid);
         self.processes.spaces.leave(space);
         self.enter_process(parent);
         self.orphan_children(pid);
+        self.rouse_orphans(&endangered);
         self.tell_parent(pid);
         self.threads.note_change();
     }

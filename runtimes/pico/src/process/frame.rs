@@ -89,7 +89,11 @@ impl Kernel {
     /// Delivers what is pending and not blocked. Returns whether the registers changed.
     pub fn deliver_signals(&mut self, registers: &mut Registers) -> bool {
         let mut changed = false;
-        while let Some((info, action)) = self.process.signals.take() {
+        loop {
+            while let Some(signal) = self.process.signals.take_stop() {
+                self.stop(signal);
+            }
+            let Some((info, action)) = self.process.signals.take() else { break };
             if action.handler <= IGNORE || self.push_frame(registers, &info, &action, None).is_err() {
                 let signal = if action.handler == 0 { info.signal } else { linux::SIGSEGV };
                 self.end_by_signal(signal, 0, registers.rip);

@@ -1,6 +1,6 @@
 //! What is told with a signal.
 
-use super::{Ended, Ending};
+use super::{Change, Ending, News};
 use linux_raw_sys::general as linux;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -33,15 +33,17 @@ impl Info {
         info
     }
 
-    /// The end of the child `pid`, as its parent is told.
-    pub fn of_child(signal: u32, pid: u32, ended: Ended) -> Self {
-        let (code, status) = match ended.ending {
-            Ending::Exited(status) => (linux::CLD_EXITED, status),
-            Ending::Killed(signal) => (linux::CLD_KILLED, signal),
+    /// What has become of the child `pid`, as its parent is told.
+    pub fn of_child(signal: u32, pid: u32, news: News) -> Self {
+        let (code, status) = match news.change {
+            Change::Ended(Ending::Exited(status)) => (linux::CLD_EXITED, status),
+            Change::Ended(Ending::Killed(signal)) => (linux::CLD_KILLED, signal),
+            Change::Stopped(signal) => (linux::CLD_STOPPED, signal),
+            Change::Continued => (linux::CLD_CONTINUED, linux::SIGCONT),
         };
         let mut info = Self::from_process(signal, code.cast_signed(), pid);
         info.fields[1] = status.into();
-        info.fields[2] = ended.busy / (crate::clock::SECOND / crate::exec::TICKS);
+        info.fields[2] = news.busy / (crate::clock::SECOND / crate::exec::TICKS);
         info
     }
 }

@@ -1,7 +1,7 @@
 //! Processes, their signals, and how they come and go.
 //!
 //! The state of the process that has the processor lies in the kernel; that of the others is stored. `table` knows who there
-//! is, `switch` goes from one to another, `space` does the same for address spaces, which two can share for a while.
+//! is, `switch` goes from one to another, `stop` is job control, `space` does the same for address spaces, which two can share for a while.
 
 mod begin;
 mod children;
@@ -9,9 +9,13 @@ mod finish;
 mod frame;
 mod info;
 mod page_fault;
+mod pidfd;
 mod registers;
 mod signals;
 mod space;
+mod stop;
+#[cfg(test)]
+mod stop_tests;
 mod switch;
 mod table;
 #[cfg(test)]
@@ -28,11 +32,12 @@ pub use children::{Kin, Question, Selector};
 pub use frame::{FRAME_SIZE, XSTATE_MASK, XSTATE_SIZE};
 pub use info::{Fault, Info, fault_signal};
 pub use page_fault::PAGE_FAULT;
+pub use pidfd::PidFd;
 pub use registers::Registers;
 pub use signals::{Action, AltStack, Signals, ThreadSignals};
 pub use space::{Space, Spaces};
 pub use switch::{Stored, View};
-pub use table::{Ended, Ending, FIRST, Processes, Record};
+pub use table::{Change, Ending, FIRST, News, Processes, Record};
 
 /// The first process, as in a container.
 pub const PID: u64 = 1;

@@ -3,7 +3,7 @@
 //! ```text
 //! send -> ignored: gone
 //!      -> blocked: pending -> unblocked -> delivered
-//!      -> delivered: default action ends the program, a handler gets a frame on its stack
+//!      -> delivered: default action ends or stops the process, a handler gets a frame on its stack
 //! ```
 //! Signals come from the program's processes, from their faults, and from the host. Actions are the process's;
 //! masks and alternate stacks are each thread's; pending is what was sent to a thread, or to the process while all of
@@ -78,19 +78,17 @@ pub(super) fn bit(signal: u32) -> u64 {
 /// Signals that cannot be caught, blocked or ignored.
 const UNSTOPPABLE: u64 = 1 << (linux::SIGKILL - 1) | 1 << (linux::SIGSTOP - 1);
 
-/// Signals whose default is to do nothing here. Stopping is among them: nobody could continue the program.
+/// Signals whose default is to stop the process.
+pub(super) const STOPS: u64 = 1 << (linux::SIGSTOP - 1)
+    | 1 << (linux::SIGTSTP - 1)
+    | 1 << (linux::SIGTTIN - 1)
+    | 1 << (linux::SIGTTOU - 1);
+/// The signal that continues it.
+pub(super) const CONTINUE: u64 = 1 << (linux::SIGCONT - 1);
+
+/// Signals whose default is to do nothing, or nothing more than they do when they are sent.
 fn ignored_by_default(signal: u32) -> bool {
-    matches!(
-        signal,
-        linux::SIGCHLD
-            | linux::SIGURG
-            | linux::SIGWINCH
-            | linux::SIGCONT
-            | linux::SIGSTOP
-            | linux::SIGTSTP
-            | linux::SIGTTIN
-            | linux::SIGTTOU
-    )
+    matches!(signal, linux::SIGCHLD | linux::SIGURG | linux::SIGWINCH | linux::SIGCONT)
 }
 
 /// The signals of one thread.
@@ -142,9 +140,9 @@ impl ThreadSignals {
         self.pending.entry(info.signal).or_insert(info);
     }
 
-    /// `signal` is not to be delivered any more.
-    pub fn forget(&mut self, signal: u32) {
-        self.pending.remove(&signal);
+    /// Signals of `mask` are not to be delivered any more.
+    pub fn forget(&mut self, mask: u64) {
+        self.pending.retain(|&signal, _| bit(signal) & mask == 0);
     }
 }
 
@@ -203,10 +201,27 @@ impl Signals {
         }
         self.actions[index] = Action { mask: action.mask & !UNSTOPPABLE, ..action };
         if self.is_ignored(signal) {
-            self.shared.remove(&signal);
-            self.own.forget(signal);
+            self.forget(bit(signal));
         }
         Ok(())
+    }
+
+    /// Signals of `mask` are not to be delivered any more, unless to another thread.
+    pub fn forget(&mut self, mask: u64) {
+        self.shared.retain(|&signal, _| bit(signal) & mask == 0);
+        self.own.forget(mask);
+    }
+
+    /// Whether the default action of `signal`, which is to be taken, is to stop the process.
+    fn stops(&self, signal: u32) -> bool {
+        bit(signal) & STOPS != 0 && self.actions[signal as usize - 1].handler == DEFAULT
+    }
+
+    /// Takes the next signal to deliver if it is to stop the process.
+    pub fn take_stop(&mut self) -> Option<u32> {
+        let signal = self.next_due().filter(|&signal| !self.own.killed && self.stops(signal))?;
+        self.remove(signal);
+        Some(signal)
     }
 
     /// Whether `signal` has no effect.

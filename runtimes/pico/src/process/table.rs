@@ -1,10 +1,11 @@
 //! Which processes there are.
 
-use super::{Spaces, Stored};
+use super::{PidFd, Spaces, Stored};
 use crate::errno::{Errno, Result};
 use crate::net::budget::Budget;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use linux_raw_sys::general::SIGCHLD;
 
@@ -22,21 +23,34 @@ pub enum Ending {
     Killed(u32),
 }
 
-impl Ending {
+/// What has become of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It has ended.
+    Ended(Ending),
+    /// This signal has stopped it.
+    Stopped(u32),
+    /// It goes on.
+    Continued,
+}
+
+impl Change {
     /// The status wait4(2) reports.
     pub fn wait_status(self) -> u32 {
         match self {
-            Self::Exited(status) => (status & 0xff) << 8,
-            Self::Killed(signal) => signal,
+            Self::Ended(Ending::Exited(status)) => (status & 0xff) << 8,
+            Self::Ended(Ending::Killed(signal)) => signal,
+            Self::Stopped(signal) => signal << 8 | 0x7f,
+            Self::Continued => 0xffff,
         }
     }
 }
 
-/// What a process has become that its parent has not asked about yet.
+/// What the parent of a process can ask about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ended {
-    /// How it ended.
-    pub ending: Ending,
+pub struct News {
+    /// What has become of it.
+    pub change: Change,
     /// CPU time it used, and its children that were waited for, in ns.
     pub busy: u64,
 }
@@ -62,7 +76,11 @@ pub struct Record {
     /// Set once it is to end; its threads are on their way.
     pub ending: Option<Ending>,
     /// Set once it has ended: a zombie.
-    pub ended: Option<Ended>,
+    pub ended: Option<News>,
+    /// Set when it stops and when it is continued, until its parent has asked.
+    pub change: Option<Change>,
+    /// What its process descriptors refer to, once it has had one.
+    pub pidfd: Option<Rc<PidFd>>,
     /// CPU time of its children that were waited for, in ns.
     pub children_busy: u64,
     /// What is its own, while another process has the processor.
@@ -84,6 +102,8 @@ impl Record {
             has_execed: true,
             ending: None,
             ended: None,
+            change: None,
+            pidfd: None,
             children_busy: 0,
             stored: None,
             charged: 0,
@@ -220,6 +240,8 @@ impl Processes {
             has_execed: false,
             ending: None,
             ended: None,
+            change: None,
+            pidfd: None,
             children_busy: 0,
             stored: Some(Box::new(stored)),
             charged,

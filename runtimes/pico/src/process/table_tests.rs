@@ -2,7 +2,7 @@
 
 use crate::errno::Errno;
 use crate::kernel::Kernel;
-use crate::process::{Birth, Ending, Kin, Question, Selector};
+use crate::process::{Birth, Change, Ending, Kin, Question, Selector};
 use crate::syscall::{Args, dispatch};
 use linux_raw_sys::general as linux;
 
@@ -18,8 +18,15 @@ fn child(kernel: &mut Kernel) -> u32 {
     pid
 }
 
-const ANY: Question =
-    Question { selector: Selector::Any, kin: Kin::Ordinary, at_once: true, keep: false, ends: true };
+const ANY: Question = Question {
+    selector: Selector::Any,
+    kin: Kin::Ordinary,
+    at_once: true,
+    keep: false,
+    ends: true,
+    stops: false,
+    continues: false,
+};
 
 #[test]
 fn ids_parents_groups_and_sessions_are_each_processes_own() {
@@ -70,7 +77,10 @@ fn who_ends_is_a_zombie_until_asked_about_and_its_children_go_to_the_first() {
     assert_eq!(kernel.processes.get(orphan).map(|record| record.parent), Ok(1));
     let kept = kernel.wait_for_child(&Question { keep: true, ..ANY }).unwrap();
     let (ended, answer) = kept.expect("it has ended");
-    assert_eq!((ended, answer.ending, answer.ending.wait_status()), (pid, Ending::Exited(3), 0x300));
+    assert_eq!(
+        (ended, answer.change, answer.change.wait_status()),
+        (pid, Change::Ended(Ending::Exited(3)), 0x300)
+    );
     assert!(kernel.wait_for_child(&ANY).unwrap().is_some());
     assert_eq!(kernel.wait_for_child(&ANY), Ok(None), "the orphan lives");
     assert_eq!(kernel.wait_for_child(&Question { selector: Selector::Pid(pid), ..ANY }), Err(Errno::ECHILD));

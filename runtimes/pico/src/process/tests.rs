@@ -136,7 +136,7 @@ fn no_room_for_a_frame_ends_the_program() {
 #[test]
 fn the_default_of_most_signals_is_death_and_of_some_nothing() {
     let (mut kernel, fake, mut registers) = kernel();
-    for signal in [linux::SIGCHLD, linux::SIGWINCH, linux::SIGURG, linux::SIGSTOP, linux::SIGCONT] {
+    for signal in [linux::SIGCHLD, linux::SIGWINCH, linux::SIGURG, linux::SIGCONT] {
         kernel.process.signals.send(Info::sent(signal, 0)).unwrap();
     }
     assert!(!kernel.deliver_signals(&mut registers));

@@ -29,7 +29,8 @@ impl Kernel {
     pub fn wait_interruptibly(&mut self, until: Option<u64>, takes_request: bool) -> Result<()> {
         self.expire_alarm();
         if self.process.signals.is_due() {
-            return Err(Errno::EINTR);
+            // Who was only stopped and continued looks again.
+            return if self.is_interrupted() { Err(Errno::EINTR) } else { Ok(()) };
         }
         self.wait(until, takes_request);
         self.expire_alarm();
@@ -46,6 +47,7 @@ impl Kernel {
     pub fn send_to(&mut self, pid: u32, info: Info) -> Result<()> {
         let signal = info.signal;
         self.process.signals.action(signal)?;
+        self.before_sending(pid, signal);
         let own = self.threads.tid();
         let blocks_it = self.process.signals.own.blocks(signal);
         let takes = |tid: u32, thread: &Thread| {
@@ -53,7 +55,7 @@ impl Kernel {
         };
         let taker = self.threads.iter_mut().find(|(tid, thread)| takes(*tid, thread)).map(|(tid, _)| tid);
         match taker {
-            Some(tid) => self.send_to_thread(tid, info),
+            Some(tid) => self.give_to_thread(tid, info),
             None if self.processes.get(pid)?.ended.is_some() => Ok(()),
             None => self.signals_of(pid)?.send_shared(info),
         }
@@ -61,8 +63,14 @@ impl Kernel {
 
     /// Sends `info` to thread `tid`, and wakes it if it is to take it now. `ESRCH` if there is no such thread.
     pub fn send_to_thread(&mut self, tid: u32, info: Info) -> Result<()> {
+        self.process.signals.action(info.signal)?;
+        let process = self.threads.find(tid).ok_or(Errno::ESRCH)?.process;
+        self.before_sending(process, info.signal);
+        self.give_to_thread(tid, info)
+    }
+
+    fn give_to_thread(&mut self, tid: u32, info: Info) -> Result<()> {
         let signal = info.signal;
-        self.process.signals.action(signal)?;
         if tid == self.threads.tid() && self.threads.is_alive(tid) {
             return self.process.signals.send(info);
         }
@@ -95,7 +103,10 @@ impl Kernel {
     /// What a key sends goes to the foreground; anything else to the first process.
     fn send_from_terminal(&mut self, info: Info) {
         let foreground = self.processes.foreground;
-        let is_key = matches!(info.signal, linux::SIGINT | linux::SIGQUIT | linux::SIGTSTP | linux::SIGWINCH);
+        let is_key = matches!(
+            info.signal,
+            linux::SIGINT | linux::SIGQUIT | linux::SIGTSTP | linux::SIGCONT | linux::SIGWINCH
+        );
         let members = self.processes.select(|_, record| record.group == foreground);
         let takers = if is_key && !members.is_empty() { members } else { [FIRST].into() };
         for pid in takers {

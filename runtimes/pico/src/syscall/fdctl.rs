@@ -1,7 +1,7 @@
-//! Descriptors themselves: copies, flags, locks and device control.
+//! Descriptors themselves: copies, flags and device control.
 
 use super::path::{full, open_arg, partial};
-use super::{Args, Entry, terminal};
+use super::{Args, Entry, lock, terminal};
 use crate::errno::{Errno, Result};
 use crate::file::{Descriptor, FD_MAX, OpenFile};
 use crate::fs::attributes::is_regular;
@@ -18,9 +18,8 @@ pub const ENTRIES: &[Entry] = &[
         linux::__NR_fcntl,
         "fcntl",
         fcntl,
-        "no leases, signals or seals; locks are always granted, whatever another process holds",
+        "no leases, signals or seals; at most 2048 locks of files in all (ENOLCK)",
     ),
-    full(linux::__NR_flock, "flock", flock),
     partial(
         linux::__NR_ioctl,
         "ioctl",
@@ -52,7 +51,8 @@ fn dup3(kernel: &mut Kernel, args: &Args) -> Result<u64> {
 
 fn duplicate(kernel: &mut Kernel, old: u64, new: u64, close_on_exec: bool) -> Result<u64> {
     let open = kernel.fds.get(old)?.open.clone();
-    drop(kernel.fds.replace(new, Some(Descriptor { open, close_on_exec }))?);
+    let closed = kernel.fds.replace(new, Some(Descriptor { open, close_on_exec }))?;
+    kernel.closed(closed);
     kernel.reclaim_files();
     Ok(new)
 }
@@ -83,43 +83,13 @@ fn fcntl(kernel: &mut Kernel, args: &Args) -> Result<u64> {
             open.flags.set(open.flags.get() & !CHANGEABLE | value & CHANGEABLE);
             Ok(0)
         }
-        linux::F_GETLK | linux::F_OFD_GETLK => {
-            let mut lock = lock_arg(kernel, args)?;
-            if command == linux::F_GETLK && u32::from(lock.l_type.cast_unsigned()) == linux::F_UNLCK {
-                return Err(Errno::EINVAL);
-            }
-            lock.l_type = i16::try_from(linux::F_UNLCK).expect("a small constant");
-            kernel.mm.put(args.raw(2), &lock).map(|()| 0)
-        }
-        linux::F_SETLK | linux::F_SETLKW | linux::F_OFD_SETLK | linux::F_OFD_SETLKW => {
-            let lock = lock_arg(kernel, args)?;
-            check_lock_access(&open, u32::from(lock.l_type.cast_unsigned())).map(|()| 0)
-        }
+        command if lock::is_command(command) => lock::control(kernel, args, &open),
         linux::F_GETOWN | linux::F_GETSIG => Ok(0),
         linux::F_SETOWN | linux::F_SETSIG if value == 0 => Ok(0),
         linux::F_GETPIPE_SZ | linux::F_SETPIPE_SZ if is_pipe(&open)? => pipe_size(command, value),
         linux::F_GETPIPE_SZ | linux::F_SETPIPE_SZ => Err(Errno::EBADF),
         _ => Err(Errno::EINVAL),
     }
-}
-
-fn lock_arg(kernel: &Kernel, args: &Args) -> Result<linux::flock> {
-    let lock: linux::flock = kernel.mm.get(args.raw(2))?;
-    let kind = u32::from(lock.l_type.cast_unsigned());
-    let whence = u32::from(lock.l_whence.cast_unsigned());
-    let known = matches!(kind, linux::F_RDLCK | linux::F_WRLCK | linux::F_UNLCK) && whence <= linux::SEEK_END;
-    if known { Ok(lock) } else { Err(Errno::EINVAL) }
-}
-
-/// A read lock needs a file open for reading, a write lock one open for writing.
-fn check_lock_access(open: &OpenFile, kind: u32) -> Result<()> {
-    let access = open.flags.get() & linux::O_ACCMODE;
-    let unfit = match kind {
-        linux::F_RDLCK => access == linux::O_WRONLY,
-        linux::F_WRLCK => access == linux::O_RDONLY,
-        _ => false,
-    };
-    if unfit { Err(Errno::EBADF) } else { Ok(()) }
 }
 
 fn is_pipe(open: &OpenFile) -> Result<bool> {
@@ -134,14 +104,6 @@ fn pipe_size(command: u32, wanted: u32) -> Result<u64> {
         Err(Errno::EPERM)
     } else {
         Ok(PIPE_BYTES.into())
-    }
-}
-
-fn flock(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    open_arg(kernel, args, 0)?;
-    match args.uint(1) & !linux::LOCK_NB {
-        linux::LOCK_SH | linux::LOCK_EX | linux::LOCK_UN => Ok(0),
-        _ => Err(Errno::EINVAL),
     }
 }
 

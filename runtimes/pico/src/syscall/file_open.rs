@@ -11,7 +11,6 @@ use crate::fs::path::{Found, How, Last, Name};
 use crate::fs::{Location, Node};
 use crate::kernel::Kernel;
 use alloc::rc::Rc;
-use core::cell::Cell;
 use linux_raw_sys::general as linux;
 
 /// The family's rows.
@@ -143,7 +142,7 @@ fn open_request(kernel: &mut Kernel, mut request: Request<'_>) -> Result<u64> {
     let (file, path) = file;
     let large = if request.has(linux::O_PATH) { 0 } else { linux::O_LARGEFILE };
     let flags = request.flags & STATUS | large;
-    let open = OpenFile { file, flags: Cell::new(flags), offset: Cell::new(0), path: crate::fs::text(&path) };
+    let open = OpenFile::new(file, flags, crate::fs::text(&path));
     let close_on_exec = request.has(linux::O_CLOEXEC);
     kernel.fds.insert(Descriptor { open: Rc::new(open), close_on_exec }, 0)
 }
@@ -179,12 +178,8 @@ fn memfd_create(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         return Err(Errno::EMFILE);
     }
     let inode = kernel.resolve(b"/dev/shm")?.writable_dir()?.nameless(0o777, kernel.file_time())?;
-    let open = OpenFile {
-        file: Rc::new(MemoryFile(inode)),
-        flags: Cell::new(linux::O_RDWR | linux::O_LARGEFILE),
-        offset: Cell::new(0),
-        path: crate::fs::text(&[b"/memfd:", name, b" (deleted)"].concat()),
-    };
+    let path = crate::fs::text(&[b"/memfd:", name, b" (deleted)"].concat());
+    let open = OpenFile::new(Rc::new(MemoryFile(inode)), linux::O_RDWR | linux::O_LARGEFILE, path);
     let close_on_exec = flags & linux::MFD_CLOEXEC != 0;
     kernel.fds.insert(Descriptor { open: Rc::new(open), close_on_exec }, 0)
 }
@@ -266,7 +261,8 @@ fn open_existing(kernel: &mut Kernel, request: &Request<'_>, location: &Location
 fn close(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     let fd = args.fd(0)?;
     kernel.fds.get(fd)?;
-    drop(kernel.fds.replace(fd, None)?);
+    let closed = kernel.fds.replace(fd, None)?;
+    kernel.closed(closed);
     kernel.reclaim_files();
     Ok(0)
 }
@@ -284,7 +280,8 @@ fn close_range(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         if flags & CLOSE_RANGE_CLOEXEC != 0 {
             kernel.fds.set_close_on_exec(fd, true)?;
         } else {
-            drop(kernel.fds.replace(fd, None)?);
+            let closed = kernel.fds.replace(fd, None)?;
+            kernel.closed(closed);
         }
     }
     kernel.reclaim_files();

@@ -101,8 +101,12 @@ fn wait(kernel: &mut Kernel, args: &Args, bits: u32, until: Option<u64>) -> Resu
 fn wait_for_wake(kernel: &mut Kernel, tid: u32, until: Option<u64>) -> Result<()> {
     while kernel.threads.futexes.holds(tid) {
         kernel.expire_alarm();
-        if kernel.process.signals.is_due() {
+        if kernel.is_interrupted() {
             return Err(Errno::EINTR);
+        }
+        if !kernel.threads.futexes.holds(tid) {
+            // Woken while the process was stopped.
+            break;
         }
         if until.is_some_and(|until| until <= kernel.now()) {
             return Err(Errno::ETIMEDOUT);

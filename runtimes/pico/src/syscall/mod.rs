@@ -15,10 +15,12 @@ pub mod file_open;
 pub mod file_size;
 pub mod futex;
 pub mod group;
+pub mod lock;
 pub mod memory;
 pub mod message;
 pub mod misc;
 pub mod path;
+pub mod pidfd;
 pub mod pipe;
 pub mod poll;
 pub mod process;
@@ -55,6 +57,7 @@ const FAMILIES: &[&[Entry]] = &[
     file_io::ENTRIES,
     file_copy::ENTRIES,
     fdctl::ENTRIES,
+    lock::ENTRIES,
     dir_list::ENTRIES,
     dir::ENTRIES,
     time::ENTRIES,
@@ -62,6 +65,7 @@ const FAMILIES: &[&[Entry]] = &[
     signal::ENTRIES,
     group::ENTRIES,
     process::ENTRIES,
+    pidfd::ENTRIES,
     wait::ENTRIES,
     exec::ENTRIES,
     thread::ENTRIES,

@@ -6,8 +6,6 @@ use crate::kernel::Kernel;
 use crate::process::{Action, AltStack, FIRST, FRAME_SIZE, Info, Return};
 use linux_raw_sys::general as linux;
 
-const NO_STOPS: Support = Support::Partial("stop signals have no effect");
-
 /// The family's rows.
 pub const ENTRIES: &[Entry] = &[
     Entry {
@@ -64,14 +62,14 @@ pub const ENTRIES: &[Entry] = &[
         support: Support::Partial("a change is not refused while a handler runs on the stack"),
         handler: sigaltstack,
     },
-    Entry { number: linux::__NR_kill, name: "kill", support: NO_STOPS, handler: kill },
-    Entry { number: linux::__NR_tkill, name: "tkill", support: NO_STOPS, handler: tkill },
-    Entry { number: linux::__NR_tgkill, name: "tgkill", support: NO_STOPS, handler: tgkill },
+    Entry { number: linux::__NR_kill, name: "kill", support: Support::Full, handler: kill },
+    Entry { number: linux::__NR_tkill, name: "tkill", support: Support::Full, handler: tkill },
+    Entry { number: linux::__NR_tgkill, name: "tgkill", support: Support::Full, handler: tgkill },
 ];
 
 const QUEUE: Support = Support::Partial("a signal that is pending already is not queued a second time");
 
-const SI_USER: i32 = 0;
+pub(super) const SI_USER: i32 = 0;
 const SI_TKILL: i32 = -6;
 
 /// Signal masks have 8 bytes.
@@ -89,7 +87,7 @@ fn sigaction(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         if kernel.process.signals.is_ignored(signal) {
             let pid = kernel.pid();
             let threads = kernel.threads.iter_mut().filter(|(_, thread)| thread.process == pid);
-            threads.for_each(|(_, thread)| thread.signals.forget(signal));
+            threads.for_each(|(_, thread)| thread.signals.forget(1 << (signal - 1)));
         }
     }
     if args.raw(2) != 0 {
@@ -161,13 +159,13 @@ fn sigsuspend(kernel: &mut Kernel, args: &Args) -> Result<u64> {
 
 /// Whom a signal is for.
 #[derive(Clone, Copy)]
-enum Target {
+pub(super) enum Target {
     Process(u32),
     Thread(u32),
 }
 
 /// Sends `info`; number 0 only asks whether the target is there.
-fn send(kernel: &mut Kernel, target: Target, info: Info) -> Result<u64> {
+pub(super) fn send(kernel: &mut Kernel, target: Target, info: Info) -> Result<u64> {
     match target {
         Target::Thread(tid) if !kernel.threads.is_alive(tid) => return Err(Errno::ESRCH),
         Target::Process(pid) => drop(kernel.processes.get(pid)?),
@@ -182,7 +180,7 @@ fn send(kernel: &mut Kernel, target: Target, info: Info) -> Result<u64> {
 
 /// The signal in argument `index` with the `siginfo_t` the program made up in the next one. What only the kernel can say
 /// may not be said to others.
-fn made_up(kernel: &Kernel, target: Target, args: &Args, index: usize) -> Result<Info> {
+pub(super) fn made_up(kernel: &Kernel, target: Target, args: &Args, index: usize) -> Result<Info> {
     let info: Info = kernel.mm.read(args.raw(index + 1))?;
     let is_own = match target {
         Target::Process(pid) => pid == kernel.pid(),

@@ -44,7 +44,7 @@ pub const ENTRIES: &[Entry] = &[
 ];
 
 const CLONE: Support = Support::Partial(
-    "threads share everything (`CLONE_VM`, `FS`, `FILES`, `SIGHAND`, `THREAD`), processes nothing but, with `CLONE_VM`, memory; no namespaces, no process descriptors; at most 1024 threads of all processes",
+    "threads share everything (`CLONE_VM`, `FS`, `FILES`, `SIGHAND`, `THREAD`), processes nothing but, with `CLONE_VM`, memory; no namespaces; at most 1024 threads of all processes",
 );
 
 /// What a thread shares with its process.
@@ -122,6 +122,13 @@ fn start(kernel: &mut Kernel, wanted: &CloneArgs) -> Result<u64> {
     if needs(linux::CLONE_THREAD, linux::CLONE_SIGHAND) || needs(linux::CLONE_SIGHAND, linux::CLONE_VM) {
         return Err(Errno::EINVAL);
     }
+    if has(linux::CLONE_PIDFD)
+        && (has(linux::CLONE_THREAD)
+            || has(linux::CLONE_DETACHED)
+            || (has(linux::CLONE_PARENT_SETTID) && wanted.pidfd == wanted.parent_tid))
+    {
+        return Err(Errno::EINVAL);
+    }
     if has(linux::CLONE_SETTLS) && wanted.tls >= USER_END {
         return Err(Errno::EPERM);
     }
@@ -156,12 +163,18 @@ fn start_thread(kernel: &mut Kernel, wanted: &CloneArgs, rsp: u64, fs_base: Opti
 }
 
 fn start_process(kernel: &mut Kernel, wanted: &CloneArgs, rsp: u64, fs_base: Option<u64>) -> Result<u32> {
-    const KNOWN: u64 = OPTIONS | (linux::CLONE_VM | linux::CLONE_VFORK) as u64 | linux::CLONE_CLEAR_SIGHAND;
+    const KNOWN: u64 = OPTIONS
+        | (linux::CLONE_VM | linux::CLONE_VFORK | linux::CLONE_PIDFD) as u64
+        | linux::CLONE_CLEAR_SIGHAND;
     if wanted.flags & !KNOWN != 0 || wanted.exit_signal > 64 {
         return Err(Errno::EINVAL);
     }
     let has = |flag: u32| wanted.flags & u64::from(flag) != 0;
-    kernel.fork(&Birth {
+    let wants_descriptor = has(linux::CLONE_PIDFD);
+    if wants_descriptor {
+        check_pidfd(kernel, wanted.pidfd)?;
+    }
+    let pid = kernel.fork(&Birth {
         shares_memory: has(linux::CLONE_VM),
         lends: has(linux::CLONE_VFORK),
         clears_handlers: wanted.flags & linux::CLONE_CLEAR_SIGHAND != 0,
@@ -169,7 +182,21 @@ fn start_process(kernel: &mut Kernel, wanted: &CloneArgs, rsp: u64, fs_base: Opt
         rsp,
         fs_base,
         child_tid: if has(linux::CLONE_CHILD_SETTID) { wanted.child_tid } else { 0 },
-    })
+    })?;
+    if wants_descriptor {
+        let fd = kernel.open_pidfd(pid, 0)?;
+        kernel.mm.write(wanted.pidfd, &i32::try_from(fd).expect("there are 1024 descriptors"))?;
+    }
+    Ok(pid)
+}
+
+/// Whether there is room for a process descriptor, and for its number `at` an address.
+fn check_pidfd(kernel: &Kernel, at: u64) -> Result<()> {
+    if !kernel.fds.has_room() {
+        return Err(Errno::EMFILE);
+    }
+    let before: u32 = kernel.mm.read(at)?;
+    kernel.mm.write(at, &before)
 }
 
 fn fork(kernel: &mut Kernel, _args: &Args) -> Result<u64> {

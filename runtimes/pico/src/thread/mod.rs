@@ -5,6 +5,7 @@
 //! | `table` | who there is, who runs, who is ready, who waits for what |
 //! | `schedule` | giving the processor away: to another thread, or to the host if nobody can proceed |
 //! | `start`, `end` | how a thread begins (clone(2)) and ends (exit(2)) |
+//! | `frozen` | processes whose threads are not to run |
 //! | `futex` | who waits at which address |
 //!
 //! Every thread has a stack of pico's own, on which its system calls are served. Where a system call has to wait, pico
@@ -19,6 +20,7 @@
 //! something that can change files.
 
 mod end;
+mod frozen;
 mod futex;
 mod schedule;
 mod start;

@@ -42,6 +42,13 @@ impl Kernel {
         self.run_next();
     }
 
+    /// The running thread, whose process is frozen, does not run until it is thawed.
+    pub(crate) fn rest(&mut self) {
+        let tid = self.threads.tid();
+        self.threads.make_ready(tid);
+        self.run_next();
+    }
+
     /// Lets other threads run if the running one has had its share.
     pub(crate) fn share(&mut self) {
         if !self.threads.is_alone() && self.threads.are_others_due() && self.is_slice_over() {

@@ -4,7 +4,7 @@ use super::{Futexes, THREADS_MAX, Waiting};
 use crate::errno::{Errno, Result};
 use crate::poll::earlier;
 use crate::process::{FIRST, PID, ThreadSignals};
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 /// The thread a program starts with.
@@ -81,6 +81,8 @@ pub struct Threads {
     current: u32,
     last_tid: u32,
     ready: VecDeque<u32>,
+    /// Processes that are stopped: their threads do not get the processor.
+    pub(super) frozen: BTreeSet<u32>,
     /// How many have not exited.
     alive: usize,
     /// Number of the last change that who waits for files may have waited for.
@@ -108,6 +110,7 @@ impl Default for Threads {
             current: MAIN,
             last_tid: MAIN,
             ready: VecDeque::new(),
+            frozen: BTreeSet::new(),
             alive: 1,
             change: 0,
             told: 0,
@@ -300,9 +303,15 @@ impl Threads {
         }
     }
 
-    /// Takes the next thread out of the queue.
+    /// Takes the next thread out of the queue that may run.
     pub(super) fn take_ready(&mut self) -> Option<u32> {
-        self.ready.pop_front()
+        if self.frozen.is_empty() {
+            return self.ready.pop_front();
+        }
+        let may_run =
+            |tid: &u32| self.by_tid.get(tid).is_none_or(|thread| !self.frozen.contains(&thread.process));
+        let place = self.ready.iter().position(may_run)?;
+        self.ready.remove(place)
     }
 
     /// Thread `tid` has the processor from now on; returns who had it.
@@ -312,9 +321,11 @@ impl Threads {
         before
     }
 
-    /// When the first waiting thread wants to be woken, and whether one of them waits for a request.
+    /// When the first waiting thread wants to be woken, and whether one of them waits for a request. Those of stopped processes
+    /// do not count.
     pub(super) fn all_wait_for(&self) -> (Option<u64>, bool) {
-        self.by_tid.values().fold((None, false), |(until, takes_request), thread| match thread.state {
+        let awake = self.by_tid.values().filter(|thread| !self.frozen.contains(&thread.process));
+        awake.fold((None, false), |(until, takes_request), thread| match thread.state {
             State::Waiting(waiting) => {
                 (earlier(until, waiting.until), takes_request || waiting.takes_request)
             }

@@ -84,7 +84,7 @@ fn what_cannot_be_shared_is_refused() {
         "shared descriptors"
     );
     assert_eq!(clone(u64::from(linux::CLONE_NEWPID | linux::SIGCHLD)), Err(Errno::EINVAL));
-    assert_eq!(clone(u64::from(linux::CLONE_PIDFD | linux::SIGCHLD)), Err(Errno::EINVAL));
+    assert_eq!(clone(THREAD | u64::from(linux::CLONE_PIDFD)), Err(Errno::EINVAL));
     assert_eq!(clone(65), Err(Errno::EINVAL), "no such signal");
     assert_eq!(clone(THREAD | u64::from(linux::CLONE_NEWNS)), Err(Errno::ENOSYS));
     assert_eq!(clone(u64::from(linux::CLONE_THREAD)), Err(Errno::EINVAL));
@@ -185,6 +185,22 @@ fn a_thread_that_is_alone_keeps_nobody_waiting() {
     assert!(!kernel.threads.are_others_due(), "nobody has to be told of the change");
     second(&mut kernel);
     assert!(kernel.threads.are_others_due());
+}
+
+#[test]
+fn what_only_stopped_processes_wait_for_does_not_count() {
+    let (mut kernel, _, _) = kernel();
+    let tid = second(&mut kernel);
+    let waiting = Waiting { until: Some(7), takes_request: true, ..Waiting::default() };
+    park(&mut kernel, tid, waiting);
+    kernel.threads.freeze(1);
+    assert_eq!(kernel.threads.all_wait_for(), (None, false));
+    kernel.threads.wake_due(7);
+    assert_eq!(kernel.threads.take_ready(), None, "nor does it run when its time has come");
+    assert!(kernel.threads.thaw(1) && !kernel.threads.thaw(1));
+    assert_eq!(kernel.threads.take_ready(), Some(tid));
+    park(&mut kernel, tid, waiting);
+    assert_eq!(kernel.threads.all_wait_for(), (Some(7), true));
 }
 
 #[test]

@@ -77,6 +77,7 @@ pub static PROC: Entry = Entry {
             b"\terofs\nnodev\ttmpfs\nnodev\tproc\nnodev\tsysfs\nnodev\tdevtmpfs\n".into()
         }),
         file("loadavg", |_| b"0.00 0.00 0.00 1/1 1\n".into()),
+        file("locks", |kernel| kernel.locks.report().into_bytes()),
         file("meminfo", system::meminfo),
         file("stat", system::stat),
         dir("spore", &[file("system_calls", system::system_calls)]),

@@ -129,7 +129,11 @@ fn known(kernel: &Kernel, pid: u32) -> Known {
         return Known { parent: 0, group: 0, session: 0, threads: 0, state: 'X', busy: 0 };
     };
     let (parent, group, session, threads) = (record.parent, record.group, record.session, record.threads);
-    let state = if kernel.threads.is_waiting(pid) { 'S' } else { 'R' };
+    let state = match pid {
+        _ if kernel.threads.is_frozen(pid) => 'T',
+        _ if kernel.threads.is_waiting(pid) => 'S',
+        _ => 'R',
+    };
     let stored = record.stored.as_ref().map(|stored| stored.process.busy);
     Known { parent, group, session, threads, state, busy: stored.unwrap_or_else(|| kernel.own_busy()) }
 }
@@ -158,7 +162,11 @@ pub(super) fn status(kernel: &Kernel, pid: u32, view: &View<'_>) -> Vec<u8> {
     let name = name(kernel, pid);
     let umask = view.place.umask;
     let Known { parent, threads, state, .. } = known(kernel, pid);
-    let state = if state == 'R' { "R (running)" } else { "S (sleeping)" };
+    let state = match state {
+        'R' => "R (running)",
+        'T' => "T (stopped)",
+        _ => "S (sleeping)",
+    };
     let no_new_privs = u32::from(view.process.no_new_privs);
     format!(
         "Name:\t{name}\nUmask:\t{umask:04o}\nState:\t{state}\nTgid:\t{pid}\nNgid:\t0\nPid:\t{pid}\nPPid:\t{parent}\nTracerPid:\t0\n\
