@@ -99,7 +99,8 @@ impl Link for StreamLink {
     fn ready(&self) -> Ready {
         let (incoming, outgoing) = (&self.incoming, &self.outgoing);
         let no_more_in = incoming.write_closed() || incoming.read_closed();
-        let no_more_out = outgoing.write_closed() || (outgoing.read_closed() && (!self.tcp || self.gone.get()));
+        let no_more_out =
+            outgoing.write_closed() || (outgoing.read_closed() && (!self.tcp || self.gone.get()));
         let mut ready = readiness(incoming.readable(), outgoing.writable(), no_more_in, no_more_out);
         ready.set(Ready::ERR, incoming.is_reset() || self.error.get().is_some());
         ready
