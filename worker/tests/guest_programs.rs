@@ -74,6 +74,18 @@ fn process_descriptors_behave_as_on_linux() {
 }
 
 #[test]
+fn blocks_grow_in_a_program_that_forks() {
+    let programs = Programs::new();
+    agrees_with_linux(&programs.compile("grow", &["-static", "-O1"]), Guest::new().with_memory(128));
+}
+
+#[test]
+fn full_pipes_and_connections_without_waiting_behave_as_on_linux() {
+    let programs = Programs::new();
+    agrees_with_linux(&programs.compile("streams", &["-static", "-pthread"]), Guest::new());
+}
+
+#[test]
 fn the_vdso_is_found_and_tells_the_time_of_the_system_calls() {
     let programs = Programs::new();
     agrees_with_linux(&programs.compile("vdso", &["-static"]), Guest::new());

@@ -69,6 +69,10 @@ pub trait File: Any {
     fn patience(&self, _direction: Ready) -> Option<u64> {
         None
     }
+    /// Whether a write that may wait goes on until everything is written: pipes and streams.
+    fn takes_all(&self) -> bool {
+        false
+    }
     /// Makes room for the `len` bytes that are about to be written at `offset`; says how many there is room for.
     fn prepare_write(&self, _kernel: &mut Kernel, _offset: u64, len: usize) -> Result<usize> {
         Ok(len)

@@ -259,6 +259,10 @@ impl Sparse {
                 }
             }
         }
+        // Not before all have moved: notes that are empty in between may be those the next page needs.
+        for part in &parts {
+            self.tidy(mm, part.start);
+        }
         self.tables.flush();
         ready
     }
@@ -266,7 +270,6 @@ impl Sparse {
     fn move_page(&mut self, mm: &Mm, va: u64, to: u64, prot: u32) {
         if let Some(note) = self.take(mm, va) {
             self.put(mm, to, note, prot);
-            self.tidy(mm, va);
         }
     }
 }

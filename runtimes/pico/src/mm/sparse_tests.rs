@@ -65,6 +65,19 @@ fn memory_that_runs_out_is_told_and_comes_back() {
 const MIB: u64 = 1 << 20;
 
 #[test]
+fn pages_move_to_where_others_moved_away_from() {
+    let (mut mm, tables) = world(4 << 20);
+    let low = SPARSE_VA + HUGE - PAGE;
+    // The page behind the boundary goes before it, and the next one to where it was.
+    let start = mm.map(at(Placement::Fixed(SPARSE_VA + 2 * HUGE - PAGE), 2 * PAGE, DATA)).unwrap();
+    mm.populate(start, start + 2 * PAGE).unwrap();
+    let before: Vec<u64> = tables.entries.borrow().values().map(|entry| entry.0).collect();
+    assert_eq!(mm.remap(start, 2 * PAGE, 2 * PAGE, true, Some(low)), Ok(low));
+    let after: Vec<u64> = tables.entries.borrow().values().map(|entry| entry.0).collect();
+    assert_eq!((before.len(), after), (2, before));
+}
+
+#[test]
 fn the_only_page_of_its_2_mib_moves_inside_them() {
     let (mut mm, tables) = world(2 << 20);
     let start = mm.map(at(Placement::Fixed(SPARSE_VA), PAGE, DATA)).unwrap();

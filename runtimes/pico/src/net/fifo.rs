@@ -131,6 +131,10 @@ impl File for FifoEnd {
         ready
     }
 
+    fn takes_all(&self) -> bool {
+        true
+    }
+
     fn activity(&self) -> u64 {
         self.fifo.channel.read_activity() + self.fifo.channel.write_activity()
     }

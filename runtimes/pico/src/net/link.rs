@@ -44,16 +44,32 @@ fn whole(len: usize) -> Received {
 pub struct StreamLink {
     incoming: Rc<Channel>,
     outgoing: Rc<Channel>,
-    /// A TCP peer that closed cannot be told from one that only stopped sending.
+    /// A TCP peer that closed cannot be told from one that only stopped sending, until it answers what it is sent.
     tcp: bool,
+    /// It has answered that it is gone.
+    gone: Cell<bool>,
+    /// Nobody has been told so yet.
+    error: Cell<Option<Errno>>,
 }
 
 impl StreamLink {
     /// The two ends of a connection made of two streams.
     pub fn pair(forth: Channel, back: Channel, tcp: bool) -> (Self, Self) {
         let (forth, back) = (Rc::new(forth), Rc::new(back));
-        let one = Self { incoming: back.clone(), outgoing: forth.clone(), tcp };
-        (one, Self { incoming: forth, outgoing: back, tcp })
+        let end = |incoming, outgoing| Self {
+            incoming,
+            outgoing,
+            tcp,
+            gone: Cell::new(false),
+            error: Cell::new(None),
+        };
+        (end(back.clone(), forth.clone()), end(forth, back))
+    }
+
+    /// Whether a peer that has closed is now sent something for the first time.
+    fn learns_of_close(&self) -> bool {
+        let (closed, open) = (self.outgoing.read_closed(), !self.outgoing.write_closed());
+        self.tcp && closed && open && !self.gone.get()
     }
 }
 
@@ -63,6 +79,12 @@ impl Link for StreamLink {
     }
 
     fn send(&self, buf: &[u8], envelope: &mut Envelope) -> Result<usize> {
+        if self.learns_of_close() && !buf.is_empty() {
+            self.gone.set(true);
+            self.error.set(Some(Errno::EPIPE));
+            return Ok(buf.len());
+        }
+        self.error.take();
         self.outgoing.write_with(buf, envelope)
     }
 
@@ -71,20 +93,21 @@ impl Link for StreamLink {
     }
 
     fn take_error(&self) -> Option<Errno> {
-        self.incoming.take_reset().then_some(Errno::ECONNRESET)
+        self.error.take().or_else(|| self.incoming.take_reset().then_some(Errno::ECONNRESET))
     }
 
     fn ready(&self) -> Ready {
         let (incoming, outgoing) = (&self.incoming, &self.outgoing);
         let no_more_in = incoming.write_closed() || incoming.read_closed();
-        let no_more_out = outgoing.write_closed() || (!self.tcp && outgoing.read_closed());
+        let no_more_out =
+            outgoing.write_closed() || (outgoing.read_closed() && (!self.tcp || self.gone.get()));
         let mut ready = readiness(incoming.readable(), outgoing.writable(), no_more_in, no_more_out);
-        ready.set(Ready::ERR, incoming.is_reset());
+        ready.set(Ready::ERR, incoming.is_reset() || self.error.get().is_some());
         ready
     }
 
     fn activity(&self) -> u64 {
-        self.incoming.read_activity() + self.outgoing.write_activity()
+        self.incoming.read_activity() + self.outgoing.write_activity() + u64::from(self.gone.get())
     }
 
     fn pending(&self) -> usize {

@@ -53,6 +53,10 @@ impl File for PipeEnd {
         ready
     }
 
+    fn takes_all(&self) -> bool {
+        true
+    }
+
     fn activity(&self) -> u64 {
         if self.writing { self.channel.write_activity() } else { self.channel.read_activity() }
     }

@@ -3,6 +3,7 @@
 mod config;
 mod inet;
 mod unix;
+mod untold;
 
 use super::address::{Address, Family};
 use super::datagram::{Destination, Endpoint};
@@ -23,6 +24,7 @@ use core::cell::{Cell, RefCell};
 use linux_raw_sys::general::{S_IFSOCK, stat as Stat};
 use linux_raw_sys::ioctl::FIONREAD;
 use linux_raw_sys::net as c;
+use untold::Untold;
 
 /// Most bytes one direction of a connection buffers.
 pub const BUFFER: usize = 208 << 10;
@@ -89,6 +91,8 @@ pub struct Socket {
     /// Who sends.
     who: Who,
     options: RefCell<Options>,
+    /// What a connect that did not wait has not told.
+    untold: Cell<Untold>,
     /// Events of earlier states, so that the sum never goes back.
     changes: Cell<u64>,
     inode: u64,
@@ -119,6 +123,7 @@ impl Socket {
             peer_credentials: Cell::new(Credentials::NONE),
             who,
             options: RefCell::default(),
+            untold: Cell::default(),
             changes: Cell::new(0),
             inode: next_inode(),
         }
@@ -200,7 +205,7 @@ impl Socket {
             State::Datagram(endpoint) => endpoint.receive(buf, peek, envelope),
             _ if self.kind == Kind::Packets => Err(Errno::ENOTCONN),
             _ if self.family == Family::Unix => Err(Errno::EINVAL),
-            _ => Err(Errno::ENOTCONN),
+            _ => self.end_after_failure(),
         }
     }
 
@@ -219,7 +224,7 @@ impl Socket {
                 endpoint.send(buf, to, envelope)
             }
             _ if self.family == Family::Unix => Err(Errno::ENOTCONN),
-            _ => Err(Errno::EPIPE),
+            _ => Err(self.take_failure().unwrap_or(Errno::EPIPE)),
         }
     }
 
@@ -265,7 +270,7 @@ impl File for Socket {
 
     fn ready(&self) -> Ready {
         match &*self.state.borrow() {
-            State::Idle => Ready::OUT | Ready::HUP,
+            State::Idle => self.untold.get().ready(),
             State::Connected(link) => link.ready(),
             State::Datagram(endpoint) => endpoint.ready(),
             State::Serving(bound) if bound.waiting() > 0 => Ready::IN,
@@ -276,6 +281,10 @@ impl File for Socket {
                 if waiting { Ready::IN } else { Ready::empty() }
             }
         }
+    }
+
+    fn takes_all(&self) -> bool {
+        !self.has_messages()
     }
 
     fn activity(&self) -> u64 {

@@ -77,11 +77,23 @@ fn write_once(kernel: &mut Kernel, open: &OpenFile, buf: &[u8], mode: Mode) -> R
     let append = mode.append || open.flags.get() & linux::O_APPEND != 0;
     let offset = if append { open.file.size() } else { mode.at.unwrap_or_else(|| open.offset.get()) };
     let room = open.file.prepare_write(kernel, offset, buf.len())?;
-    let result = block(kernel, open, Ready::OUT, mode.dont_wait, |_| open.file.write(offset, &buf[..room]));
-    if result == Err(Errno::EPIPE) && !keeps_messages(open) {
+    let mut count = 0;
+    let result = block(kernel, open, Ready::OUT, mode.dont_wait, |kernel| {
+        count += open.file.write(offset, &buf[count..room])?;
+        if count == room || !open.file.takes_all() {
+            return Ok(());
+        }
+        kernel.threads.note_change();
+        Err(Errno::EAGAIN)
+    });
+    // Who waits for a socket is told by the next call, who waits for a pipe at once.
+    let tells = if count > 0 { !open.file.as_any().is::<Socket>() } else { !keeps_messages(open) };
+    if result == Err(Errno::EPIPE) && tells {
         kernel.process.signals.send(Info::sent(linux::SIGPIPE, 0))?;
     }
-    let count = result?;
+    if count == 0 {
+        result?;
+    }
     if mode.at.is_none() && open.file.seekable() {
         open.offset.set(offset + count as u64);
     }
@@ -89,13 +101,8 @@ fn write_once(kernel: &mut Kernel, open: &OpenFile, buf: &[u8], mode: Mode) -> R
 }
 
 /// Writes `buf` at the position of `open`.
-pub(super) fn write_bytes(
-    kernel: &mut Kernel,
-    open: &OpenFile,
-    buf: &[u8],
-    dont_wait: bool,
-) -> Result<usize> {
-    write_once(kernel, open, buf, Mode { dont_wait, ..Mode::default() })
+pub(super) fn write_bytes(kernel: &mut Kernel, open: &OpenFile, buf: &[u8]) -> Result<usize> {
+    write_once(kernel, open, buf, Mode::default())
 }
 
 /// Writes `buf` at `offset`.

@@ -211,7 +211,9 @@ fn connect(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         block(kernel, &open, Ready::OUT, false, |kernel| socket.connect_unix(&kernel.net, &bound))?;
         return Ok(0);
     }
-    socket.connect(&mut kernel.net, Address::parse(bytes, socket.family())?)?;
+    let address = Address::parse(bytes, socket.family())?;
+    let waits = open.flags.get() & linux_raw_sys::general::O_NONBLOCK == 0;
+    socket.connect_inet(&mut kernel.net, address, waits)?;
     Ok(0)
 }
 

@@ -134,7 +134,7 @@ fn gather(kernel: &Kernel, segments: &[Segment]) -> Result<Vec<u8>> {
     Ok(message)
 }
 
-/// Sends all there is room for; waits only if there is none at all.
+/// Sends everything; what there is room for if it may not wait, or is interrupted.
 fn send_stream(
     kernel: &mut Kernel,
     open: &OpenFile,
@@ -144,19 +144,19 @@ fn send_stream(
 ) -> Result<usize> {
     let socket = as_socket(open)?;
     let mut sent = 0;
-    for &(base, len) in segments {
-        let mut rest = kernel.mm.slice(base, len)?;
-        while !rest.is_empty() {
-            let result =
-                block(kernel, open, Ready::OUT, dont_wait || sent > 0, |_| socket.send(rest, None, envelope));
-            match result {
-                Ok(len) => {
-                    sent += len;
-                    rest = &rest[len..];
-                }
-                Err(_) if sent > 0 => return Ok(sent),
-                Err(errno) => return Err(errno),
+    for &(base, len) in segments.iter().filter(|segment| segment.1 > 0) {
+        let (bytes, mut done) = (kernel.mm.slice(base, len)?, 0);
+        let result = block(kernel, open, Ready::OUT, dont_wait, |kernel| {
+            done += socket.send(&bytes[done..], None, envelope)?;
+            if done == len {
+                return Ok(());
             }
+            kernel.threads.note_change();
+            Err(Errno::EAGAIN)
+        });
+        sent += done;
+        if result.is_err() {
+            return if sent > 0 { Ok(sent) } else { result.map(|()| 0) };
         }
     }
     if sent == 0 {
@@ -179,10 +179,14 @@ pub(super) fn receive(
     if flags & !RECEIVE_FLAGS != 0 {
         return Err(Errno::EINVAL);
     }
-    let stream = !as_socket(open)?.has_messages();
+    let socket = as_socket(open)?;
     let peek = flags & MSG_PEEK != 0;
+    // Of a stream with something beside the bytes, what belongs together is read at once.
+    let together = socket.family() == Family::Unix && segments.len() > 1 && flags & MSG_WAITALL == 0;
+    let stream = !socket.has_messages() && !peek && !together;
+    envelope.from = socket.name_of_sender();
     match segments {
-        _ if stream && !peek => receive_stream(kernel, open, segments, flags, envelope),
+        _ if stream => receive_stream(kernel, open, segments, flags, envelope),
         &[(base, len)] => {
             let buf = kernel.mm.slice_mut(base, len)?;
             receive_once(kernel, open, buf, flags, envelope)

@@ -5,6 +5,7 @@ use crate::errno::{Errno, Result};
 use crate::net::address::{Address, Family};
 use crate::net::options::Facts;
 use crate::net::unix::unnamed;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use linux_raw_sys::net as c;
 
@@ -28,6 +29,12 @@ impl Socket {
             return Ok(self.peer_name.borrow().clone().unwrap_or_else(unnamed).to_vec());
         }
         Ok(self.peer.get().unwrap_or_else(|| Address::any(self.family)).encode(self.family))
+    }
+
+    /// Whom the bytes of a Unix stream come from, if that socket has a name.
+    pub fn name_of_sender(&self) -> Option<Rc<[u8]>> {
+        let known = self.family == Family::Unix && !self.has_messages();
+        self.peer_name.borrow().clone().filter(|_| known)
     }
 
     /// Sets an option.
@@ -66,7 +73,8 @@ impl Socket {
         match &*self.state.borrow() {
             State::Connected(link) => link.take_error(),
             State::Datagram(endpoint) => endpoint.take_error(),
-            State::Idle | State::Listening(_) | State::Serving(_) => None,
+            State::Idle => self.take_failure(),
+            State::Listening(_) | State::Serving(_) => None,
         }
     }
 
