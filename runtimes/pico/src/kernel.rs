@@ -72,6 +72,10 @@ pub struct Kernel {
     pub console: Option<Rc<Console>>,
     /// Sockets and pipes.
     pub net: Net,
+    /// Files that send `SIGIO`.
+    pub signal_driven: crate::poll::driven::SignalDriven,
+    /// System V shared memory.
+    pub shm: crate::shm::Segments,
     /// Which system-call sites were rewritten.
     pub rewriter: Rewriter,
     /// Whether a request was delivered to this VM: it is a fork, no longer the parent.
@@ -104,6 +108,8 @@ impl Kernel {
             net: Net::new(config.contract, config.port, inbound.clone()),
             inbound,
             console: has_streams.then(|| Rc::new(Console::new(platform.clone()))),
+            signal_driven: crate::poll::driven::SignalDriven::default(),
+            shm: crate::shm::Segments::default(),
             rewriter: Rewriter::default(),
             request_taken: false,
             platform,
@@ -148,6 +154,9 @@ impl Kernel {
             None => {}
             Some(Return::Frame) => self.pop_frame(registers),
             Some(Return::Program(first)) => *registers = *first,
+        }
+        if !self.signal_driven.is_empty() {
+            self.signal_owners();
         }
         self.share();
         self.announce_ticks();

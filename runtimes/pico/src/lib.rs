@@ -14,6 +14,7 @@
 //! | `rewrite` | system calls without traps: jumps in place of `syscall` |
 //! | `thread` | threads, who runs and who waits, futexes |
 //! | `inbound`, `net`, `poll` | the request, sockets, readiness |
+//! | `shm` | System V shared memory |
 //! | `syscall` | the table of system calls and their handlers |
 #![no_std]
 
@@ -37,5 +38,6 @@ pub mod poll;
 pub mod process;
 pub mod random;
 pub mod rewrite;
+pub mod shm;
 pub mod syscall;
 pub mod thread;

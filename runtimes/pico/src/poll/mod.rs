@@ -4,6 +4,7 @@
 //! earliest time at which one can become ready by itself. Only a timer can, or the request; everything else is
 //! done by other threads, and whenever they have done something all who wait look again.
 
+pub mod driven;
 pub mod epoll;
 pub mod eventfd;
 pub mod timeout;

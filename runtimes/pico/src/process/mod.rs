@@ -7,6 +7,7 @@ mod begin;
 mod children;
 mod finish;
 mod frame;
+mod ids;
 mod info;
 mod page_fault;
 mod registers;
@@ -26,6 +27,7 @@ use alloc::boxed::Box;
 pub use begin::Birth;
 pub use children::{Kin, Question, Selector};
 pub use frame::{FRAME_SIZE, XSTATE_MASK, XSTATE_SIZE};
+pub use ids::{GROUPS_MAX, Ids, Triple};
 pub use info::{Fault, Info, fault_signal};
 pub use page_fault::PAGE_FAULT;
 pub use registers::Registers;
@@ -66,6 +68,8 @@ pub enum Return {
 pub struct Process {
     /// Signals.
     pub signals: Signals,
+    /// Users and groups.
+    pub ids: Ids,
     /// Set by `rt_sigreturn` and `execve`.
     pub returning: Option<Return>,
     /// Set when a signal ended a call that is made again if the signal's handler has `SA_RESTART`.
@@ -103,6 +107,7 @@ impl Process {
         set(linux::RLIMIT_RTPRIO, 0);
         Self {
             signals: Signals::default(),
+            ids: Ids::root(),
             returning: None,
             restartable: false,
             alarm: Setting::default(),
@@ -119,6 +124,7 @@ impl Process {
     fn child(&self, clears_handlers: bool) -> Self {
         Self {
             signals: self.signals.child(clears_handlers),
+            ids: self.ids.clone(),
             returning: None,
             restartable: false,
             alarm: Setting::default(),

@@ -18,14 +18,14 @@ pub const ENTRIES: &[Entry] = &[
         linux::__NR_fcntl,
         "fcntl",
         fcntl,
-        "no leases, signals or seals; locks are always granted, whatever another process holds",
+        "no leases or seals; of signals, `SIGIO` only (`F_SETSIG` 0); locks are always granted, whatever another process holds",
     ),
     full(linux::__NR_flock, "flock", flock),
     partial(
         linux::__NR_ioctl,
         "ioctl",
         ioctl_call,
-        "FIONREAD, FIONBIO, FIOCLEX, FIONCLEX, FIOASYNC (off only) and what sockets and pipes know; of a terminal (`spore run`): settings are read only, its size, its process group",
+        "FIONREAD, FIONBIO, FIOCLEX, FIONCLEX, FIOASYNC of sockets and pipes, and what sockets and pipes know; of a terminal (`spore run`): settings are read only, its size, its process group",
     ),
 ];
 
@@ -81,6 +81,10 @@ fn fcntl(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     match command {
         linux::F_SETFL => {
             open.flags.set(open.flags.get() & !CHANGEABLE | value & CHANGEABLE);
+            let wanted = value & linux::O_ASYNC != 0;
+            if wanted != (open.flags.get() & linux::O_ASYNC != 0) && can_signal(&open)? {
+                kernel.drive_by_signals(&open, wanted);
+            }
             Ok(0)
         }
         linux::F_GETLK | linux::F_OFD_GETLK => {
@@ -95,8 +99,10 @@ fn fcntl(kernel: &mut Kernel, args: &Args) -> Result<u64> {
             let lock = lock_arg(kernel, args)?;
             check_lock_access(&open, u32::from(lock.l_type.cast_unsigned())).map(|()| 0)
         }
-        linux::F_GETOWN | linux::F_GETSIG => Ok(0),
-        linux::F_SETOWN | linux::F_SETSIG if value == 0 => Ok(0),
+        linux::F_GETOWN => Ok(i64::from(kernel.signal_driven.owner(&open)).cast_unsigned()),
+        linux::F_SETOWN => kernel.own_file(&open, args.int(2)).map(|()| 0),
+        linux::F_GETSIG => Ok(0),
+        linux::F_SETSIG if value == 0 => Ok(0),
         linux::F_GETPIPE_SZ | linux::F_SETPIPE_SZ if is_pipe(&open)? => pipe_size(command, value),
         linux::F_GETPIPE_SZ | linux::F_SETPIPE_SZ => Err(Errno::EBADF),
         _ => Err(Errno::EINVAL),
@@ -120,6 +126,11 @@ fn check_lock_access(open: &OpenFile, kind: u32) -> Result<()> {
         _ => false,
     };
     if unfit { Err(Errno::EBADF) } else { Ok(()) }
+}
+
+/// Whether it can tell by a signal that there is something new: sockets and pipes.
+fn can_signal(open: &OpenFile) -> Result<bool> {
+    Ok(matches!(open.file.stat()?.st_mode & linux::S_IFMT, linux::S_IFIFO | linux::S_IFSOCK))
 }
 
 fn is_pipe(open: &OpenFile) -> Result<bool> {
@@ -159,7 +170,11 @@ fn ioctl_call(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         }
         ioctl::FIOASYNC => {
             let on = kernel.mm.read::<u32>(value)? != 0;
-            if on { Err(Errno::ENOTTY) } else { Ok(0) }
+            if !can_signal(&open)? {
+                return if on { Err(Errno::ENOTTY) } else { Ok(0) };
+            }
+            kernel.drive_by_signals(&open, on);
+            Ok(0)
         }
         ioctl::FIONREAD => {
             let unread = unread(&open)?;

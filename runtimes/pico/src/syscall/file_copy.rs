@@ -43,14 +43,13 @@ impl Cursor {
     }
 }
 
-/// Copies up to `len` bytes of `from`, starting at `cursor`, to `write`, which is told whether something was
-/// copied already: then it must not wait. Errors count only if nothing was copied.
+/// Copies up to `len` bytes of `from`, starting at `cursor`, to `write`. Errors count only if nothing was copied.
 fn copy(
     kernel: &mut Kernel,
     from: &OpenFile,
     cursor: &mut Cursor,
     len: u64,
-    mut write: impl FnMut(&mut Kernel, &[u8], bool) -> Result<usize>,
+    mut write: impl FnMut(&mut Kernel, &[u8]) -> Result<usize>,
 ) -> Result<u64> {
     let mut buf = vec![0; STEP.min(usize::try_from(len).unwrap_or(STEP))];
     let mut done = 0;
@@ -61,7 +60,7 @@ fn copy(
             Err(_) if done > 0 => break,
             got => got?,
         };
-        let put = match write(kernel, &buf[..got], done > 0) {
+        let put = match write(kernel, &buf[..got]) {
             Err(_) if done > 0 => break,
             put => put?,
         };
@@ -81,8 +80,8 @@ fn sendfile(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         return Err(Errno::EINVAL);
     }
     let mut cursor = Cursor::load(kernel, &from, args.raw(2))?;
-    let copied = copy(kernel, &from, &mut cursor, args.raw(3).min(LEN_MAX), |kernel, bytes, dont_wait| {
-        write_bytes(kernel, &to, bytes, dont_wait)
+    let copied = copy(kernel, &from, &mut cursor, args.raw(3).min(LEN_MAX), |kernel, bytes| {
+        write_bytes(kernel, &to, bytes)
     })?;
     cursor.store(kernel, &from)?;
     Ok(copied)
@@ -111,7 +110,7 @@ fn copy_file_range(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     if same && source.at < target.at.saturating_add(len) && target.at < source.at.saturating_add(len) {
         return Err(Errno::EINVAL);
     }
-    let copied = copy(kernel, &from, &mut source, len, |kernel, bytes, _| {
+    let copied = copy(kernel, &from, &mut source, len, |kernel, bytes| {
         let count = write_bytes_at(kernel, &to, bytes, target.at)?;
         target.at += count as u64;
         Ok(count)

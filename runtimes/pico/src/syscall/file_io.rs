@@ -73,29 +73,46 @@ fn keeps_messages(open: &OpenFile) -> bool {
     open.file.as_any().downcast_ref().is_some_and(Socket::has_messages)
 }
 
+fn is_socket(open: &OpenFile) -> bool {
+    open.file.as_any().is::<Socket>()
+}
+
 fn write_once(kernel: &mut Kernel, open: &OpenFile, buf: &[u8], mode: Mode) -> Result<usize> {
     let append = mode.append || open.flags.get() & linux::O_APPEND != 0;
     let offset = if append { open.file.size() } else { mode.at.unwrap_or_else(|| open.offset.get()) };
     let room = open.file.prepare_write(kernel, offset, buf.len())?;
-    let result = block(kernel, open, Ready::OUT, mode.dont_wait, |_| open.file.write(offset, &buf[..room]));
-    if result == Err(Errno::EPIPE) && !keeps_messages(open) {
-        kernel.process.signals.send(Info::sent(linux::SIGPIPE, 0))?;
+    if !open.file.seekable() {
+        return write_whole(kernel, open, &buf[..room], mode.dont_wait);
     }
-    let count = result?;
-    if mode.at.is_none() && open.file.seekable() {
+    let count = block(kernel, open, Ready::OUT, mode.dont_wait, |_| open.file.write(offset, &buf[..room]))?;
+    if mode.at.is_none() {
         open.offset.set(offset + count as u64);
     }
     Ok(count)
 }
 
+/// Writes to a file without positions: waits until all is written, unless it is not to wait at all. An error or a signal
+/// counts only if nothing was written; the signal of a broken pipe comes in any case, that of a socket only then.
+fn write_whole(kernel: &mut Kernel, open: &OpenFile, buf: &[u8], dont_wait: bool) -> Result<usize> {
+    let mut done = 0;
+    loop {
+        let result = block(kernel, open, Ready::OUT, dont_wait, |_| open.file.write(0, &buf[done..]));
+        if result == Err(Errno::EPIPE) && !keeps_messages(open) && (done == 0 || !is_socket(open)) {
+            kernel.process.signals.send(Info::sent(linux::SIGPIPE, 0))?;
+        }
+        done += match result {
+            Err(_) if done > 0 => return Ok(done),
+            result => result?,
+        };
+        if done == buf.len() || result == Ok(0) {
+            return Ok(done);
+        }
+    }
+}
+
 /// Writes `buf` at the position of `open`.
-pub(super) fn write_bytes(
-    kernel: &mut Kernel,
-    open: &OpenFile,
-    buf: &[u8],
-    dont_wait: bool,
-) -> Result<usize> {
-    write_once(kernel, open, buf, Mode { dont_wait, ..Mode::default() })
+pub(super) fn write_bytes(kernel: &mut Kernel, open: &OpenFile, buf: &[u8]) -> Result<usize> {
+    write_once(kernel, open, buf, Mode::default())
 }
 
 /// Writes `buf` at `offset`.

@@ -15,6 +15,7 @@ pub mod file_open;
 pub mod file_size;
 pub mod futex;
 pub mod group;
+pub mod ids;
 pub mod memory;
 pub mod message;
 pub mod misc;
@@ -23,6 +24,7 @@ pub mod pipe;
 pub mod poll;
 pub mod process;
 pub mod select;
+pub mod shm;
 pub mod signal;
 pub mod socket;
 pub mod socket_io;
@@ -57,10 +59,12 @@ const FAMILIES: &[&[Entry]] = &[
     fdctl::ENTRIES,
     dir_list::ENTRIES,
     dir::ENTRIES,
+    shm::ENTRIES,
     time::ENTRIES,
     alarm::ENTRIES,
     signal::ENTRIES,
     group::ENTRIES,
+    ids::ENTRIES,
     process::ENTRIES,
     wait::ENTRIES,
     exec::ENTRIES,

@@ -134,7 +134,7 @@ fn gather(kernel: &Kernel, segments: &[Segment]) -> Result<Vec<u8>> {
     Ok(message)
 }
 
-/// Sends all there is room for; waits only if there is none at all.
+/// Sends everything, and waits for room unless it is not to wait. An error or a signal counts only if nothing was sent.
 fn send_stream(
     kernel: &mut Kernel,
     open: &OpenFile,
@@ -147,8 +147,7 @@ fn send_stream(
     for &(base, len) in segments {
         let mut rest = kernel.mm.slice(base, len)?;
         while !rest.is_empty() {
-            let result =
-                block(kernel, open, Ready::OUT, dont_wait || sent > 0, |_| socket.send(rest, None, envelope));
+            let result = block(kernel, open, Ready::OUT, dont_wait, |_| socket.send(rest, None, envelope));
             match result {
                 Ok(len) => {
                     sent += len;
