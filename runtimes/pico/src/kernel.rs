@@ -17,6 +17,7 @@ use crate::thread::{Threads, Waiting};
 use abi::boot::{Contract, PACKAGE_DIR};
 use abi::mailbox::Doorbell;
 use alloc::rc::Rc;
+use core::cell::Cell;
 
 /// Length of the instruction `syscall`.
 const SYSCALL_BYTES: u64 = 2;
@@ -72,6 +73,8 @@ pub struct Kernel {
     pub console: Option<Rc<Console>>,
     /// Sockets and pipes.
     pub net: Net,
+    /// What is pending for the thread that looks at files: for those that tell it.
+    pub pending_signals: Rc<Cell<u64>>,
     /// Files that send `SIGIO`.
     pub signal_driven: crate::poll::driven::SignalDriven,
     /// System V shared memory.
@@ -108,6 +111,7 @@ impl Kernel {
             net: Net::new(config.contract, config.port, inbound.clone()),
             inbound,
             console: has_streams.then(|| Rc::new(Console::new(platform.clone()))),
+            pending_signals: Rc::default(),
             signal_driven: crate::poll::driven::SignalDriven::default(),
             shm: crate::shm::Segments::default(),
             rewriter: Rewriter::default(),

@@ -6,7 +6,7 @@ use crate::kernel::Kernel;
 use crate::process::Info;
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
-use linux_raw_sys::general::{O_ASYNC, SIGIO};
+use linux_raw_sys::general::{FASYNC as O_ASYNC, SIGIO};
 
 /// `si_code` of what the kernel sends.
 const SI_KERNEL: i32 = 0x80;

@@ -7,6 +7,7 @@
 pub mod driven;
 pub mod epoll;
 pub mod eventfd;
+pub mod signalfd;
 pub mod timeout;
 pub mod timerfd;
 
@@ -67,6 +68,7 @@ pub fn look_until<T>(
 ) -> Result<Option<T>> {
     loop {
         let now = kernel.now();
+        kernel.note_pending();
         let mut sources = Sources::default();
         if let Some(found) = look(kernel, now, &mut sources) {
             return Ok(Some(found));

@@ -78,6 +78,8 @@ pub struct Process {
     pub alarm: Setting,
     /// `PR_SET_DUMPABLE`.
     pub dumpable: bool,
+    /// `PR_SET_KEEPCAPS`; who has given up root's id may nothing special either way.
+    pub keeps_capabilities: bool,
     /// `PR_SET_NO_NEW_PRIVS`.
     pub no_new_privs: bool,
     /// `PR_SET_PDEATHSIG`: what it gets when its parent ends; 0: nothing.
@@ -112,6 +114,7 @@ impl Process {
             restartable: false,
             alarm: Setting::default(),
             dumpable: true,
+            keeps_capabilities: false,
             no_new_privs: false,
             parent_death_signal: 0,
             timer_slack: 50_000,
@@ -129,6 +132,7 @@ impl Process {
             restartable: false,
             alarm: Setting::default(),
             dumpable: self.dumpable,
+            keeps_capabilities: self.keeps_capabilities,
             no_new_privs: self.no_new_privs,
             parent_death_signal: 0,
             timer_slack: self.timer_slack,

@@ -61,7 +61,10 @@ pub(super) fn writable(kernel: &Kernel, args: &Args, index: usize) -> Result<Rc<
 
 fn read_once(kernel: &mut Kernel, open: &OpenFile, buf: &mut [u8], mode: Mode) -> Result<usize> {
     let offset = mode.at.unwrap_or_else(|| open.offset.get());
-    let count = block(kernel, open, Ready::IN, mode.dont_wait, |_| open.file.read(offset, buf))?;
+    let count = block(kernel, open, Ready::IN, mode.dont_wait, |kernel| match open.file.read(offset, buf) {
+        Err(Errno::EAGAIN) => open.file.read_of_kernel(kernel, buf),
+        result => result,
+    })?;
     if mode.at.is_none() && open.file.seekable() {
         open.offset.set(offset + count as u64);
     }
@@ -92,22 +95,42 @@ fn write_once(kernel: &mut Kernel, open: &OpenFile, buf: &[u8], mode: Mode) -> R
 }
 
 /// Writes to a file without positions: waits until all is written, unless it is not to wait at all. An error or a signal
-/// counts only if nothing was written; the signal of a broken pipe comes in any case, that of a socket only then.
+/// counts only if nothing was written.
 fn write_whole(kernel: &mut Kernel, open: &OpenFile, buf: &[u8], dont_wait: bool) -> Result<usize> {
     let mut done = 0;
     loop {
-        let result = block(kernel, open, Ready::OUT, dont_wait, |_| open.file.write(0, &buf[done..]));
-        if result == Err(Errno::EPIPE) && !keeps_messages(open) && (done == 0 || !is_socket(open)) {
-            kernel.process.signals.send(Info::sent(linux::SIGPIPE, 0))?;
-        }
-        done += match result {
+        // What a socket has taken is a success without a signal.
+        let is_told = done == 0 || !is_socket(open);
+        match write_some(kernel, open, &buf[done..], dont_wait, is_told) {
+            Ok(0) => return Ok(done),
+            Ok(count) => done += count,
             Err(_) if done > 0 => return Ok(done),
-            result => result?,
-        };
-        if done == buf.len() || result == Ok(0) {
+            Err(errno) => return Err(errno),
+        }
+        if done == buf.len() {
             return Ok(done);
         }
     }
+}
+
+/// Writes what there is room for, and waits only if there is none. `is_told`: whether `EPIPE` is also a signal.
+fn write_some(
+    kernel: &mut Kernel,
+    open: &OpenFile,
+    buf: &[u8],
+    dont_wait: bool,
+    is_told: bool,
+) -> Result<usize> {
+    let result = block(kernel, open, Ready::OUT, dont_wait, |_| open.file.write(0, buf));
+    if result == Err(Errno::EPIPE) && is_told && !keeps_messages(open) {
+        kernel.process.signals.send(Info::sent(linux::SIGPIPE, 0))?;
+    }
+    result
+}
+
+/// Writes to a pipe what there is room for, and waits only if there is none.
+pub(super) fn write_to_pipe(kernel: &mut Kernel, open: &OpenFile, buf: &[u8]) -> Result<usize> {
+    write_some(kernel, open, buf, false, true)
 }
 
 /// Writes `buf` at the position of `open`.

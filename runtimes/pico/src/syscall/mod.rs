@@ -26,6 +26,7 @@ pub mod process;
 pub mod select;
 pub mod shm;
 pub mod signal;
+pub mod signalfd;
 pub mod socket;
 pub mod socket_io;
 pub mod stat;
@@ -80,6 +81,7 @@ const FAMILIES: &[&[Entry]] = &[
     pipe::ENTRIES,
     eventfd::ENTRIES,
     timerfd::ENTRIES,
+    signalfd::ENTRIES,
 ];
 
 /// The six arguments of a system call, read by name and type rather than cast in place.

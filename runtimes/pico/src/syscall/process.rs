@@ -32,8 +32,9 @@ pub const ENTRIES: &[Entry] = &[
 ];
 
 const ARCH: Support = Support::Partial("thread pointers only");
-const PRCTL: Support =
-    Support::Partial("name, dumpable, no-new-privs, death signal, timer slack, capability bounds");
+const PRCTL: Support = Support::Partial(
+    "name, dumpable, no-new-privs, death signal, timer slack, capability bounds; `PR_SET_KEEPCAPS` is kept, without capabilities to keep",
+);
 
 /// `ESRCH` unless argument `index` is a thread of any process, a process, or 0.
 pub(super) fn check_thread(kernel: &Kernel, args: &Args, index: usize) -> Result<()> {
@@ -84,7 +85,9 @@ fn prctl(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         option::PR_GET_NO_NEW_PRIVS => return Ok(u64::from(kernel.process.no_new_privs)),
         option::PR_SET_TIMERSLACK => kernel.process.timer_slack = if value == 0 { 50_000 } else { value },
         option::PR_GET_TIMERSLACK => return Ok(kernel.process.timer_slack),
-        option::PR_GET_KEEPCAPS | option::PR_GET_SECCOMP => return Ok(0),
+        option::PR_SET_KEEPCAPS if value <= 1 => kernel.process.keeps_capabilities = value == 1,
+        option::PR_GET_KEEPCAPS => return Ok(u64::from(kernel.process.keeps_capabilities)),
+        option::PR_GET_SECCOMP => return Ok(0),
         option::PR_CAPBSET_READ if value <= 40 => return Ok(1),
         _ => return Err(Errno::EINVAL),
     }
