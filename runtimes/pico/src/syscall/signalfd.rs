@@ -16,13 +16,13 @@ pub const ENTRIES: &[Entry] = &[
 ];
 
 fn make(kernel: &mut Kernel, args: &Args, flags: u32) -> Result<u64> {
-    if flags & !(c::SFD_CLOEXEC | c::SFD_NONBLOCK) != 0 || args.size(2) != size_of::<u64>() {
+    if flags & !(c::O_CLOEXEC | c::O_NONBLOCK) != 0 || args.size(2) != size_of::<u64>() {
         return Err(Errno::EINVAL);
     }
     let mask = kernel.mm.read(args.raw(1))?;
     if args.int(0) == -1 {
         let file = Rc::new(SignalFd::new(kernel, mask));
-        return install(kernel, file, c::O_RDWR | flags & c::SFD_NONBLOCK, flags & c::SFD_CLOEXEC != 0);
+        return install(kernel, file, c::O_RDWR | flags & c::O_NONBLOCK, flags & c::O_CLOEXEC != 0);
     }
     let fd = args.fd(0)?;
     let open = kernel.fds.get(fd)?.open.clone();
