@@ -51,4 +51,4 @@ stat -c '%u %g %a' /tmp/proxy /tmp/access
 nginx -c /tmp/conf -s quit 2>/dev/null
 while [ -e /tmp/pid ]; do sleep 0.05; done
 grep -v '^GET /text' /tmp/access | sort
-sed 's/.*\[\([a-z]*\)\] [^ ]* \(\*[0-9]* \)*//' /tmp/errors | sed 's/[0-9][0-9]*/N/g' | sort -u | grep -v -e '^OS: ' -e NOFILE -e SIGIO
+sed 's/.*\[\([a-z]*\)\] [^ ]* \(\*[0-9]* \)*//' /tmp/errors | sed 's/[0-9][0-9]*/N/g' | sort -u | grep -v -e '^OS: ' -e NOFILE -e SIGIO -e "is buffered to a temporary file"

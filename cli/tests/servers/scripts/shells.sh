@@ -1,5 +1,5 @@
 # Jobs, pipes and signals of bash, dash and busybox's shell.
-seq 1 5000 >/tmp/numbers
+seq 1 2000 >/tmp/numbers
 for shell in bash dash "busybox sh"; do
     echo "== $shell"
     $shell -c '
@@ -7,10 +7,10 @@ for shell in bash dash "busybox sh"; do
         sleep 100 & kill $!; wait $!; echo "killed: $?"
         for i in 1 2 3 4; do (exit $i) & pids="$pids $!"; done; for pid in $pids; do wait $pid; echo "status $?"; done
         sort -rn /tmp/numbers | (sed -n "1,3p"; cat >/dev/null) | tr "\n" " " | cat; echo
-        seq 1 100000 | busybox awk "{ n += \$1 } END { print n }" & seq 1 100000 | tail -n 1 >/tmp/last & wait; cat /tmp/last
+        seq 1 2000 | busybox awk "{ n += \$1 } END { print n }" & seq 1 2000 | tail -n 1 >/tmp/last & wait; cat /tmp/last
         trap "echo hang up" HUP; (kill -HUP $$) & wait; trap - HUP
         mkfifo /tmp/fifo.$$; (for i in 1 2 3; do echo line $i; done >/tmp/fifo.$$) & while read line; do echo "got $line"; done </tmp/fifo.$$; rm /tmp/fifo.$$
-        yes | head -n 100000 | wc -l
+        yes | head -n 2000 | wc -l
         { echo out; echo error >&2; } 2>&1 | sort
         cat <<EOF | while read word; do echo "[$word]"; done
 one
@@ -19,7 +19,7 @@ EOF
         x=$(echo inner | { read y; echo $y; (exit 3); }); echo "$x $?"
         exec 3>/tmp/three; echo to three >&3; exec 3>&-; cat /tmp/three
         trap "echo bye" EXIT
-    ' 2>&1 | sed 's/^[a-z]*: line [0-9]*: *[0-9]* /JOB: /'
+    ' 2>&1 | sed 's/^[a-z]*: line [0-9]*: *[0-9]* /JOB: /; /Terminated/d'
 done
 bash -c '
     set -o pipefail

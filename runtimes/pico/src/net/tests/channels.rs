@@ -93,7 +93,7 @@ fn both_ends_of_a_channel_see_the_other_go() {
 
 #[test]
 fn activity_tells_each_end_what_is_new_to_it() {
-    let channel = Channel::new(4, false, Budget::new(100));
+    let channel = Channel::new(4, false, Budget::new(1 << 20));
     let (reader, writer) = (channel.read_activity(), channel.write_activity());
     assert_eq!(channel.write(b"abcd"), Ok(4));
     assert_ne!(channel.read_activity(), reader, "there is something to read");
