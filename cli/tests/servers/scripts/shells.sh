@@ -3,7 +3,7 @@ seq 1 2000 >/tmp/numbers
 for shell in bash dash "busybox sh"; do
     echo "== $shell"
     $shell -c '
-        (until [ -e /tmp/soon.$$ ]; do sleep 0.02; done; echo late) & (echo soon; : >/tmp/soon.$$) & wait
+        mkfifo /tmp/soon.$$; (read x </tmp/soon.$$; echo late) & (echo soon; echo >/tmp/soon.$$) & wait; rm /tmp/soon.$$
         sleep 100 & kill $!; wait $!; echo "killed: $?"
         for i in 1 2 3 4; do (exit $i) & pids="$pids $!"; done; for pid in $pids; do wait $pid; echo "status $?"; done
         sort -rn /tmp/numbers | (sed -n "1,3p"; cat >/dev/null) | tr "\n" " " | cat; echo
