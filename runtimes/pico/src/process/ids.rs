@@ -41,7 +41,7 @@ impl Triple {
     pub fn set_two(&mut self, [real, effective]: [u32; 2], privileged: bool) -> Result<()> {
         let may_be_real = real == KEEP || real == self.real || real == self.effective;
         let may_act = effective == KEEP || self.has(effective);
-        if !privileged && !(may_be_real && may_act) {
+        if !(privileged || (may_be_real && may_act)) {
             return Err(Errno::EPERM);
         }
         let before = self.real;
