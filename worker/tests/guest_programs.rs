@@ -86,6 +86,24 @@ fn full_pipes_and_connections_without_waiting_behave_as_on_linux() {
 }
 
 #[test]
+fn writes_to_pipes_and_sockets_behave_as_on_linux() {
+    let programs = Programs::new();
+    agrees_with_linux(&programs.compile("whole_writes", &["-static", "-pthread"]), Guest::new());
+}
+
+#[test]
+fn users_groups_and_system_v_shared_memory_behave_as_on_linux() {
+    let programs = Programs::new();
+    agrees_with_linux(&programs.compile("owners", &["-static"]), Guest::new());
+}
+
+#[test]
+fn signalfd_behaves_as_on_linux() {
+    let programs = Programs::new();
+    agrees_with_linux(&programs.compile("signalfd", &["-static"]), Guest::new());
+}
+
+#[test]
 fn the_vdso_is_found_and_tells_the_time_of_the_system_calls() {
     let programs = Programs::new();
     agrees_with_linux(&programs.compile("vdso", &["-static"]), Guest::new());

@@ -35,6 +35,10 @@ bitflags::bitflags! {
 pub trait File: Any {
     /// Reads at `offset` (ignored where there is no position). 0 is end of file.
     fn read(&self, offset: u64, buf: &mut [u8]) -> Result<usize>;
+    /// Reads what only the kernel has: asked where `read` would block.
+    fn read_of_kernel(&self, _kernel: &mut Kernel, _buf: &mut [u8]) -> Result<usize> {
+        Err(Errno::EAGAIN)
+    }
     /// Writes at `offset` (ignored where there is no position).
     fn write(&self, offset: u64, buf: &[u8]) -> Result<usize>;
     /// Metadata.

@@ -18,6 +18,7 @@ use crate::thread::{Threads, Waiting};
 use abi::boot::{Contract, PACKAGE_DIR};
 use abi::mailbox::Doorbell;
 use alloc::rc::Rc;
+use core::cell::Cell;
 
 /// Length of the instruction `syscall`.
 const SYSCALL_BYTES: u64 = 2;
@@ -75,6 +76,12 @@ pub struct Kernel {
     pub console: Option<Rc<Console>>,
     /// Sockets and pipes.
     pub net: Net,
+    /// What is pending for the thread that looks at files: for those that tell it.
+    pub pending_signals: Rc<Cell<u64>>,
+    /// Files that send `SIGIO`.
+    pub signal_driven: crate::poll::driven::SignalDriven,
+    /// System V shared memory.
+    pub shm: crate::shm::Segments,
     /// Which system-call sites were rewritten.
     pub rewriter: Rewriter,
     /// Whether a request was delivered to this VM: it is a fork, no longer the parent.
@@ -108,6 +115,9 @@ impl Kernel {
             net: Net::new(config.contract, config.port, inbound.clone()),
             inbound,
             console: has_streams.then(|| Rc::new(Console::new(platform.clone()))),
+            pending_signals: Rc::default(),
+            signal_driven: crate::poll::driven::SignalDriven::default(),
+            shm: crate::shm::Segments::default(),
             rewriter: Rewriter::default(),
             request_taken: false,
             platform,
@@ -152,6 +162,9 @@ impl Kernel {
             None => {}
             Some(Return::Frame) => self.pop_frame(registers),
             Some(Return::Program(first)) => *registers = *first,
+        }
+        if !self.signal_driven.is_empty() {
+            self.signal_owners();
         }
         self.share();
         self.announce_ticks();

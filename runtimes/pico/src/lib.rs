@@ -15,6 +15,7 @@
 //! | `lock` | file locks: who has which bytes, who waits |
 //! | `thread` | threads, who runs and who waits, futexes |
 //! | `inbound`, `net`, `poll` | the request, sockets, readiness |
+//! | `shm` | System V shared memory |
 //! | `syscall` | the table of system calls and their handlers |
 #![no_std]
 
@@ -39,5 +40,6 @@ pub mod poll;
 pub mod process;
 pub mod random;
 pub mod rewrite;
+pub mod shm;
 pub mod syscall;
 pub mod thread;

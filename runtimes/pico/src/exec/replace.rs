@@ -80,6 +80,8 @@ fn become_program(kernel: &mut Kernel) {
     kernel.process.signals.reset_handlers();
     kernel.process.signals.own.alt_stack = AltStack::none();
     kernel.process.dumpable = true;
+    kernel.process.ids.execute();
+    kernel.process.keeps_capabilities = false;
     kernel.platform.set_fs_base(0);
     kernel.platform.set_gs_base(0);
     kernel.reset_xstate();

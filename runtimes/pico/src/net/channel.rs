@@ -10,6 +10,9 @@ use core::cell::{Cell, RefCell};
 /// Writes of at most this many bytes to a pipe go in whole or not at all.
 pub const PIPE_BUF: usize = 4096;
 
+/// Bytes of what all streams may hold that are kept for streams that hold nothing.
+const RESERVED: usize = super::BUFFERED_MAX / 4;
+
 /// The stream. Both ends hold it; each says when it goes.
 pub struct Channel {
     data: RefCell<VecDeque<u8>>,
@@ -108,7 +111,8 @@ impl Channel {
         Ok(len)
     }
 
-    /// Puts in what fits. `EAGAIN` if nothing does, `EPIPE` if nobody will read it.
+    /// Puts in what fits. `EAGAIN` if nothing does, `EPIPE` if nobody will read it, `ENOBUFS` if nothing is left for it of
+    /// what all streams may hold.
     pub fn write(&self, buf: &[u8]) -> Result<usize> {
         self.write_with(buf, &mut Envelope::default())
     }
@@ -218,7 +222,14 @@ impl Channel {
     }
 
     fn room(&self) -> usize {
-        self.capacity.saturating_sub(self.len())
+        self.share().saturating_sub(self.len())
+    }
+
+    /// Bytes it may hold: less the more all streams hold together, and the last of it is for those that hold nothing.
+    fn share(&self) -> usize {
+        let share = self.budget.left().saturating_sub(RESERVED) / 4;
+        let least = if self.is_empty() { PIPE_BUF } else { 0 };
+        share.max(least).min(self.capacity)
     }
 }
 

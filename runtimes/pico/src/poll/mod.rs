@@ -4,8 +4,10 @@
 //! earliest time at which one can become ready by itself. Only a timer can, or the request; everything else is
 //! done by other threads, and whenever they have done something all who wait look again.
 
+pub mod driven;
 pub mod epoll;
 pub mod eventfd;
+pub mod signalfd;
 pub mod timeout;
 pub mod timerfd;
 
@@ -65,6 +67,7 @@ pub fn look_until<T>(
 ) -> Result<Option<T>> {
     loop {
         let now = kernel.now();
+        kernel.note_pending();
         let mut sources = Sources::default();
         if let Some(found) = look(kernel, now, &mut sources) {
             return Ok(Some(found));

@@ -7,6 +7,7 @@ mod begin;
 mod children;
 mod finish;
 mod frame;
+mod ids;
 mod info;
 mod page_fault;
 mod pidfd;
@@ -30,6 +31,7 @@ use alloc::boxed::Box;
 pub use begin::Birth;
 pub use children::{Kin, Question, Selector};
 pub use frame::{FRAME_SIZE, XSTATE_MASK, XSTATE_SIZE};
+pub use ids::{GROUPS_MAX, Ids, Triple};
 pub use info::{Fault, Info, fault_signal};
 pub use page_fault::PAGE_FAULT;
 pub use pidfd::PidFd;
@@ -71,6 +73,8 @@ pub enum Return {
 pub struct Process {
     /// Signals.
     pub signals: Signals,
+    /// Users and groups.
+    pub ids: Ids,
     /// Set by `rt_sigreturn` and `execve`.
     pub returning: Option<Return>,
     /// Set when a signal ended a call that is made again if the signal's handler has `SA_RESTART`.
@@ -79,6 +83,8 @@ pub struct Process {
     pub alarm: Setting,
     /// `PR_SET_DUMPABLE`.
     pub dumpable: bool,
+    /// `PR_SET_KEEPCAPS`; who has given up root's id may nothing special either way.
+    pub keeps_capabilities: bool,
     /// `PR_SET_NO_NEW_PRIVS`.
     pub no_new_privs: bool,
     /// `PR_SET_PDEATHSIG`: what it gets when its parent ends; 0: nothing.
@@ -108,10 +114,12 @@ impl Process {
         set(linux::RLIMIT_RTPRIO, 0);
         Self {
             signals: Signals::default(),
+            ids: Ids::root(),
             returning: None,
             restartable: false,
             alarm: Setting::default(),
             dumpable: true,
+            keeps_capabilities: false,
             no_new_privs: false,
             parent_death_signal: 0,
             timer_slack: 50_000,
@@ -124,10 +132,12 @@ impl Process {
     fn child(&self, clears_handlers: bool) -> Self {
         Self {
             signals: self.signals.child(clears_handlers),
+            ids: self.ids.clone(),
             returning: None,
             restartable: false,
             alarm: Setting::default(),
             dumpable: self.dumpable,
+            keeps_capabilities: self.keeps_capabilities,
             no_new_privs: self.no_new_privs,
             parent_death_signal: 0,
             timer_slack: self.timer_slack,

@@ -49,6 +49,11 @@ impl Spaces {
         self.stored.get(&space)
     }
 
+    /// All that are not in the processor.
+    pub fn all_stored(&self) -> impl Iterator<Item = &Space> {
+        self.stored.values()
+    }
+
     pub(super) fn add(&mut self, space: Space) -> u32 {
         while self.users.contains_key(&self.last) {
             self.last = self.last.checked_add(1).unwrap_or(Self::FIRST);

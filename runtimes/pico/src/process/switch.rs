@@ -6,7 +6,6 @@ use crate::file::FdTable;
 use crate::fs::Place;
 use crate::kernel::Kernel;
 use crate::mm::Mm;
-use crate::net::Credentials;
 use core::mem;
 
 /// What is a process's own. While it is current, this lies in the kernel.
@@ -46,7 +45,7 @@ impl Kernel {
         mem::swap(&mut self.fds, &mut own.fds);
         mem::swap(&mut self.vfs.place, &mut own.place);
         self.processes.current = pid;
-        self.net.who.set(Credentials { pid, ..self.net.who.get() });
+        self.act_as_process();
         match self.processes.get_mut(before) {
             Ok(record) if record.ended.is_none() => record.stored = Some(own),
             _ => drop(own),

@@ -18,13 +18,13 @@ pub const ENTRIES: &[Entry] = &[
         linux::__NR_fcntl,
         "fcntl",
         fcntl,
-        "no leases, signals or seals; at most 2048 locks of files in all (ENOLCK)",
+        "no leases or seals; of signals, `SIGIO` only, to processes and groups; at most 2048 locks of files in all (ENOLCK)",
     ),
     partial(
         linux::__NR_ioctl,
         "ioctl",
         ioctl_call,
-        "FIONREAD, FIONBIO, FIOCLEX, FIONCLEX, FIOASYNC (off only) and what sockets and pipes know; of a terminal (`spore run`): settings are read only, its size, its process group",
+        "FIONREAD, FIONBIO, FIOCLEX, FIONCLEX, FIOASYNC of sockets and pipes, and what sockets and pipes know; of a terminal (`spore run`): settings are read only, its size, its process group",
     ),
 ];
 
@@ -57,6 +57,10 @@ fn duplicate(kernel: &mut Kernel, old: u64, new: u64, close_on_exec: bool) -> Re
     Ok(new)
 }
 
+/// What `F_SETOWN_EX` names: a process, a process group.
+const F_OWNER_PID: u32 = 1;
+const F_OWNER_PGRP: u32 = 2;
+
 fn fcntl(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     /// What can be changed with `F_SETFL`.
     const CHANGEABLE: u32 = linux::O_APPEND | linux::O_DIRECT | linux::O_NOATIME | linux::O_NONBLOCK;
@@ -81,18 +85,43 @@ fn fcntl(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     match command {
         linux::F_SETFL => {
             open.flags.set(open.flags.get() & !CHANGEABLE | value & CHANGEABLE);
+            let wanted = value & linux::FASYNC != 0;
+            if wanted != (open.flags.get() & linux::FASYNC != 0) && can_signal(&open)? {
+                kernel.drive_by_signals(&open, wanted);
+            }
             Ok(0)
         }
         command if lock::is_command(command) => lock::control(kernel, args, &open),
-        linux::F_GETOWN | linux::F_GETSIG => Ok(0),
-        linux::F_SETOWN | linux::F_SETSIG if value == 0 => Ok(0),
+        linux::F_GETOWN => Ok(i64::from(kernel.signal_driven.owner(&open)).cast_unsigned()),
+        linux::F_SETOWN => kernel.own_file(&open, args.int(2)).map(|()| 0),
+        linux::F_GETOWN_EX => {
+            let owner = kernel.signal_driven.owner(&open);
+            let kind = if owner < 0 { F_OWNER_PGRP } else { F_OWNER_PID };
+            kernel.mm.write(args.raw(2), &[kind, owner.unsigned_abs()]).map(|()| 0)
+        }
+        linux::F_SETOWN_EX => {
+            let [kind, id]: [u32; 2] = kernel.mm.read(args.raw(2))?;
+            let id = i32::try_from(id).map_err(|_| Errno::ESRCH)?;
+            match kind {
+                F_OWNER_PID => kernel.own_file(&open, id).map(|()| 0),
+                F_OWNER_PGRP => kernel.own_file(&open, -id).map(|()| 0),
+                _ => Err(Errno::EINVAL),
+            }
+        }
+        linux::F_GETSIG => Ok(0),
+        linux::F_SETSIG if value == 0 => Ok(0),
         linux::F_GETPIPE_SZ | linux::F_SETPIPE_SZ if is_pipe(&open)? => pipe_size(command, value),
         linux::F_GETPIPE_SZ | linux::F_SETPIPE_SZ => Err(Errno::EBADF),
         _ => Err(Errno::EINVAL),
     }
 }
 
-fn is_pipe(open: &OpenFile) -> Result<bool> {
+/// Whether it can tell by a signal that there is something new: sockets and pipes.
+fn can_signal(open: &OpenFile) -> Result<bool> {
+    Ok(matches!(open.file.stat()?.st_mode & linux::S_IFMT, linux::S_IFIFO | linux::S_IFSOCK))
+}
+
+pub(super) fn is_pipe(open: &OpenFile) -> Result<bool> {
     Ok(open.file.stat()?.st_mode & linux::S_IFMT == linux::S_IFIFO)
 }
 
@@ -121,7 +150,11 @@ fn ioctl_call(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         }
         ioctl::FIOASYNC => {
             let on = kernel.mm.read::<u32>(value)? != 0;
-            if on { Err(Errno::ENOTTY) } else { Ok(0) }
+            if !can_signal(&open)? {
+                return if on { Err(Errno::ENOTTY) } else { Ok(0) };
+            }
+            kernel.drive_by_signals(&open, on);
+            Ok(0)
         }
         ioctl::FIONREAD => {
             let unread = unread(&open)?;

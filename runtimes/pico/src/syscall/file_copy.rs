@@ -1,6 +1,7 @@
 //! Copying between descriptors without a detour through the program.
 
-use super::file_io::{readable, writable, write_bytes, write_bytes_at};
+use super::fdctl::is_pipe;
+use super::file_io::{readable, writable, write_bytes, write_bytes_at, write_to_pipe};
 use super::path::{full, open_arg};
 use super::{Args, Entry};
 use crate::errno::{Errno, Result};
@@ -80,8 +81,11 @@ fn sendfile(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         return Err(Errno::EINVAL);
     }
     let mut cursor = Cursor::load(kernel, &from, args.raw(2))?;
-    let copied = copy(kernel, &from, &mut cursor, args.raw(3).min(LEN_MAX), |kernel, bytes| {
-        write_bytes(kernel, &to, bytes)
+    // As on Linux, what there is room for in a pipe is enough.
+    let to_pipe = is_pipe(&to)?;
+    let most = if to_pipe { STEP as u64 } else { LEN_MAX };
+    let copied = copy(kernel, &from, &mut cursor, args.raw(3).min(most), |kernel, bytes| {
+        if to_pipe { write_to_pipe(kernel, &to, bytes) } else { write_bytes(kernel, &to, bytes) }
     })?;
     cursor.store(kernel, &from)?;
     Ok(copied)

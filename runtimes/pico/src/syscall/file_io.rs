@@ -61,7 +61,10 @@ pub(super) fn writable(kernel: &Kernel, args: &Args, index: usize) -> Result<Rc<
 
 fn read_once(kernel: &mut Kernel, open: &OpenFile, buf: &mut [u8], mode: Mode) -> Result<usize> {
     let offset = mode.at.unwrap_or_else(|| open.offset.get());
-    let count = block(kernel, open, Ready::IN, mode.dont_wait, |_| open.file.read(offset, buf))?;
+    let count = block(kernel, open, Ready::IN, mode.dont_wait, |kernel| match open.file.read(offset, buf) {
+        Err(Errno::EAGAIN) => open.file.read_of_kernel(kernel, buf),
+        result => result,
+    })?;
     if mode.at.is_none() && open.file.seekable() {
         open.offset.set(offset + count as u64);
     }
@@ -71,6 +74,10 @@ fn read_once(kernel: &mut Kernel, open: &OpenFile, buf: &mut [u8], mode: Mode) -
 /// Whether it is a socket of messages: writing to one that is closed is an error, but no signal.
 fn keeps_messages(open: &OpenFile) -> bool {
     open.file.as_any().downcast_ref().is_some_and(Socket::has_messages)
+}
+
+fn is_socket(open: &OpenFile) -> bool {
+    open.file.as_any().is::<Socket>()
 }
 
 fn write_once(kernel: &mut Kernel, open: &OpenFile, buf: &[u8], mode: Mode) -> Result<usize> {
@@ -87,7 +94,7 @@ fn write_once(kernel: &mut Kernel, open: &OpenFile, buf: &[u8], mode: Mode) -> R
         Err(Errno::EAGAIN)
     });
     // Who waits for a socket is told by the next call, who waits for a pipe at once.
-    let tells = if count > 0 { !open.file.as_any().is::<Socket>() } else { !keeps_messages(open) };
+    let tells = if count > 0 { !is_socket(open) } else { !keeps_messages(open) };
     if result == Err(Errno::EPIPE) && tells {
         kernel.process.signals.send(Info::sent(linux::SIGPIPE, 0))?;
     }
@@ -98,6 +105,15 @@ fn write_once(kernel: &mut Kernel, open: &OpenFile, buf: &[u8], mode: Mode) -> R
         open.offset.set(offset + count as u64);
     }
     Ok(count)
+}
+
+/// Writes to a pipe what there is room for, and waits only if there is none.
+pub(super) fn write_to_pipe(kernel: &mut Kernel, open: &OpenFile, buf: &[u8]) -> Result<usize> {
+    let result = block(kernel, open, Ready::OUT, false, |_| open.file.write(0, buf));
+    if result == Err(Errno::EPIPE) {
+        kernel.process.signals.send(Info::sent(linux::SIGPIPE, 0))?;
+    }
+    result
 }
 
 /// Writes `buf` at the position of `open`.

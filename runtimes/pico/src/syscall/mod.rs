@@ -15,6 +15,7 @@ pub mod file_open;
 pub mod file_size;
 pub mod futex;
 pub mod group;
+pub mod ids;
 pub mod lock;
 pub mod memory;
 pub mod message;
@@ -25,7 +26,9 @@ pub mod pipe;
 pub mod poll;
 pub mod process;
 pub mod select;
+pub mod shm;
 pub mod signal;
+pub mod signalfd;
 pub mod socket;
 pub mod socket_io;
 pub mod stat;
@@ -60,10 +63,12 @@ const FAMILIES: &[&[Entry]] = &[
     lock::ENTRIES,
     dir_list::ENTRIES,
     dir::ENTRIES,
+    shm::ENTRIES,
     time::ENTRIES,
     alarm::ENTRIES,
     signal::ENTRIES,
     group::ENTRIES,
+    ids::ENTRIES,
     process::ENTRIES,
     pidfd::ENTRIES,
     wait::ENTRIES,
@@ -80,6 +85,7 @@ const FAMILIES: &[&[Entry]] = &[
     pipe::ENTRIES,
     eventfd::ENTRIES,
     timerfd::ENTRIES,
+    signalfd::ENTRIES,
 ];
 
 /// The six arguments of a system call, read by name and type rather than cast in place.

@@ -5,8 +5,6 @@ use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
 use linux_raw_sys::general as linux;
 
-const ROOT_ONLY: Support = Support::Partial("the program is root and stays root");
-
 /// A row that is supported in full.
 const fn full(number: u32, name: &'static str, handler: fn(&mut Kernel, &Args) -> Result<u64>) -> Entry {
     Entry { number, name, support: Support::Full, handler }
@@ -14,19 +12,6 @@ const fn full(number: u32, name: &'static str, handler: fn(&mut Kernel, &Args) -
 
 /// The family's rows.
 pub const ENTRIES: &[Entry] = &[
-    full(linux::__NR_getuid, "getuid", zero),
-    full(linux::__NR_getgid, "getgid", zero),
-    full(linux::__NR_geteuid, "geteuid", zero),
-    full(linux::__NR_getegid, "getegid", zero),
-    full(linux::__NR_getresuid, "getresuid", getres),
-    full(linux::__NR_getresgid, "getresgid", getres),
-    full(linux::__NR_getgroups, "getgroups", getgroups),
-    Entry { number: linux::__NR_setuid, name: "setuid", support: ROOT_ONLY, handler: set_one },
-    Entry { number: linux::__NR_setgid, name: "setgid", support: ROOT_ONLY, handler: set_one },
-    Entry { number: linux::__NR_setreuid, name: "setreuid", support: ROOT_ONLY, handler: set_two },
-    Entry { number: linux::__NR_setregid, name: "setregid", support: ROOT_ONLY, handler: set_two },
-    Entry { number: linux::__NR_setresuid, name: "setresuid", support: ROOT_ONLY, handler: set_three },
-    Entry { number: linux::__NR_setresgid, name: "setresgid", support: ROOT_ONLY, handler: set_three },
     Entry { number: linux::__NR_arch_prctl, name: "arch_prctl", support: ARCH, handler: arch_prctl },
     Entry { number: linux::__NR_prctl, name: "prctl", support: PRCTL, handler: prctl },
     Entry {
@@ -47,49 +32,14 @@ pub const ENTRIES: &[Entry] = &[
 ];
 
 const ARCH: Support = Support::Partial("thread pointers only");
-const PRCTL: Support =
-    Support::Partial("name, dumpable, no-new-privs, death signal, timer slack, capability bounds");
-
-fn zero(_kernel: &mut Kernel, _args: &Args) -> Result<u64> {
-    Ok(0)
-}
+const PRCTL: Support = Support::Partial(
+    "name, dumpable, no-new-privs, death signal, timer slack, capability bounds; `PR_SET_KEEPCAPS` is kept, without capabilities to keep",
+);
 
 /// `ESRCH` unless argument `index` is a thread of any process, a process, or 0.
 pub(super) fn check_thread(kernel: &Kernel, args: &Args, index: usize) -> Result<()> {
     let tid = args.uint(index);
     if tid == 0 || kernel.threads.is_alive(tid) { Ok(()) } else { kernel.processes.get(tid).map(drop) }
-}
-
-fn getres(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    for index in 0..3 {
-        kernel.mm.write(args.raw(index), &0u32)?;
-    }
-    Ok(0)
-}
-
-fn getgroups(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    match args.int(0) {
-        size if size < 0 => Err(Errno::EINVAL),
-        0 => Ok(1),
-        _ => kernel.mm.write(args.raw(1), &0u32).map(|()| 1),
-    }
-}
-
-/// Accepts ids 0 and -1 (unchanged), refuses others.
-fn set_ids(args: &Args, count: usize) -> Result<u64> {
-    if (0..count).all(|index| matches!(args.int(index), 0 | -1)) { Ok(0) } else { Err(Errno::EPERM) }
-}
-
-fn set_one(_kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    set_ids(args, 1)
-}
-
-fn set_two(_kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    set_ids(args, 2)
-}
-
-fn set_three(_kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    set_ids(args, 3)
 }
 
 fn arch_prctl(kernel: &mut Kernel, args: &Args) -> Result<u64> {
@@ -135,7 +85,9 @@ fn prctl(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         option::PR_GET_NO_NEW_PRIVS => return Ok(u64::from(kernel.process.no_new_privs)),
         option::PR_SET_TIMERSLACK => kernel.process.timer_slack = if value == 0 { 50_000 } else { value },
         option::PR_GET_TIMERSLACK => return Ok(kernel.process.timer_slack),
-        option::PR_GET_KEEPCAPS | option::PR_GET_SECCOMP => return Ok(0),
+        option::PR_SET_KEEPCAPS if value <= 1 => kernel.process.keeps_capabilities = value == 1,
+        option::PR_GET_KEEPCAPS => return Ok(u64::from(kernel.process.keeps_capabilities)),
+        option::PR_GET_SECCOMP => return Ok(0),
         option::PR_CAPBSET_READ if value <= 40 => return Ok(1),
         _ => return Err(Errno::EINVAL),
     }

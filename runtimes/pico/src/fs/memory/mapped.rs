@@ -106,6 +106,18 @@ impl SharedMappings {
         shown
     }
 
+    /// How often `inode` is mapped.
+    pub fn count_of(&self, inode: &Rc<Inode>) -> u64 {
+        let own = self.0.iter().filter(|mapped| Rc::ptr_eq(&mapped.inode, inode));
+        own.map(|mapped| mapped.count).sum()
+    }
+
+    /// The mapping that starts at `start`: its file, and where it ends.
+    pub fn starting_at(&self, start: u64) -> Option<(&Rc<Inode>, u64)> {
+        let found = self.0.iter().find(|mapped| mapped.start == start)?;
+        Some((&found.inode, found.end))
+    }
+
     /// The mappings of a copy of the address space.
     pub fn copy(&self) -> Self {
         for mapped in &self.0 {

@@ -40,6 +40,8 @@ pub struct Pool {
     metadata: Cell<usize>,
     inodes: Cell<u64>,
     last_ino: Cell<u64>,
+    /// User and group of new files.
+    creator: Cell<(u32, u32)>,
     /// Pages of files that are gone. Who drops the last reference to a file cannot reach the memory manager.
     trash: RefCell<Vec<&'static mut [u8]>>,
 }
@@ -63,6 +65,11 @@ impl Pool {
         for pages in self.trash.take() {
             mm.free_pages(pages);
         }
+    }
+
+    /// New files belong to user `uid` and group `gid`.
+    pub fn set_creator(&self, uid: u32, gid: u32) {
+        self.creator.set((uid, gid));
     }
 
     /// Inodes there are.
@@ -120,7 +127,7 @@ impl Inode {
             nlink: Cell::new(if matches!(body, Body::Directory(_)) { 2 } else { 0 }),
             body,
             mode: Cell::new(mode & 0o7777),
-            owner: Cell::new((0, 0)),
+            owner: Cell::new(pool.creator.get()),
             atime: Cell::new(now),
             mtime: Cell::new(now),
             ctime: Cell::new(now),

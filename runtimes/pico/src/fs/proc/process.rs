@@ -4,10 +4,10 @@ use crate::file::OpenFile;
 use crate::fs::Location;
 use crate::kernel::Kernel;
 use crate::mm::areas::{Area, EXEC, Kind, READ, WRITE};
-use crate::process::View;
+use crate::process::{Triple, View};
 use abi::layout::PAGE;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Write;
 
@@ -157,6 +157,12 @@ pub(super) fn statm(_kernel: &Kernel, _pid: u32, view: &View<'_>) -> Vec<u8> {
     format!("{pages} {pages} 0 {} 0 {pages} 0\n", code / PAGE).into_bytes()
 }
 
+/// Real, effective, saved and file system's id.
+fn four_ids(ids: Triple) -> String {
+    let Triple { real, effective, saved } = ids;
+    format!("{real}\t{effective}\t{saved}\t{effective}")
+}
+
 pub(super) fn status(kernel: &Kernel, pid: u32, view: &View<'_>) -> Vec<u8> {
     let kib = view.mm.used() / 1024;
     let name = name(kernel, pid);
@@ -168,9 +174,12 @@ pub(super) fn status(kernel: &Kernel, pid: u32, view: &View<'_>) -> Vec<u8> {
         _ => "S (sleeping)",
     };
     let no_new_privs = u32::from(view.process.no_new_privs);
+    let ids = &view.process.ids;
+    let (user, group) = (four_ids(ids.user), four_ids(ids.group));
+    let groups = ids.groups.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     format!(
         "Name:\t{name}\nUmask:\t{umask:04o}\nState:\t{state}\nTgid:\t{pid}\nNgid:\t0\nPid:\t{pid}\nPPid:\t{parent}\nTracerPid:\t0\n\
-         Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nFDSize:\t64\nGroups:\t0 \n\
+         Uid:\t{user}\nGid:\t{group}\nFDSize:\t64\nGroups:\t{groups} \n\
          VmPeak:\t{kib:>8} kB\nVmSize:\t{kib:>8} kB\nVmHWM:\t{kib:>8} kB\nVmRSS:\t{kib:>8} kB\nVmSwap:\t       0 kB\n\
          Threads:\t{threads}\nNoNewPrivs:\t{no_new_privs}\nSeccomp:\t0\n\
          Cpus_allowed:\t1\nCpus_allowed_list:\t0\nMems_allowed:\t1\nMems_allowed_list:\t0\n"

@@ -93,7 +93,7 @@ fn both_ends_of_a_channel_see_the_other_go() {
 
 #[test]
 fn activity_tells_each_end_what_is_new_to_it() {
-    let channel = Channel::new(4, false, Budget::new(100));
+    let channel = Channel::new(4, false, Budget::new(1 << 20));
     let (reader, writer) = (channel.read_activity(), channel.write_activity());
     assert_eq!(channel.write(b"abcd"), Ok(4));
     assert_ne!(channel.read_activity(), reader, "there is something to read");
@@ -123,12 +123,25 @@ fn a_budget_limits_channels_together() {
     let budget = Budget::new(10);
     let (one, other) = (Channel::new(50, false, budget.clone()), Channel::new(50, true, budget.clone()));
     assert_eq!(one.write(&[1; 20]), Ok(10));
-    assert_eq!(one.write(&[1]), Err(Errno::ENOBUFS));
+    assert_eq!(one.write(&[1]), Err(Errno::EAGAIN), "its reader can make room");
     assert_eq!(other.write(&[1]), Err(Errno::ENOBUFS));
     let mut buf = [0; 4];
     assert_eq!(one.read(&mut buf, false), Ok(4));
     assert_eq!(other.write(&[1; 5]), Err(Errno::ENOBUFS), "it goes in whole or not at all");
     assert_eq!(other.write(&[1; 4]), Ok(4));
+}
+
+#[test]
+fn streams_that_nobody_reads_leave_room_for_others() {
+    let budget = Budget::new(1 << 20);
+    let full: Vec<Channel> = (0..60).map(|_| Channel::new(200_000, false, budget.clone())).collect();
+    for channel in &full {
+        assert!(channel.write(&[1; 300_000]).is_ok_and(|len| len >= PIPE_BUF));
+        assert_eq!(channel.write(&[1]), Err(Errno::EAGAIN));
+        assert!(!channel.writable());
+    }
+    let mut buf = [0; 200_000];
+    assert_eq!(full[9].read(&mut buf, false).map(|_| full[9].writable()), Ok(true));
 }
 
 #[test]
