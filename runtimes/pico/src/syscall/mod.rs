@@ -22,6 +22,7 @@ pub mod path;
 pub mod pipe;
 pub mod poll;
 pub mod process;
+mod refused;
 pub mod select;
 pub mod signal;
 pub mod socket;
