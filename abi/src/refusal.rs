@@ -44,7 +44,8 @@ pub struct Refusal {
     pub kind: u32,
     /// Number of the system call.
     pub number: u32,
-    /// Which of its arguments: 0 to 5; 0 for [`Kind::Call`].
+    /// Which of its arguments: 0 to 5; 0 for [`Kind::Call`]. Of a structure that the argument points to, `offset << 8` names
+    /// the field.
     pub argument: u32,
     /// How often.
     pub count: u32,

@@ -197,8 +197,10 @@ impl Mailbox {
         let [len, others] = head;
         let mut list = vec![Refusal::default(); size(len.into()).min(REFUSALS_MAX)];
         self.mapping.read(size(REFUSALS) + size_of_val(&head), list.as_mut_bytes()).expect(IN_BOUNDS);
-        list.push(Refusal { count: others, ..Refusal::new(Kind::Others, 0, 0, 0) });
         list.retain(|refusal| refusal.count > 0);
+        if others > 0 {
+            list.push(Refusal { count: others, ..Refusal::new(Kind::Others, 0, 0, 0) });
+        }
         list
     }
 

@@ -149,7 +149,7 @@ struct Stats<'a> {
     kvm: &'a Counters,
     memory_used_bytes: u64,
     memory_refused: bool,
-    refused_system_calls: &'a [Refused],
+    refused: &'a [Refused],
 }
 
 fn write_stats(path: &Path, outcome: &Outcome) -> Result<(), Failure> {
@@ -161,7 +161,7 @@ fn write_stats(path: &Path, outcome: &Outcome) -> Result<(), Failure> {
         kvm: &outcome.counters,
         memory_used_bytes: outcome.memory_used,
         memory_refused: outcome.memory_refused,
-        refused_system_calls: &outcome.refused,
+        refused: &outcome.refused,
     };
     let text = serde_json::to_string_pretty(&stats).expect("figures are plain data");
     std::fs::write(path, text + "\n")

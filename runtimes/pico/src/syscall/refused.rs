@@ -24,7 +24,7 @@ enum Known {
     /// These flags; the argument is an `unsigned int`.
     Flags(u32),
     /// These flags of 64 bits, in the program's memory, so many bytes behind the address in the argument.
-    FlagsAt(u64, u64),
+    FlagsAt(u32, u64),
     /// These values, of which no error but Linux's own comes. The bits of the mask are looked at.
     Values(u32, &'static [u32]),
     /// An option of a socket: its level, with the option in the argument that follows.
@@ -60,10 +60,11 @@ pub(super) fn refusal(kernel: &Kernel, number: u64, args: &Args, errno: Errno) -
 impl Rule {
     fn refusal(&self, kernel: &Kernel, args: &Args, errno: Errno) -> Option<Refusal> {
         let given = args.uint(self.argument as usize);
+        let field = if let Known::FlagsAt(offset, _) = self.known { offset << 8 } else { 0 };
         let (kind, value) = match self.known {
             Known::Flags(known) => (Kind::Flags, u64::from(given & !known)),
             Known::FlagsAt(offset, known) => {
-                let at = args.raw(self.argument as usize).checked_add(offset)?;
+                let at = args.raw(self.argument as usize).checked_add(offset.into())?;
                 (Kind::Flags, kernel.mm.read::<u64>(at).ok()? & !known)
             }
             Known::Values(mask, known) if known.contains(&(given & mask)) => return None,
@@ -74,6 +75,6 @@ impl Rule {
             }
         };
         let refused = kind == Kind::Value || value != 0;
-        refused.then(|| Refusal::new(kind, self.number, self.argument, value))
+        refused.then(|| Refusal::new(kind, self.number, self.argument | field, value))
     }
 }

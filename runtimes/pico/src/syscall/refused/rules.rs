@@ -31,7 +31,7 @@ const OPEN: u32 = c::O_ACCMODE
     | c::O_TMPFILE
     | c::FASYNC;
 const RESOLVE: u64 = (c::RESOLVE_NO_SYMLINKS | c::RESOLVE_NO_MAGICLINKS | c::RESOLVE_BENEATH) as u64;
-const CLONE: u64 = (c::CSIGNAL
+const CLONE: u32 = c::CSIGNAL
     | c::CLONE_VM
     | c::CLONE_FS
     | c::CLONE_FILES
@@ -43,7 +43,7 @@ const CLONE: u64 = (c::CSIGNAL
     | c::CLONE_PARENT_SETTID
     | c::CLONE_CHILD_SETTID
     | c::CLONE_CHILD_CLEARTID
-    | c::CLONE_DETACHED) as u64;
+    | c::CLONE_DETACHED;
 const AT: u32 = c::AT_EMPTY_PATH | c::AT_SYMLINK_NOFOLLOW;
 const STATX: u32 = AT | c::AT_NO_AUTOMOUNT | c::AT_STATX_SYNC_TYPE;
 const SEND: u32 = net::MSG_DONTWAIT
@@ -160,9 +160,12 @@ pub(super) const RULES: &[Rule] = &[
             c::MADV_POPULATE_WRITE,
         ],
     ),
-    // The bits below are the signal at the child's end.
-    Rule { number: c::__NR_clone, argument: 0, known: Known::Flags(CLONE as u32) },
-    Rule { number: c::__NR_clone3, argument: 0, known: Known::FlagsAt(0, CLONE | c::CLONE_CLEAR_SIGHAND) },
+    flags(c::__NR_clone, 0, CLONE),
+    Rule {
+        number: c::__NR_clone3,
+        argument: 0,
+        known: Known::FlagsAt(0, CLONE as u64 | c::CLONE_CLEAR_SIGHAND),
+    },
     flags(c::__NR_wait4, 2, WAIT | c::WUNTRACED | c::WCONTINUED),
     flags(c::__NR_waitid, 3, WAIT | c::WEXITED | c::WSTOPPED | c::WCONTINUED | c::WNOWAIT),
     values(c::__NR_waitid, 0, &[c::P_ALL, c::P_PID, c::P_PGID]),

@@ -36,7 +36,8 @@ fn no_unknown_flag_succeeds_silently() {
     for rule in rules::RULES {
         let Known::Flags(known) = rule.known else { continue };
         // Linux ignores those that open(2), openat(2), clone(2) and mmap(2) do not know.
-        if matches!(rule.number, linux::__NR_open | linux::__NR_openat | linux::__NR_clone | linux::__NR_mmap) {
+        if matches!(rule.number, linux::__NR_open | linux::__NR_openat | linux::__NR_clone | linux::__NR_mmap)
+        {
             continue;
         }
         for bit in (0..32).map(|shift| 1_u32 << shift).filter(|bit| bit & known == 0) {
