@@ -44,6 +44,12 @@ fn processes_behave_as_on_linux() {
 }
 
 #[test]
+fn watches_of_files_tell_what_linux_tells() {
+    let programs = Programs::new();
+    agrees_with_linux(&programs.compile("watches", &["-static"]), Guest::new());
+}
+
+#[test]
 fn the_vdso_is_found_and_tells_the_time_of_the_system_calls() {
     let programs = Programs::new();
     agrees_with_linux(&programs.compile("vdso", &["-static"]), Guest::new());

@@ -2,6 +2,7 @@
 
 use crate::errno::{Errno, Result};
 use crate::fs::Location;
+use crate::fs::notify::Notifier;
 use crate::kernel::Kernel;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -110,6 +111,8 @@ pub struct OpenFile {
     pub offset: Cell<u64>,
     /// Absolute path it was opened by, for `/proc/self/fd` and `fchdir`; empty if it has none.
     pub path: String,
+    /// Who is told when the last descriptor is gone, if it has a place in the tree.
+    pub notifier: Option<Rc<Notifier>>,
 }
 
 /// One descriptor.

@@ -14,6 +14,7 @@
 //! | [`path`] | from a path to a place |
 //! | [`erofs`], [`memory`], [`device`], [`proc`] | the file systems |
 //! | [`files`] | open files that never change |
+//! | [`notify`] | who watches files |
 
 pub mod attributes;
 pub mod console;
@@ -24,6 +25,7 @@ pub mod listing;
 pub mod memory;
 pub mod mounts;
 pub mod node;
+pub mod notify;
 pub mod path;
 pub mod proc;
 
@@ -40,6 +42,7 @@ use linux_raw_sys::general as linux;
 use memory::SharedMappings;
 use mounts::Mounts;
 pub use node::{Link, Location, Node};
+use notify::Notifier;
 
 /// What `/proc` tells about the program.
 #[derive(Clone, Default)]
@@ -80,6 +83,8 @@ pub struct Vfs {
     pub place: Place,
     /// Files in memory that are mapped shared.
     pub shared: SharedMappings,
+    /// Who watches files.
+    pub notifier: Rc<Notifier>,
 }
 
 impl Vfs {
@@ -93,6 +98,7 @@ impl Vfs {
             devices: Devices::default(),
             place: Place { cwd, umask: 0o022, program: Program::default() },
             shared: SharedMappings::default(),
+            notifier: Rc::default(),
         }
     }
 }
@@ -120,7 +126,13 @@ impl Kernel {
     /// Opens `streams` (file, access, path) as descriptors 0, 1 and 2.
     fn open_streams(&mut self, streams: [(Rc<dyn File>, u32, &str); 3]) -> Result<()> {
         for (fd, (file, flags, path)) in (0..).zip(streams) {
-            let open = OpenFile { file, flags: Cell::new(flags), offset: Cell::new(0), path: path.into() };
+            let open = OpenFile {
+                file,
+                flags: Cell::new(flags),
+                offset: Cell::new(0),
+                path: path.into(),
+                notifier: None,
+            };
             self.fds.replace(fd, Some(Descriptor { open: Rc::new(open), close_on_exec: false }))?;
         }
         Ok(())

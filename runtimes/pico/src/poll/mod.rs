@@ -115,6 +115,7 @@ pub fn install(
     flags: u32,
     close_on_exec: bool,
 ) -> Result<u64> {
-    let open = OpenFile { file, flags: Cell::new(flags), offset: Cell::new(0), path: String::new() };
+    let open =
+        OpenFile { file, flags: Cell::new(flags), offset: Cell::new(0), path: String::new(), notifier: None };
     kernel.fds.insert(Descriptor { open: Rc::new(open), close_on_exec }, 0)
 }

@@ -84,6 +84,9 @@ fn sendfile(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     let copied = copy(kernel, &from, &mut cursor, args.raw(3).min(LEN_MAX), |kernel, bytes, dont_wait| {
         write_bytes(kernel, &to, bytes, dont_wait)
     })?;
+    if copied > 0 {
+        kernel.tell_open(&from, linux::IN_ACCESS);
+    }
     cursor.store(kernel, &from)?;
     Ok(copied)
 }
@@ -116,6 +119,9 @@ fn copy_file_range(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         target.at += count as u64;
         Ok(count)
     })?;
+    if copied > 0 {
+        kernel.tell_open(&from, linux::IN_ACCESS);
+    }
     source.store(kernel, &from)?;
     target.store(kernel, &to)?;
     Ok(copied)

@@ -143,9 +143,18 @@ fn open_request(kernel: &mut Kernel, mut request: Request<'_>) -> Result<u64> {
     let (file, path) = file;
     let large = if request.has(linux::O_PATH) { 0 } else { linux::O_LARGEFILE };
     let flags = request.flags & STATUS | large;
-    let open = OpenFile { file, flags: Cell::new(flags), offset: Cell::new(0), path: crate::fs::text(&path) };
+    let open = Rc::new(OpenFile {
+        file,
+        flags: Cell::new(flags),
+        offset: Cell::new(0),
+        path: crate::fs::text(&path),
+        notifier: Some(kernel.vfs.notifier.clone()),
+    });
+    if !request.has(linux::O_PATH) {
+        kernel.tell_open(&open, linux::IN_OPEN);
+    }
     let close_on_exec = request.has(linux::O_CLOEXEC);
-    kernel.fds.insert(Descriptor { open: Rc::new(open), close_on_exec }, 0)
+    kernel.fds.insert(Descriptor { open, close_on_exec }, 0)
 }
 
 type Opened = (Rc<dyn File>, alloc::vec::Vec<u8>);
@@ -184,6 +193,7 @@ fn memfd_create(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         flags: Cell::new(linux::O_RDWR | linux::O_LARGEFILE),
         offset: Cell::new(0),
         path: crate::fs::text(&[b"/memfd:", name, b" (deleted)"].concat()),
+        notifier: None,
     };
     let close_on_exec = flags & linux::MFD_CLOEXEC != 0;
     kernel.fds.insert(Descriptor { open: Rc::new(open), close_on_exec }, 0)
@@ -219,6 +229,7 @@ fn create(kernel: &Kernel, request: &Request<'_>, found: &Found) -> Result<Opene
     let directory = found.parent.writable_dir()?;
     let mode = request.mode & !kernel.vfs.place.umask;
     let inode = make(directory, name, Body::file(), mode, kernel.file_time())?;
+    kernel.tell_name(directory, name, false, linux::IN_CREATE);
     let path = [&found.parent.path(kernel)?, &b"/"[..], name].concat();
     Ok((Rc::new(MemoryFile(inode)), path))
 }
@@ -259,6 +270,7 @@ fn open_existing(kernel: &mut Kernel, request: &Request<'_>, location: &Location
     let (file, path) = (location.open(kernel)?, path(kernel));
     if truncates {
         file.truncate(kernel, 0)?;
+        kernel.tell_at(location, linux::IN_MODIFY);
     }
     Ok((file, path))
 }

@@ -15,6 +15,7 @@ pub mod file_open;
 pub mod file_size;
 pub mod futex;
 pub mod group;
+pub mod inotify;
 pub mod memory;
 pub mod message;
 pub mod misc;
@@ -77,6 +78,7 @@ const FAMILIES: &[&[Entry]] = &[
     pipe::ENTRIES,
     eventfd::ENTRIES,
     timerfd::ENTRIES,
+    inotify::ENTRIES,
 ];
 
 /// The six arguments of a system call, read by name and type rather than cast in place.

@@ -41,6 +41,7 @@ pub fn dispatch(kernel: &mut Kernel, number: u64, args: &Args) -> u64 {
         None => Err(Errno::ENOSYS),
     };
     kernel.settle();
+    kernel.settle_watches();
     if !is_quiet(number) {
         kernel.threads.note_change();
     }

@@ -106,6 +106,7 @@ pub(super) const RULES: &[Rule] = &[
     flags(c::__NR_pipe2, 1, NEW),
     flags(c::__NR_eventfd2, 1, c::EFD_SEMAPHORE | c::EFD_CLOEXEC | c::EFD_NONBLOCK),
     flags(c::__NR_signalfd4, 3, NEW),
+    flags(c::__NR_inotify_init1, 0, NEW),
     flags(c::__NR_epoll_create1, 0, c::EPOLL_CLOEXEC),
     flags(c::__NR_timerfd_create, 1, c::TFD_CLOEXEC | c::TFD_NONBLOCK),
     values(c::__NR_timerfd_create, 0, CLOCKS),

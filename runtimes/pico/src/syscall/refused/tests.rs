@@ -33,7 +33,7 @@ fn counted(number: u32, args: [u64; 6]) -> (u64, Option<Refusal>) {
 
 #[test]
 fn no_unknown_flag_succeeds_silently() {
-    for rule in rules::RULES {
+    for rule in RULES {
         let Known::Flags(known) = rule.known else { continue };
         // Linux ignores those that open(2), openat(2), clone(2) and mmap(2) do not know.
         if matches!(rule.number, linux::__NR_open | linux::__NR_openat | linux::__NR_clone | linux::__NR_mmap)
