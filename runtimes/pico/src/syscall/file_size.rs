@@ -83,6 +83,7 @@ fn truncate(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         return Err(Errno::EINVAL);
     }
     MemoryFile(location.writable()?).truncate(kernel, size)?;
+    kernel.tell_at(&location, linux::IN_MODIFY);
     Ok(0)
 }
 

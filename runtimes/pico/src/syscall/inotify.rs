@@ -19,7 +19,7 @@ pub const ENTRIES: &[Entry] = &[
         c::__NR_inotify_add_watch,
         "inotify_add_watch",
         inotify_add_watch,
-        "what happens to an open file that has lost its name or was moved since is told to those who watch the file itself only, and what is executed or mapped is not told; 4096 watches, 4096 events of each descriptor and 256 KiB of events of all",
+        "what happens to an open file that was moved since is told to those who watch the file itself only, and what is executed or mapped is not told; 4096 watches, 4096 events of each descriptor and 256 KiB of events of all",
     ),
     full(c::__NR_inotify_rm_watch, "inotify_rm_watch", inotify_rm_watch),
 ];

@@ -31,6 +31,19 @@ pub const EVENT_BYTES_MAX: usize = 256 << 10;
 /// What no other file has: its file system and its number there.
 pub type Key = (u64, u64);
 
+/// A file, and whether it has lost its last name.
+#[derive(Clone, Copy)]
+pub struct Identity {
+    key: Key,
+    unlinked: bool,
+}
+
+impl Identity {
+    fn of(stat: &c::stat) -> Self {
+        Self { key: (stat.st_dev, stat.st_ino), unlinked: stat.st_nlink == 0 }
+    }
+}
+
 /// A file that is watched.
 struct Watch {
     wd: i32,
@@ -49,18 +62,20 @@ pub struct Event<'a> {
     pub cookie: u32,
     /// The name in the watched directory, if that is what is watched.
     pub name: &'a [u8],
+    /// It is an open file, whose name is no longer there.
+    pub unlinked: bool,
 }
 
 impl Event<'_> {
     /// Something without a name.
     pub fn plain(mask: u32) -> Self {
-        Self { mask, cookie: 0, name: b"" }
+        Self { mask, cookie: 0, name: b"", unlinked: false }
     }
 }
 
 /// An open file that was closed, to be told of when the system call is over.
 struct Closed {
-    key: Key,
+    file: Identity,
     mask: u32,
     path: String,
 }
@@ -121,8 +136,8 @@ impl Notifier {
     }
 
     /// Notes that the last descriptor of an open file is gone.
-    pub fn closed(&self, key: Key, mask: u32, path: &str) {
-        self.closed.borrow_mut().push(Closed { key, mask, path: path.into() });
+    pub fn closed(&self, file: Identity, mask: u32, path: &str) {
+        self.closed.borrow_mut().push(Closed { file, mask, path: path.into() });
         self.stale.set(true);
     }
 

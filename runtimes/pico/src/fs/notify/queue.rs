@@ -110,9 +110,10 @@ impl Inotify {
     /// Queues an event if `key` is watched for it.
     pub(super) fn tell(&self, key: Key, event: &Event<'_>) {
         let found = self.watches.borrow().iter().find(|watch| watch.key == key).map(|w| (w.wd, w.mask));
-        let Some((wd, mask)) = found.filter(|(_, mask)| mask & event.mask & c::IN_ALL_EVENTS != 0) else {
-            return;
+        let is_asked_for = |mask: u32| {
+            mask & event.mask & c::IN_ALL_EVENTS != 0 && !(event.unlinked && mask & c::IN_EXCL_UNLINK != 0)
         };
+        let Some((wd, mask)) = found.filter(|&(_, mask)| is_asked_for(mask)) else { return };
         self.push(wd, event);
         if mask & c::IN_ONESHOT != 0 {
             // It was there a moment ago.
@@ -141,7 +142,7 @@ impl Inotify {
     /// Queues an event. One that is equal to the last one is not told twice; what finds no room is told as
     /// `IN_Q_OVERFLOW`, once.
     fn push(&self, wd: i32, event: &Event<'_>) {
-        let Event { mask, cookie, name } = *event;
+        let Event { mask, cookie, name, .. } = *event;
         let mut events = self.events.borrow_mut();
         let queued = Queued { wd, mask, cookie, name: name.into() };
         if events.back() == Some(&queued) && mask & c::IN_IGNORED == 0 {

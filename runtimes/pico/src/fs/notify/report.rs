@@ -1,6 +1,6 @@
 //! What happens to files, told to those who watch them or the directory they are in.
 
-use super::{Event, Key};
+use super::{Event, Identity, Key};
 use crate::errno::Result;
 use crate::file::OpenFile;
 use crate::fs::Location;
@@ -8,10 +8,6 @@ use crate::fs::attributes::is_dir;
 use crate::fs::memory::Inode;
 use crate::kernel::Kernel;
 use linux_raw_sys::general::{self as c, stat as Stat};
-
-fn key_of(stat: &Stat) -> Key {
-    (stat.st_dev, stat.st_ino)
-}
 
 /// `IN_ISDIR` for a directory.
 fn dir_flag(stat: &Stat) -> u32 {
@@ -24,25 +20,26 @@ impl Kernel {
         self.vfs.notifier.is_active()
     }
 
-    /// Something happened to the file `key` at the canonical path `path`: told to those who watch its directory, and to
-    /// those who watch it. If it is no longer there, only to the latter.
-    fn tell_both(&self, key: Key, path: &[u8], mask: u32) {
-        if let Ok(Some((parent, name))) = self.place_in_tree(key, path) {
-            self.vfs.notifier.tell(parent, &Event { mask, cookie: 0, name });
+    /// Something happened to a file at the canonical path `path`: told to those who watch its directory, and to those who
+    /// watch it. If it was moved since it was opened, only to the latter.
+    fn tell_both(&self, file: Identity, path: &[u8], mask: u32) {
+        if let Ok(Some((parent, name))) = self.place_in_tree(file, path) {
+            self.vfs.notifier.tell(parent, &Event { mask, cookie: 0, name, unlinked: file.unlinked });
         }
-        self.vfs.notifier.tell(key, &Event::plain(mask));
+        self.vfs.notifier.tell(file.key, &Event::plain(mask));
     }
 
-    /// The directory that has the file `key` at `path`, and the name.
-    fn place_in_tree<'a>(&self, key: Key, path: &'a [u8]) -> Result<Option<(Key, &'a [u8])>> {
+    /// The directory that has the file at `path`, or had it to the end, and the name.
+    fn place_in_tree<'a>(&self, file: Identity, path: &'a [u8]) -> Result<Option<(Key, &'a [u8])>> {
         let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
         if !path.starts_with(b"/") || name.is_empty() {
             return Ok(None);
         }
         let parent = self.parent_of(path)?;
         let there = parent.child(self, name)?;
-        let is_it = there.is_some_and(|there| there.stat().is_ok_and(|stat| key_of(&stat) == key));
-        Ok(if is_it { Some((key_of(&parent.stat()?), name)) } else { None })
+        let is_it =
+            there.is_some_and(|there| there.stat().is_ok_and(|stat| Identity::of(&stat).key == file.key));
+        Ok(if is_it || file.unlinked { Some((Identity::of(&parent.stat()?).key, name)) } else { None })
     }
 
     /// Something happened to an open file: `IN_ACCESS`, `IN_MODIFY`, `IN_OPEN`.
@@ -51,7 +48,7 @@ impl Kernel {
             return;
         }
         if let Ok(stat) = open.file.stat() {
-            self.tell_both(key_of(&stat), open.path.as_bytes(), mask | dir_flag(&stat));
+            self.tell_both(Identity::of(&stat), open.path.as_bytes(), mask | dir_flag(&stat));
         }
     }
 
@@ -61,14 +58,14 @@ impl Kernel {
             return;
         }
         if let (Ok(stat), Ok(path)) = (location.stat(), location.path(self)) {
-            self.tell_both(key_of(&stat), &path, mask | dir_flag(&stat));
+            self.tell_both(Identity::of(&stat), &path, mask | dir_flag(&stat));
         }
     }
 
     /// `name` in `directory` has come or gone: `IN_CREATE`, `IN_DELETE`.
     pub fn tell_name(&self, directory: &Inode, name: &[u8], is_dir: bool, mask: u32) {
         let mask = mask | if is_dir { c::IN_ISDIR } else { 0 };
-        self.vfs.notifier.tell(directory.key(), &Event { mask, cookie: 0, name });
+        self.vfs.notifier.tell(directory.key(), &Event { mask, cookie: 0, name, unlinked: false });
     }
 
     /// The number of names of a file has changed.
@@ -83,8 +80,11 @@ impl Kernel {
     pub fn tell_move(&self, from: (&Inode, &[u8]), to: (&Inode, &[u8]), inode: &Inode, over: Option<&Inode>) {
         let notifier = &self.vfs.notifier;
         let (cookie, dir) = (notifier.cookie(), if inode.is_dir() { c::IN_ISDIR } else { 0 });
-        notifier.tell(from.0.key(), &Event { mask: c::IN_MOVED_FROM | dir, cookie, name: from.1 });
-        notifier.tell(to.0.key(), &Event { mask: c::IN_MOVED_TO | dir, cookie, name: to.1 });
+        notifier.tell(
+            from.0.key(),
+            &Event { mask: c::IN_MOVED_FROM | dir, cookie, name: from.1, unlinked: false },
+        );
+        notifier.tell(to.0.key(), &Event { mask: c::IN_MOVED_TO | dir, cookie, name: to.1, unlinked: false });
         if let Some(over) = over {
             self.tell_links(over);
         }
@@ -98,7 +98,7 @@ impl Kernel {
         }
         let closed = self.vfs.notifier.closed.take();
         for file in &closed {
-            self.tell_both(file.key, file.path.as_bytes(), file.mask);
+            self.tell_both(file.file, file.path.as_bytes(), file.mask);
         }
         self.vfs.notifier.reap();
         self.threads.note_change();
@@ -115,7 +115,7 @@ impl Drop for OpenFile {
         let wrote = flags & c::O_ACCMODE != c::O_RDONLY;
         if let Ok(stat) = self.file.stat() {
             let mask = if wrote { c::IN_CLOSE_WRITE } else { c::IN_CLOSE_NOWRITE } | dir_flag(&stat);
-            notifier.closed(key_of(&stat), mask, &self.path);
+            notifier.closed(Identity::of(&stat), mask, &self.path);
         }
     }
 }

@@ -23,7 +23,7 @@ fn events(instance: &Inotify) -> Vec<(i32, u32, u32, Vec<u8>)> {
 }
 
 fn named(mask: u32, name: &[u8]) -> Event<'_> {
-    Event { mask, cookie: 0, name }
+    Event { mask, cookie: 0, name, unlinked: false }
 }
 
 #[test]
@@ -110,4 +110,15 @@ fn all_limits_are_shared_and_given_back() {
     drop(all);
     assert_eq!((notifier.bytes.left(), notifier.is_active()), (EVENT_BYTES_MAX, false));
     assert!(notifier.instance().is_ok());
+}
+
+#[test]
+fn open_files_without_a_name_are_told_of_unless_excluded() {
+    let notifier = Notifier::default();
+    let (all, named) = (notifier.instance().unwrap(), notifier.instance().unwrap());
+    let wd = all.watch(KEY, None, c::IN_MODIFY).unwrap();
+    named.watch(KEY, None, c::IN_MODIFY | c::IN_EXCL_UNLINK).unwrap();
+    notifier.tell(KEY, &Event { mask: c::IN_MODIFY, cookie: 0, name: b"gone", unlinked: true });
+    assert_eq!(events(&all), [(wd, c::IN_MODIFY, 0, b"gone".to_vec())]);
+    assert_eq!(events(&named), []);
 }
