@@ -289,7 +289,7 @@ mod tests {
         page.count(&one);
         mailbox.mapping.write(size(REFUSALS), page.as_bytes()).unwrap();
         assert_eq!(mailbox.refusals(), [one]);
-        mailbox.mapping.write(size(REFUSALS), &[0xff; PAGE as usize]).unwrap();
+        mailbox.mapping.write(size(REFUSALS), &[0xff; size_of::<Refusals>()]).unwrap();
         let refusals = mailbox.refusals();
         assert_eq!(refusals.len(), REFUSALS_MAX + 1);
         let others = Refusal { count: u32::MAX, ..Refusal::new(Kind::Others, 0, 0, 0) };
