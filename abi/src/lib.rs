@@ -14,7 +14,8 @@ pub mod erofs;
 pub mod identity;
 pub mod layout;
 pub mod mailbox;
+pub mod refusal;
 pub mod runtime_api;
 
 /// Version of this contract. Host and guest refuse each other when it differs.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;

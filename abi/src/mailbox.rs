@@ -3,7 +3,7 @@
 //! ```text
 //! offset            bytes          who writes   what
 //! 0                 one page       both         Header
-//! UNSUPPORTED       one page       guest        u32 counters of refused system calls, by number
+//! REFUSALS          one page       guest        what was refused, and how often: `crate::refusal`
 //! LOG               LOG_SIZE       guest        log records
 //! REQUEST           REQUEST_MAX    host         the request
 //! RESPONSE          RESPONSE_MAX   guest        the response
@@ -15,10 +15,6 @@ use crate::console::Console;
 use crate::identity::Identity;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Offset of the counters of system calls that were answered with `ENOSYS` (`[u32; UNSUPPORTED_COUNT]`).
-pub const UNSUPPORTED: u64 = 0x1000;
-/// Number of counters. A number beyond is counted in the last one.
-pub const UNSUPPORTED_COUNT: usize = 1024;
 /// Offset of the log area.
 pub const LOG: u64 = 0x1_0000;
 /// Bytes of the log area.
@@ -125,8 +121,6 @@ pub struct LogRecord {
 }
 
 const _: () = assert!(size_of::<Header>() == 80 + 8 + 8 + 32 + 8 + 8 + 8 + 8 + 16 + DETAIL_MAX + 32);
-const _: () = assert!(size_of::<Header>() as u64 <= UNSUPPORTED);
-const _: () = assert!(UNSUPPORTED + 4 * UNSUPPORTED_COUNT as u64 <= LOG);
 const _: () = assert!(LOG + LOG_SIZE <= REQUEST);
 const _: () = assert!(8 * PREFAULT_MAX as u64 <= REQUEST_MAX);
 const _: () = assert!(MAILBOX_SIZE.is_multiple_of(crate::layout::HUGE));

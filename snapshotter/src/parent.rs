@@ -4,6 +4,7 @@
 
 use crate::drive::{Interrupt, Stop, drive, monotonic_ns};
 use abi::identity::Identity;
+use abi::refusal::Refusal;
 use std::sync::Arc;
 use vmm::{BootSpec, Images, KernelImage, Kvm, Machine, MachineError, Parent, ParentError, ParentMemory};
 
@@ -25,8 +26,8 @@ pub enum BuildError {
 pub struct Built {
     /// The parent, captured and sealed.
     pub parent: Parent,
-    /// System calls that were refused while it came up: number and count.
-    pub unsupported: Vec<(u32, u32)>,
+    /// What was refused while it came up.
+    pub refusals: Vec<Refusal>,
 }
 
 /// Boots `spec` and captures it when it waits for a request. `log` gets raw log records.
@@ -45,10 +46,10 @@ pub fn build(
     identity.generation = 0;
     run_until_ready(&mut machine, identity, interrupt, log)?;
     let entry = machine.capture()?;
-    let unsupported = machine.mailbox().unsupported();
+    let refusals = machine.mailbox().refusals();
     drop(machine);
     memory.seal()?;
-    Ok(Built { parent: Parent::new(memory, entry)?, unsupported })
+    Ok(Built { parent: Parent::new(memory, entry)?, refusals })
 }
 
 /// Generation of a fork that becomes a function; the function's own forks come after it.
@@ -80,9 +81,9 @@ pub fn specialize(
     machine.enter()?;
     identity.generation = SPECIALIZED_GENERATION;
     run_until_ready(&mut machine, identity, interrupt, log)?;
-    let unsupported = machine.mailbox().unsupported();
+    let refusals = machine.mailbox().refusals();
     let (memory, entry) = machine.capture_function()?;
-    Ok(Built { parent: Parent::new(memory, entry)?, unsupported })
+    Ok(Built { parent: Parent::new(memory, entry)?, refusals })
 }
 
 fn run_until_ready(

@@ -7,8 +7,8 @@ use abi::identity::Identity;
 use abi::layout::PAGE;
 use abi::mailbox::{
     DETAIL_MAX, Doorbell, Header, LOG, LOG_SIZE, MAILBOX_SIZE, REQUEST, REQUEST_MAX, RESPONSE, RESPONSE_MAX,
-    UNSUPPORTED, UNSUPPORTED_COUNT,
 };
+use abi::refusal::{Kind, REFUSALS, REFUSALS_MAX, Refusal};
 use std::io;
 use std::mem::offset_of;
 use zerocopy::{FromZeros, IntoBytes};
@@ -190,17 +190,18 @@ impl Mailbox {
         self.put(offset_of!(Header, log_len), 0_u64.as_bytes());
     }
 
-    /// Refused system calls: number and how often, where it is not 0.
-    pub fn unsupported(&self) -> Vec<(u32, u32)> {
-        let counters = self.get(size(UNSUPPORTED), 4 * UNSUPPORTED_COUNT);
-        let (words, _) = counters.as_chunks::<4>();
-        let counts = words.iter().map(|word| u32::from_le_bytes(*word));
-        (0..).zip(counts).filter(|&(_, count)| count > 0).collect()
-    }
-
-    /// Zeroes the counters of refused system calls.
-    pub fn clear_unsupported(&mut self) {
-        self.mapping.zero(size(UNSUPPORTED), 4 * UNSUPPORTED_COUNT).expect(IN_BOUNDS);
+    /// What was refused and how often, as the guest says: at most [`REFUSALS_MAX`] entries and one for all others.
+    pub fn refusals(&self) -> Vec<Refusal> {
+        let mut head = [0_u32; 2];
+        self.mapping.read(size(REFUSALS), head.as_mut_bytes()).expect(IN_BOUNDS);
+        let [len, others] = head;
+        let mut list = vec![Refusal::default(); size(len.into()).min(REFUSALS_MAX)];
+        self.mapping.read(size(REFUSALS) + size_of_val(&head), list.as_mut_bytes()).expect(IN_BOUNDS);
+        list.retain(|refusal| refusal.count > 0);
+        if others > 0 {
+            list.push(Refusal { count: others, ..Refusal::new(Kind::Others, 0, 0, 0) });
+        }
+        list
     }
 
     fn put(&mut self, offset: usize, bytes: &[u8]) {
@@ -217,6 +218,7 @@ impl Mailbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use abi::refusal::Refusals;
 
     #[test]
     fn lengths_are_checked() {
@@ -279,12 +281,18 @@ mod tests {
     }
 
     #[test]
-    fn counters_come_with_their_numbers() {
+    fn refusals_are_told_as_far_as_there_can_be_some() {
         let mut mailbox = Mailbox::new().unwrap();
-        mailbox.mapping.write(size(UNSUPPORTED) + 4 * 217, &3_u32.to_le_bytes()).unwrap();
-        mailbox.mapping.write(size(UNSUPPORTED) + 4 * 1023, &u32::MAX.to_le_bytes()).unwrap();
-        assert_eq!(mailbox.unsupported(), [(217, 3), (1023, u32::MAX)]);
-        mailbox.clear_unsupported();
-        assert_eq!(mailbox.unsupported(), []);
+        assert_eq!(mailbox.refusals(), []);
+        let mut page = Refusals::new_zeroed();
+        let one = Refusal::new(Kind::Value, 16, 1, 0x5403);
+        page.count(&one);
+        mailbox.mapping.write(size(REFUSALS), page.as_bytes()).unwrap();
+        assert_eq!(mailbox.refusals(), [one]);
+        mailbox.mapping.write(size(REFUSALS), &[0xff; size_of::<Refusals>()]).unwrap();
+        let refusals = mailbox.refusals();
+        assert_eq!(refusals.len(), REFUSALS_MAX + 1);
+        let others = Refusal { count: u32::MAX, ..Refusal::new(Kind::Others, 0, 0, 0) };
+        assert_eq!(refusals.last(), Some(&others));
     }
 }

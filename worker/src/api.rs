@@ -284,7 +284,8 @@ pub struct FunctionStats {
     pub shells: u64,
     /// Bytes of log dropped at a limit.
     pub log_dropped_bytes: u64,
-    /// Refused system calls by name.
+    /// What was refused for lack of it, by name: system calls, flags, commands, options (`ptrace`, `ioctl TCSETSW`). At most
+    /// 256 names; what is beyond is counted as `others`.
     pub unsupported: BTreeMap<String, u64>,
     /// The current parent.
     pub parent: Option<ParentInfo>,

@@ -1,7 +1,12 @@
-//! Names of system calls and signals (x86-64), for people.
+//! Names of system calls, of what they ask for, and of signals (x86-64), for people.
+
+mod refusals;
+mod tables;
+
+pub(crate) use refusals::{OTHERS, refusal};
 
 /// Name of a system call, or its number if it has none.
-pub(crate) fn system_call(number: u32) -> String {
+fn system_call(number: u32) -> String {
     let index = usize::try_from(number).unwrap_or(usize::MAX);
     let name = LOW.get(index).or_else(|| HIGH.get(index.checked_sub(HIGH_FIRST)?));
     name.map_or_else(|| format!("syscall_{number}"), |name| (*name).to_owned())

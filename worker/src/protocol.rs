@@ -11,6 +11,7 @@
 //! Numbers are little-endian; heads are postcard. Worker and cell are the same binary, so there is no version.
 
 use crate::api::{Contract, StartKind};
+use abi::refusal::Refusal;
 use serde::{Deserialize, Serialize};
 use std::io::{self, IoSlice, Read, Write};
 
@@ -83,7 +84,7 @@ pub(crate) enum Event {
     /// Raw log records of the booting parent.
     BootLog(Vec<u8>),
     /// The parent is ready: its entry state, and as descriptor its memory.
-    Built { entry: Vec<u8>, resident_bytes: u64, runtime_resident_bytes: u64, unsupported: Vec<(u32, u32)> },
+    Built { entry: Vec<u8>, resident_bytes: u64, runtime_resident_bytes: u64, refusals: Vec<Refused> },
     /// There is no parent. `program`: it is the program's fault.
     Failed { program: bool, reason: String },
     /// A fork waits for this chunk of the parent's memory.
@@ -94,6 +95,28 @@ pub(crate) enum Event {
     Usage(Vec<ShellUsage>),
     /// The answer to `Usage` is complete.
     UsageEnd,
+}
+
+/// Something that was refused, as [`abi::refusal::Refusal`] has it.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Refused {
+    pub kind: u32,
+    pub number: u32,
+    pub argument: u32,
+    pub value: u64,
+    pub count: u32,
+}
+
+impl From<Refusal> for Refused {
+    fn from(Refusal { kind, number, argument, count, value }: Refusal) -> Self {
+        Self { kind, number, argument, value, count }
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(Refused { kind, number, argument, value, count }: Refused) -> Self {
+        Self { kind, number, argument, count, value }
+    }
 }
 
 /// Memory of one shell.
@@ -133,7 +156,7 @@ pub(crate) struct Done {
     pub run_ns: u64,
     pub instance: [u8; 16],
     pub memory_refused: bool,
-    pub unsupported: Vec<(u32, u32)>,
+    pub refusals: Vec<Refused>,
     pub log_dropped: u64,
 }
 

@@ -38,6 +38,12 @@ export const all = async (event, context) => {
       await writeFile("/tmp/x", "kept");
       return readFile("/tmp/x", "utf8");
     },
+    watch: () => new Promise(async (resolve) => {
+      const { mkdtempSync, watch, writeFileSync } = await import("node:fs");
+      const directory = mkdtempSync("/tmp/watched-");
+      const watcher = watch(directory, (kind, name) => { watcher.close(); resolve(kind + " " + name); });
+      writeFileSync(directory + "/x", "1");
+    }),
     fails: async () => { throw new RangeError("as asked"); },
     lost: () => { Promise.reject(new Error("lost")); return wait(1000); },
     thrown: () => { setTimeout(() => { throw new EvalError("late"); }, 1); return wait(1000); },
@@ -84,6 +90,7 @@ fn handlers_answer_or_fail_as_in_lambda() {
         ("timer", r#"{"result":true}"#.to_owned()),
         ("server", r#"{"result":"from /x"}"#.to_owned()),
         ("files", r#"{"result":"kept"}"#.to_owned()),
+        ("watch", r#"{"result":"rename x"}"#.to_owned()),
         ("undefined", r#"{"result":null}"#.to_owned()),
         ("fails", error("RangeError", "as asked")),
         ("lost", error("Runtime.UnhandledPromiseRejection", "lost")),

@@ -2,6 +2,7 @@
 
 mod common;
 
+use abi::refusal::{Kind, Refusal};
 use common::{End, Guest, Programs, agrees_with_linux};
 
 /// The three ways a C program is linked.
@@ -31,7 +32,7 @@ fn signals_behave_as_on_linux() {
 fn identity_limits_clocks_and_futexes_behave_as_on_linux() {
     let programs = Programs::new();
     let outcome = agrees_with_linux(&programs.compile("process", &["-static"]), Guest::new());
-    assert!(outcome.unsupported.contains(&(1023, 1)), "5000 is counted in the last slot: {outcome:?}");
+    assert!(outcome.refusals.contains(&Refusal::new(Kind::Call, 5000, 0, 0)), "{outcome:?}");
 }
 
 #[test]
@@ -101,6 +102,12 @@ fn users_groups_and_system_v_shared_memory_behave_as_on_linux() {
 fn signalfd_behaves_as_on_linux() {
     let programs = Programs::new();
     agrees_with_linux(&programs.compile("signalfd", &["-static"]), Guest::new());
+}
+
+#[test]
+fn watches_of_files_tell_what_linux_tells() {
+    let programs = Programs::new();
+    agrees_with_linux(&programs.compile("watches", &["-static"]), Guest::new());
 }
 
 #[test]

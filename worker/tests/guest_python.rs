@@ -42,7 +42,7 @@ sys.exit(3)
     let native = native.output().expect("it runs on the host");
     let outcome = python().run(&[PYTHON, args[0], args[1], args[2]]).exited(3);
     assert_eq!(outcome.out(), String::from_utf8_lossy(&native.stdout), "{}", outcome.err());
-    println!("Python took {:?} in the guest, unsupported: {:?}", outcome.elapsed, outcome.unsupported);
+    println!("Python took {:?} in the guest, refused: {:?}", outcome.elapsed, outcome.refusals);
 }
 
 #[test]

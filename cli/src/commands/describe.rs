@@ -77,13 +77,13 @@ fn stats(text: &mut String, stats: &FunctionStats) {
     field(text, "VMs", &format!("{} live, {} discarded", stats.shells, stats.shells_discarded));
     field(text, "Log dropped", &bytes(stats.log_dropped_bytes));
     if stats.unsupported.is_empty() {
-        field(text, "Refused calls", "-");
+        field(text, "Refused", "-");
         return;
     }
-    text.push_str("Refused system calls (answered with ENOSYS):\n");
+    text.push_str("Refused (system calls, flags, commands and options that pico lacks):\n");
     for (name, count) in &stats.unsupported {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "  {:<20} {count}", one_line(name));
+        let _ = writeln!(text, "  {:<36} {count}", one_line(name));
     }
 }
 

@@ -50,11 +50,16 @@ fn what_is_not_http_is_502() {
 }
 
 #[test]
-fn refused_system_calls_are_counted_by_name() {
+fn what_is_refused_is_counted_by_name() {
     let platform = Platform::start().with_native_probe(&[]);
     assert_eq!(platform.get("/function/native/refused").text(), "-1 38");
     assert_eq!(platform.get("/function/native/refused").text(), "-1 38");
     let detail = platform.spore_ok(&["--output", "json", "describe", "native"]);
     let detail: serde_json::Value = serde_json::from_str(&detail).unwrap();
-    assert_eq!(detail["stats"]["unsupported"]["ptrace"], 2, "{detail}");
+    let shown = platform.spore_ok(&["describe", "native"]);
+    for name in ["ptrace", "prctl PR_SET_SECCOMP", "ioctl 0xdead"] {
+        assert_eq!(detail["stats"]["unsupported"][name], 2, "{detail}");
+        assert!(shown.lines().any(|line| line.trim().starts_with(name) && line.ends_with(" 2")), "{shown}");
+    }
+    assert_eq!(platform.metric("spore_unsupported_syscalls_total", "syscall=\"ioctl 0xdead\""), 2.0);
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -85,6 +86,8 @@ static void act(int fd, const char *path) {
             memset(p, 1, 1 << 20);
         }
     } else if (!strcmp(path, "/refused")) {
+        syscall(SYS_prctl, 22, 2, 0, 0, 0);
+        ioctl(fd, 0xdead, 0);
         long r = syscall(SYS_ptrace, 0, 0, 0, 0);
         snprintf(body, sizeof body, "%ld %d", r, errno);
         respond(fd, body);

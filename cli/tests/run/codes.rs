@@ -1,6 +1,8 @@
 //! Exit codes, and what is said about them.
 
 use crate::common::{code, run, spore, stderr, stdout};
+use std::path::Path;
+use std::process::Command;
 
 #[test]
 fn the_exit_code_is_the_programs() {
@@ -97,4 +99,45 @@ fn what_a_run_took_is_written_as_json() {
     assert_eq!(stats["exit_code"], 3);
     assert_eq!(stats["doorbells"], 2, "one for the line, one for the end: {stats}");
     assert!(stats["memory_used_bytes"].as_u64().unwrap() > 0 && stats["total_ms"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn what_was_refused_is_told_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = directory.path().join("refused");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../worker/tests/guest/refused.c");
+    let built = Command::new("gcc").args(["-static", "-O1", "-w", "-o"]).arg(&program).arg(source).status();
+    assert!(built.expect("gcc is installed").success(), "gcc failed");
+    let file = directory.path().join("stats");
+    let output = run(&["run", "--stats", file.to_str().unwrap(), "--", program.to_str().unwrap()]);
+    assert_eq!(stdout(&output), "done\n");
+    let stats: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let refused = stats["refused"].as_array().unwrap();
+    let count = |name: &str| {
+        let entry = refused.iter().find(|entry| entry["name"] == name);
+        entry.map_or(0, |entry| entry["count"].as_u64().unwrap())
+    };
+    let names = [
+        "pipe2 O_DIRECT",
+        "openat2 RESOLVE_IN_ROOT",
+        "clone CLONE_NEWNS",
+        "socket AF_NETLINK",
+        "socket SOCK_RAW",
+        "setsockopt SOL_SOCKET/SO_MARK",
+        "setsockopt 0x1234/0x5",
+        "prctl PR_SET_SECCOMP",
+        "madvise MADV_WIPEONFORK",
+        "fcntl F_SETLEASE",
+        "ioctl 0xdead",
+        "mmap MAP_HUGETLB",
+        "ioctl 0x10000",
+    ];
+    for name in names {
+        assert_eq!(count(name), 1, "{name}: {stats}");
+    }
+    assert_eq!(count("ptrace"), 2, "{stats}");
+    assert_eq!(count("ioctl TIOCGWINSZ"), 0, "a socket is no terminal on Linux either: {stats}");
+    assert!(count("others") >= 300 - 170, "the table has an end: {stats}");
+    let all: u64 = refused.iter().map(|entry| entry["count"].as_u64().unwrap()).sum();
+    assert!(all >= 300 + names.len() as u64, "nothing is lost: {stats}");
 }

@@ -257,6 +257,11 @@ fn pythons_sockets_work() {
 }
 
 #[test]
+fn python_watches_a_directory() {
+    RIG.agrees("python3.11", &["data/scripts/watches.py"], b"");
+}
+
+#[test]
 fn python_works() {
     RIG.agrees("python3.11", &["data/scripts/work.py", "{W}"], text(500).as_bytes());
     RIG.agrees("python3.11", &["-c", "1/0"], b"");

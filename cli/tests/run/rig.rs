@@ -69,6 +69,7 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("work.pl", include_str!("scripts/work.pl")),
     ("work.py", include_str!("scripts/work.py")),
     ("sockets.py", include_str!("scripts/sockets.py")),
+    ("watches.py", include_str!("scripts/watches.py")),
 ];
 /// When everything in an image was changed last.
 const IMAGE_TIME: u64 = 315_532_800;

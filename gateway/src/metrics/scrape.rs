@@ -47,8 +47,11 @@ fn functions(registry: &Registry, backend: &dyn Backend, names: &[String]) -> pr
         counter("spore_shells_trimmed_total", "Idle shells ended, by reason.", &["function", "reason"])?;
     let discarded = counter("spore_shells_discarded_total", "Shells destroyed.", by_function)?;
     let dropped = counter("spore_log_dropped_bytes_total", "Log bytes dropped at a limit.", by_function)?;
-    let refused =
-        counter("spore_unsupported_syscalls_total", "Refused system calls.", &["function", "syscall"])?;
+    let refused = counter(
+        "spore_unsupported_syscalls_total",
+        "What pico lacks and was asked for: system calls, flags, commands, options.",
+        &["function", "syscall"],
+    )?;
     let shells = IntGaugeVec::new(Opts::new("spore_shells", "Live shells."), by_function)?;
     let parents = IntGaugeVec::new(
         Opts::new("spore_parent_resident_bytes", "Resident memory of the parent, without its runtime's."),

@@ -2,6 +2,7 @@
 
 use crate::errno::{Errno, Result};
 use crate::fs::Location;
+use crate::fs::notify::Notifier;
 use crate::kernel::Kernel;
 use crate::lock::Holder;
 use alloc::rc::Rc;
@@ -121,12 +122,21 @@ pub struct OpenFile {
     pub path: String,
     /// Its right to own locks, once it has had one.
     pub locks: OnceCell<Holder>,
+    /// Who is told when the last descriptor is gone, if it has a place in the tree.
+    pub notifier: Option<Rc<Notifier>>,
 }
 
 impl OpenFile {
     /// `file`, just opened.
     pub fn new(file: Rc<dyn File>, flags: u32, path: String) -> Self {
-        Self { file, flags: Cell::new(flags), offset: Cell::new(0), path, locks: OnceCell::new() }
+        Self {
+            file,
+            flags: Cell::new(flags),
+            offset: Cell::new(0),
+            path,
+            locks: OnceCell::new(),
+            notifier: None,
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::process::Registers;
 use abi::console::Console;
 use abi::identity::Identity;
 use abi::mailbox::Doorbell;
+use abi::refusal::Refusal;
 
 /// Goes on with another thread. See [`Platform::switcher`].
 pub type Switch = fn(kernel: &mut Kernel, from: u32, to: u32);
@@ -49,8 +50,8 @@ pub trait Platform {
     fn clear_input(&self);
     /// The first `len` bytes of input.
     fn input(&self, len: usize) -> &'static [u8];
-    /// Counts one refused system call, by number.
-    fn count_unsupported(&self, number: u64);
+    /// Counts something that was refused because pico does not have it.
+    fn count_refusal(&self, what: &Refusal);
     /// Notes that memory was refused to the program.
     fn memory_refused(&self);
     /// Says how many bytes of program memory are in use.

@@ -58,7 +58,7 @@ fn a_guest_that_overwrites_its_memory_is_contained() {
             let exit = run(&mut machine);
             let header = machine.mailbox().header();
             let _ = (machine.mailbox().response(header.response_len), machine.mailbox().log(header.log_len));
-            let _ = (machine.mailbox().unsupported(), vmm::Mailbox::detail(&header));
+            let _ = (machine.mailbox().refusals(), vmm::Mailbox::detail(&header));
             drop(machine);
             assert_ne!(exit, Exit::Port { port: DOORBELL_PORT.into() });
         }

@@ -26,14 +26,15 @@ pub(super) fn run(cell: &Cell, setup: &Setup, memories: Vec<OwnedFd>) {
 
 /// The parent is there before the worker knows of it, and so sends requests.
 fn tell(cell: &Cell, setup: &Setup, built: Built) -> std::io::Result<()> {
-    let Built { parent, unsupported } = built;
+    let Built { parent, refusals } = built;
+    let refusals = refusals.into_iter().map(Into::into).collect();
     let entry = postcard::to_stdvec(&parent.entry).map_err(std::io::Error::other)?;
     let parent = Arc::new(parent);
     // The cell makes one parent in its life; nobody can have set it.
     let _ = cell.parent.set(Arc::clone(&parent));
     let resident_bytes = parent.memory.resident_bytes();
     let runtime_resident_bytes = parent.memory.base().map_or(0, |base| base.resident_bytes());
-    let event = Event::Built { entry, resident_bytes, runtime_resident_bytes, unsupported };
+    let event = Event::Built { entry, resident_bytes, runtime_resident_bytes, refusals };
     match setup.start {
         Start::Take { .. } => cell.control.send(&event),
         Start::Boot { .. } | Start::Specialize { .. } => {
@@ -75,7 +76,7 @@ fn make(cell: &Cell, setup: &Setup, memories: Vec<OwnedFd>) -> Result<Built, Bui
                 cell.told_learnt.store(true, Ordering::Relaxed);
                 parent.expect(learnt.clone());
             }
-            Ok(Built { parent, unsupported: Vec::new() })
+            Ok(Built { parent, refusals: Vec::new() })
         }
     }
 }

@@ -143,7 +143,7 @@ fn answer(
         run_ns: nanoseconds(run),
         instance,
         memory_refused,
-        unsupported: machine.mailbox().unsupported(),
+        refusals: machine.mailbox().refusals().into_iter().map(Into::into).collect(),
         log_dropped: log.dropped,
     });
     write_frame(&mut &*socket, &done, &payload, &log.pending)?;

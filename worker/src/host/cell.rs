@@ -10,7 +10,7 @@ use super::shells::Shells;
 use super::totals::Totals;
 use crate::api::{FunctionSpec, ParentInfo, PrepareError};
 use crate::logs::LogWriter;
-use crate::protocol::{Command, Setup, ShellUsage, Start};
+use crate::protocol::{Command, Refused, Setup, ShellUsage, Start};
 use abi::layout::{KERNEL_SIZE, PROGRAM_MIN, RAM_MAX};
 use std::fs::File;
 use std::io;
@@ -62,7 +62,7 @@ pub(super) enum Build {
     /// With memory and entry state, unless the cell was given them.
     Built {
         parent: Option<(OwnedFd, Vec<u8>, ParentInfo)>,
-        unsupported: Vec<(u32, u32)>,
+        refusals: Vec<Refused>,
     },
     Failed {
         program: bool,
@@ -113,8 +113,8 @@ impl Cell {
         let cell = Self { pid, shells, commands, control, usage_waiters, paged, learnt, gone, kill };
         cell.command(Command::Setup(setup), descriptors);
         match cell.wait_for_build(built_rx, config.boot_timeout).await? {
-            Build::Built { parent, unsupported } => {
-                totals.unsupported(&unsupported);
+            Build::Built { parent, refusals } => {
+                totals.refused(&refusals);
                 totals.cell_starts.fetch_add(1, Ordering::Relaxed);
                 if let Origin::Held(held) = origin {
                     return Ok((cell, held.clone()));

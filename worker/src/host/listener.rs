@@ -59,10 +59,10 @@ impl Listener {
     ) -> Result<(), &'static str> {
         match event {
             Event::BootLog(records) => self.log.write(&records),
-            Event::Built { entry, resident_bytes, runtime_resident_bytes, unsupported } => {
+            Event::Built { entry, resident_bytes, runtime_resident_bytes, refusals } => {
                 let info = ParentInfo { build: Duration::ZERO, resident_bytes, runtime_resident_bytes };
                 let parent = descriptors.into_iter().next().map(|memory| (memory, entry, info));
-                self.tell(Build::Built { parent, unsupported });
+                self.tell(Build::Built { parent, refusals });
             }
             Event::Failed { program, reason } => self.tell(Build::Failed { program, reason }),
             Event::Page { chunk } if self.asked.ask(chunk) => {}

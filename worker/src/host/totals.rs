@@ -3,10 +3,15 @@
 use super::shells::Trim;
 use crate::api::{FunctionStats, ParentInfo, StartKind};
 use crate::logs::LogBook;
-use crate::protocol::Done;
+use crate::names;
+use crate::protocol::{Done, Refused};
+use abi::refusal::Refusal;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+
+/// Most names of refused things that are kept, and one for all others: what a hostile function can make up has an end.
+const REFUSED_MAX: usize = 256;
 
 /// What is counted. One per function name; shared by its revisions.
 #[derive(Default)]
@@ -25,7 +30,7 @@ pub(crate) struct Totals {
     pub(crate) shells_discarded: AtomicU64,
     pub(crate) shells: AtomicU64,
     pub(crate) log: LogBook,
-    unsupported: Mutex<BTreeMap<u32, u64>>,
+    refused: Mutex<BTreeMap<String, u64>>,
     parent: Mutex<Option<ParentInfo>>,
 }
 
@@ -52,18 +57,22 @@ impl Totals {
 
     /// Takes over what a finished request reports.
     pub(crate) fn done(&self, done: &Done) {
-        self.unsupported(&done.unsupported);
+        self.refused(&done.refusals);
         self.log.dropped(done.log_dropped);
     }
 
-    /// Adds counts of refused system calls.
-    pub(crate) fn unsupported(&self, counts: &[(u32, u32)]) {
-        if counts.is_empty() {
+    /// Adds counts of what was refused.
+    pub(crate) fn refused(&self, refusals: &[Refused]) {
+        if refusals.is_empty() {
             return;
         }
-        let mut all = self.unsupported.lock().unwrap_or_else(PoisonError::into_inner);
-        for (number, count) in counts {
-            *all.entry(*number).or_default() += u64::from(*count);
+        let mut all = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        for refused in refusals {
+            let name = names::refusal(&Refusal::from(*refused));
+            let has_room = all.len() < REFUSED_MAX || all.contains_key(&name);
+            let name = if has_room { name } else { names::OTHERS.to_owned() };
+            let count = all.entry(name).or_default();
+            *count = count.saturating_add(u64::from(refused.count));
         }
     }
 
@@ -76,7 +85,6 @@ impl Totals {
     /// A copy of everything.
     pub(crate) fn snapshot(&self) -> FunctionStats {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let unsupported = self.unsupported.lock().unwrap_or_else(PoisonError::into_inner);
         FunctionStats {
             parent_boots: get(&self.parent_boots),
             cell_starts: get(&self.cell_starts),
@@ -92,11 +100,30 @@ impl Totals {
             shells_discarded: get(&self.shells_discarded),
             shells: get(&self.shells),
             log_dropped_bytes: self.log.dropped_bytes(),
-            unsupported: unsupported
-                .iter()
-                .map(|(nr, count)| (crate::names::system_call(*nr), *count))
-                .collect(),
+            unsupported: self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             parent: *self.parent.lock().unwrap_or_else(PoisonError::into_inner),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use abi::refusal::Kind;
+
+    #[test]
+    fn refused_things_are_added_up_by_name_and_their_number_has_an_end() {
+        let totals = Totals::default();
+        let refused = |value| Refused::from(Refusal::new(Kind::Value, 16, 1, value));
+        totals.refused(&[refused(0x5403), refused(0x5403)]);
+        for part in 0..100 {
+            let made_up: Vec<_> = (0..170).map(|value| refused(0x1_0000 + part * 1000 + value)).collect();
+            totals.refused(&made_up);
+        }
+        totals.refused(&[refused(0x5403)]);
+        let stats = totals.snapshot();
+        assert_eq!(stats.unsupported["ioctl TCSETSW"], 3);
+        assert_eq!(stats.unsupported.len(), REFUSED_MAX + 1);
+        assert_eq!(stats.unsupported.values().sum::<u64>(), 3 + 17_000);
     }
 }

@@ -194,7 +194,7 @@ impl Session<'_> {
             end,
             memory_refused: header.memory_refused != 0,
             memory_used: header.memory_used,
-            refused: Refused::of(&self.machine.mailbox().unsupported()),
+            refused: Refused::of(&self.machine.mailbox().refusals()),
             start_ms: made.as_secs_f64() * 1000.0,
             total_ms: total.as_secs_f64() * 1000.0,
             doorbells: self.doorbells,

@@ -1,6 +1,7 @@
 //! How a run ended, and what it took.
 
 use crate::names;
+use abi::refusal::Refusal;
 use serde::Serialize;
 use vmm::{Exit, Machine, Stats};
 
@@ -26,7 +27,7 @@ pub enum End {
     Fault(String),
 }
 
-/// A system call pico does not have, or not in that form, that was made.
+/// Something a system call asked for that pico does not have: the call itself, a flag, a command, an option.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Refused {
     /// Its name.
@@ -36,8 +37,8 @@ pub struct Refused {
 }
 
 impl Refused {
-    pub(super) fn of(counts: &[(u32, u32)]) -> Vec<Self> {
-        counts.iter().map(|&(number, count)| Self { name: names::system_call(number), count }).collect()
+    pub(super) fn of(refusals: &[Refusal]) -> Vec<Self> {
+        refusals.iter().map(|refusal| Self { name: names::refusal(refusal), count: refusal.count }).collect()
     }
 }
 
@@ -67,7 +68,7 @@ pub struct Outcome {
     pub memory_refused: bool,
     /// Bytes of memory it had mapped in the end.
     pub memory_used: u64,
-    /// System calls that were refused.
+    /// What was refused.
     pub refused: Vec<Refused>,
     /// Until the VM began to run, in ms.
     pub start_ms: f64,

@@ -48,8 +48,8 @@ pub(crate) struct Outcome {
     pub(crate) stderr: Vec<u8>,
     /// What pico logged.
     pub(crate) pico: String,
-    /// Number and count of refused system calls.
-    pub(crate) unsupported: Vec<(u32, u32)>,
+    /// What was refused.
+    pub(crate) refusals: Vec<abi::refusal::Refusal>,
     pub(crate) memory_refused: bool,
     /// Bytes the program's mappings add up to.
     pub(crate) memory_used: u64,
@@ -64,7 +64,7 @@ impl fmt::Debug for Outcome {
             .field("stdout", &self.out())
             .field("stderr", &self.err())
             .field("pico", &self.pico)
-            .field("unsupported", &self.unsupported)
+            .field("refusals", &self.refusals)
             .field("memory_refused", &self.memory_refused)
             .field("memory_used", &self.memory_used)
             .field("response", &String::from_utf8_lossy(&self.response))
@@ -246,7 +246,7 @@ impl Guest {
             stdout,
             stderr,
             pico: String::from_utf8_lossy(&pico).into_owned(),
-            unsupported: machine.mailbox().unsupported(),
+            refusals: machine.mailbox().refusals(),
             memory_refused: header.memory_refused != 0,
             memory_used: header.memory_used,
             response: machine.mailbox().response(header.response_len).unwrap_or_default(),

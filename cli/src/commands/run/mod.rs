@@ -153,7 +153,7 @@ struct Stats<'a> {
     kvm: &'a Counters,
     memory_used_bytes: u64,
     memory_refused: bool,
-    refused_system_calls: &'a [Refused],
+    refused: &'a [Refused],
 }
 
 /// Where the figures go. It exists before the program runs, so that nothing is run in vain.
@@ -187,7 +187,7 @@ fn stats_text(outcome: &Outcome) -> String {
         kvm: &outcome.counters,
         memory_used_bytes: outcome.memory_used,
         memory_refused: outcome.memory_refused,
-        refused_system_calls: &outcome.refused,
+        refused: &outcome.refused,
     };
     serde_json::to_string_pretty(&stats).expect("figures are plain data") + "\n"
 }

@@ -8,8 +8,8 @@ use abi::identity::Identity;
 use abi::layout::{DOORBELL_PORT, MAILBOX_VA};
 use abi::mailbox::{
     DETAIL_MAX, Doorbell, Header, LOG, LOG_SIZE, LogRecord, REQUEST, REQUEST_MAX, RESPONSE, RESPONSE_MAX,
-    UNSUPPORTED, UNSUPPORTED_COUNT,
 };
+use abi::refusal::{REFUSALS, Refusal, Refusals};
 use core::arch::{asm, naked_asm};
 use core::mem::offset_of;
 use core::ptr::with_exposed_provenance_mut;
@@ -169,11 +169,10 @@ impl Platform for Machine {
         unsafe { core::slice::from_raw_parts(mailbox(REQUEST), len.min(INPUT_MAX)) }
     }
 
-    fn count_unsupported(&self, number: u64) {
-        let slot = number.min(UNSUPPORTED_COUNT as u64 - 1);
-        let counter = mailbox::<u32>(UNSUPPORTED + 4 * slot);
-        // SAFETY: inside the page of counters.
-        unsafe { counter.write_volatile(counter.read_volatile().wrapping_add(1)) };
+    fn count_refusal(&self, what: &Refusal) {
+        // SAFETY: a page of the mailbox, mapped for ever and aligned, in which any bytes are valid; the host reads it
+        // only while the VM is stopped, and nothing else in pico refers to it.
+        unsafe { &mut *mailbox::<Refusals>(REFUSALS) }.count(what);
     }
 
     fn memory_refused(&self) {

@@ -14,6 +14,7 @@
 //! | [`path`] | from a path to a place |
 //! | [`erofs`], [`memory`], [`device`], [`proc`] | the file systems |
 //! | [`files`] | open files that never change |
+//! | [`notify`] | who watches files |
 
 pub mod attributes;
 pub mod console;
@@ -24,6 +25,7 @@ pub mod listing;
 pub mod memory;
 pub mod mounts;
 pub mod node;
+pub mod notify;
 pub mod path;
 pub mod proc;
 
@@ -39,6 +41,7 @@ use linux_raw_sys::general as linux;
 use memory::SharedMappings;
 use mounts::Mounts;
 pub use node::{Link, Location, Node};
+use notify::Notifier;
 
 /// What `/proc` tells about the program.
 #[derive(Clone, Default)]
@@ -79,6 +82,8 @@ pub struct Vfs {
     pub place: Place,
     /// Files in memory that are mapped shared.
     pub shared: SharedMappings,
+    /// Who watches files.
+    pub notifier: Rc<Notifier>,
 }
 
 impl Vfs {
@@ -92,6 +97,7 @@ impl Vfs {
             devices: Devices::default(),
             place: Place { cwd, umask: 0o022, program: Program::default() },
             shared: SharedMappings::default(),
+            notifier: Rc::default(),
         }
     }
 }

@@ -2,6 +2,7 @@ use super::*;
 use crate::clock::SECOND;
 use crate::errno::Errno;
 use crate::platform::Function;
+use abi::refusal::{Kind, Refusal};
 use alloc::vec;
 use linux_raw_sys::general as linux;
 
@@ -81,7 +82,8 @@ fn unknown_calls_are_refused_and_counted() {
     let (mut kernel, fake) = Kernel::for_tests();
     for number in [u64::from(linux::__NR_rseq), u64::from(linux::__NR_ptrace), 511, 512, u64::MAX] {
         assert_eq!(call(&mut kernel, number, [0; 3]), Errno::ENOSYS.as_return_value());
-        assert_eq!(fake.unsupported.borrow().last(), Some(&number));
+        let counted = Refusal::new(Kind::Call, u32::try_from(number).unwrap_or(u32::MAX), 0, 0);
+        assert_eq!(fake.refusals.borrow().last(), Some(&counted));
     }
 }
 

@@ -5,6 +5,7 @@ use crate::process::Registers;
 use abi::console::{Console, INPUT_DATA, INPUT_END, INPUT_NONE};
 use abi::identity::Identity;
 use abi::mailbox::Doorbell;
+use abi::refusal::Refusal;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
@@ -25,8 +26,8 @@ pub struct Fake {
     pub requests: RefCell<VecDeque<Vec<u8>>>,
     /// Log records: stream and text.
     pub logs: RefCell<Vec<(u32, Vec<u8>)>>,
-    /// Numbers of refused system calls.
-    pub unsupported: RefCell<Vec<u64>>,
+    /// What was counted as refused.
+    pub refusals: RefCell<Vec<Refusal>>,
     /// How often memory was refused.
     pub refused: Cell<u32>,
     /// Bytes of response.
@@ -65,7 +66,7 @@ impl Default for Fake {
             identity: Cell::new(identity),
             requests: RefCell::default(),
             logs: RefCell::default(),
-            unsupported: RefCell::default(),
+            refusals: RefCell::default(),
             refused: Cell::new(0),
             response_len: Cell::new(0),
             function: Cell::default(),
@@ -181,8 +182,8 @@ impl Platform for Rc<Fake> {
         &self.input.get()[..len]
     }
 
-    fn count_unsupported(&self, number: u64) {
-        self.unsupported.borrow_mut().push(number);
+    fn count_refusal(&self, what: &Refusal) {
+        self.refusals.borrow_mut().push(*what);
     }
 
     fn memory_refused(&self) {

@@ -59,6 +59,7 @@ impl Kernel {
         drop(core::mem::take(&mut self.fds));
         self.reclaim_files();
         self.settle();
+        self.settle_watches();
         self.account();
         let busy = self.process.busy;
         let record = self.processes.own_mut();

@@ -6,7 +6,7 @@ use super::{Args, Entry};
 use crate::errno::{Errno, Result};
 use crate::fs::Location;
 use crate::fs::attributes::is_dir;
-use crate::fs::memory::{Body, make, rename as rename_in_memory};
+use crate::fs::memory::{Body, Inode, make, rename as rename_in_memory};
 use crate::fs::path::{Found, Last, Name};
 use crate::kernel::Kernel;
 use linux_raw_sys::general as linux;
@@ -47,7 +47,9 @@ fn make_at(kernel: &Kernel, dirfd: i32, path: u64, body: Body, mode: u32) -> Res
     if found.slash && !matches!(body, Body::Directory(_)) {
         return Err(Errno::ENOENT);
     }
-    make(found.parent.writable_dir()?, name, body, mode, kernel.file_time())?;
+    let directory = found.parent.writable_dir()?;
+    let inode = make(directory, name, body, mode, kernel.file_time())?;
+    kernel.tell_name(directory, name, inode.is_dir(), linux::IN_CREATE);
     Ok(0)
 }
 
@@ -125,7 +127,10 @@ fn hard_link(kernel: &Kernel, from: PathArg, to: PathArg, flags: u32) -> Result<
     if stat.st_dev != found.parent.stat()?.st_dev {
         return Err(Errno::EXDEV);
     }
-    found.parent.writable_dir()?.link(name, &source.writable()?, kernel.file_time())?;
+    let (directory, inode) = (found.parent.writable_dir()?, source.writable()?);
+    directory.link(name, &inode, kernel.file_time())?;
+    kernel.tell_links(&inode);
+    kernel.tell_name(directory, name, false, linux::IN_CREATE);
     Ok(0)
 }
 
@@ -161,7 +166,10 @@ fn remove_dir(kernel: &mut Kernel, dirfd: i32, path: u64) -> Result<u64> {
         Name::DotDot => return Err(Errno::ENOTEMPTY),
     };
     check_mount(kernel, &found)?;
-    found.parent.writable_dir()?.remove_dir(name, kernel.file_time())?;
+    let directory = found.parent.writable_dir()?;
+    directory.remove_dir(name, kernel.file_time())?;
+    kernel.tell_name(directory, name, true, linux::IN_DELETE);
+    kernel.vfs.notifier.lost_a_name();
     Ok(0)
 }
 
@@ -177,6 +185,10 @@ fn remove_file(kernel: &mut Kernel, dirfd: i32, path: u64) -> Result<u64> {
         });
     }
     directory.unlink(name, kernel.file_time())?;
+    if let Some(inode) = found.target.as_ref().and_then(|target| target.writable().ok()) {
+        kernel.tell_links(&inode);
+    }
+    kernel.tell_name(directory, name, false, linux::IN_DELETE);
     drop(found);
     kernel.reclaim_files();
     Ok(0)
@@ -212,6 +224,25 @@ fn check_slashes(moved: &Location, from: &Found, to: &Found, flags: u32) -> Resu
     if must_be_dir && !moved.is_dir() { Err(Errno::ENOTDIR) } else { Ok(()) }
 }
 
+fn tell_rename(
+    kernel: &Kernel,
+    from: (&Inode, &[u8]),
+    to: (&Inode, &[u8]),
+    moved: &Inode,
+    over: Option<&Inode>,
+    flags: u32,
+) {
+    match over {
+        // Two names of one file: nothing was done.
+        Some(over) if over.key() == moved.key() => {}
+        Some(over) if flags & linux::RENAME_EXCHANGE != 0 => {
+            kernel.tell_move(from, to, moved, None);
+            kernel.tell_move(to, from, over, None);
+        }
+        over => kernel.tell_move(from, to, moved, over),
+    }
+}
+
 fn rename_at(kernel: &mut Kernel, from: PathArg, to: PathArg, flags: u32) -> Result<u64> {
     let from = find(kernel, from.0, from.1, Last::Name)?;
     let to = find(kernel, to.0, to.1, Last::Name)?;
@@ -226,7 +257,16 @@ fn rename_at(kernel: &mut Kernel, from: PathArg, to: PathArg, flags: u32) -> Res
     check_mount(kernel, &from)?;
     check_mount(kernel, &to)?;
     check_slashes(moved, &from, &to, flags)?;
+    let over = to.target.as_ref().and_then(|target| target.writable().ok());
     rename_in_memory((from_dir, from_name), (to_dir, to_name), flags, kernel.file_time())?;
+    tell_rename(
+        kernel,
+        (from_dir, from_name),
+        (to_dir, to_name),
+        &*moved.writable()?,
+        over.as_deref(),
+        flags,
+    );
     drop((from, to));
     kernel.reclaim_files();
     Ok(0)

@@ -74,5 +74,6 @@ fn list(kernel: &Kernel, args: &Args, encode: Encoder) -> Result<u64> {
             false
         }
     })?;
+    kernel.tell_open(&open, linux::IN_ACCESS);
     if used == 0 && full { Err(Errno::EINVAL) } else { Ok(used as u64) }
 }

@@ -87,6 +87,9 @@ fn sendfile(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     let copied = copy(kernel, &from, &mut cursor, args.raw(3).min(most), |kernel, bytes| {
         if to_pipe { write_to_pipe(kernel, &to, bytes) } else { write_bytes(kernel, &to, bytes) }
     })?;
+    if copied > 0 {
+        kernel.tell_open(&from, linux::IN_ACCESS);
+    }
     cursor.store(kernel, &from)?;
     Ok(copied)
 }
@@ -119,6 +122,9 @@ fn copy_file_range(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         target.at += count as u64;
         Ok(count)
     })?;
+    if copied > 0 {
+        kernel.tell_open(&from, linux::IN_ACCESS);
+    }
     source.store(kernel, &from)?;
     target.store(kernel, &to)?;
     Ok(copied)

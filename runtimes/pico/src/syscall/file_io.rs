@@ -68,7 +68,15 @@ fn read_once(kernel: &mut Kernel, open: &OpenFile, buf: &mut [u8], mode: Mode) -
     if mode.at.is_none() && open.file.seekable() {
         open.offset.set(offset + count as u64);
     }
+    tell(kernel, open, count, linux::IN_ACCESS);
     Ok(count)
+}
+
+/// Tells those who watch the file.
+fn tell(kernel: &Kernel, open: &OpenFile, count: usize, mask: u32) {
+    if count > 0 && kernel.is_watched() {
+        kernel.tell_open(open, mask);
+    }
 }
 
 /// Whether it is a socket of messages: writing to one that is closed is an error, but no signal.
@@ -104,6 +112,7 @@ fn write_once(kernel: &mut Kernel, open: &OpenFile, buf: &[u8], mode: Mode) -> R
     if mode.at.is_none() && open.file.seekable() {
         open.offset.set(offset + count as u64);
     }
+    tell(kernel, open, count, linux::IN_MODIFY);
     Ok(count)
 }
 

@@ -142,9 +142,14 @@ fn open_request(kernel: &mut Kernel, mut request: Request<'_>) -> Result<u64> {
     let (file, path) = file;
     let large = if request.has(linux::O_PATH) { 0 } else { linux::O_LARGEFILE };
     let flags = request.flags & STATUS | large;
-    let open = OpenFile::new(file, flags, crate::fs::text(&path));
+    let mut open = OpenFile::new(file, flags, crate::fs::text(&path));
+    open.notifier = Some(kernel.vfs.notifier.clone());
+    let open = Rc::new(open);
+    if !request.has(linux::O_PATH) {
+        kernel.tell_open(&open, linux::IN_OPEN);
+    }
     let close_on_exec = request.has(linux::O_CLOEXEC);
-    kernel.fds.insert(Descriptor { open: Rc::new(open), close_on_exec }, 0)
+    kernel.fds.insert(Descriptor { open, close_on_exec }, 0)
 }
 
 type Opened = (Rc<dyn File>, alloc::vec::Vec<u8>);
@@ -214,6 +219,7 @@ fn create(kernel: &Kernel, request: &Request<'_>, found: &Found) -> Result<Opene
     let directory = found.parent.writable_dir()?;
     let mode = request.mode & !kernel.vfs.place.umask;
     let inode = make(directory, name, Body::file(), mode, kernel.file_time())?;
+    kernel.tell_name(directory, name, false, linux::IN_CREATE);
     let path = [&found.parent.path(kernel)?, &b"/"[..], name].concat();
     Ok((Rc::new(MemoryFile(inode)), path))
 }
@@ -254,6 +260,7 @@ fn open_existing(kernel: &mut Kernel, request: &Request<'_>, location: &Location
     let (file, path) = (location.open(kernel)?, path(kernel));
     if truncates {
         file.truncate(kernel, 0)?;
+        kernel.tell_at(location, linux::IN_MODIFY);
     }
     Ok((file, path))
 }

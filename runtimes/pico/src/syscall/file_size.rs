@@ -83,6 +83,7 @@ fn truncate(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         return Err(Errno::EINVAL);
     }
     MemoryFile(location.writable()?).truncate(kernel, size)?;
+    kernel.tell_at(&location, linux::IN_MODIFY);
     Ok(0)
 }
 
@@ -91,6 +92,7 @@ fn ftruncate(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     open_arg(kernel, args, 0)?;
     let open = writable(kernel, args, 0).map_err(|_| Errno::EINVAL)?;
     open.file.truncate(kernel, size)?;
+    kernel.tell_open(&open, linux::IN_MODIFY);
     Ok(0)
 }
 
@@ -117,6 +119,7 @@ fn fallocate(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     } else {
         file.0.allocate(&mut kernel.mm, offset, len, keep, now)?;
     }
+    kernel.tell_open(&open, linux::IN_MODIFY);
     Ok(0)
 }
 

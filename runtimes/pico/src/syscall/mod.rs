@@ -16,6 +16,7 @@ pub mod file_size;
 pub mod futex;
 pub mod group;
 pub mod ids;
+pub mod inotify;
 pub mod lock;
 pub mod memory;
 pub mod message;
@@ -25,6 +26,7 @@ pub mod pidfd;
 pub mod pipe;
 pub mod poll;
 pub mod process;
+mod refused;
 pub mod select;
 pub mod shm;
 pub mod signal;
@@ -86,6 +88,7 @@ const FAMILIES: &[&[Entry]] = &[
     eventfd::ENTRIES,
     timerfd::ENTRIES,
     signalfd::ENTRIES,
+    inotify::ENTRIES,
 ];
 
 /// The six arguments of a system call, read by name and type rather than cast in place.

@@ -51,6 +51,7 @@ fn set_mode(kernel: &Kernel, location: &Location, mode: u32) -> Result<u64> {
     }
     inode.mode.set(mode & 0o7777);
     inode.ctime.set(kernel.file_time());
+    kernel.tell_at(location, linux::IN_ATTRIB);
     Ok(0)
 }
 
@@ -86,6 +87,7 @@ fn set_owner(kernel: &Kernel, location: &Location, uid: u32, gid: u32) -> Result
         inode.mode.set(inode.mode.get() & !SET_ID);
     }
     inode.ctime.set(kernel.file_time());
+    kernel.tell_at(location, linux::IN_ATTRIB);
     Ok(0)
 }
 
@@ -122,6 +124,12 @@ fn set_times(kernel: &Kernel, location: &Location, [atime, mtime]: [NewTime; 2])
     atime.into_iter().for_each(|atime| inode.atime.set(atime));
     mtime.into_iter().for_each(|mtime| inode.mtime.set(mtime));
     inode.ctime.set(kernel.file_time());
+    let event = match (atime, mtime) {
+        (Some(_), None) => linux::IN_ACCESS,
+        (None, Some(_)) => linux::IN_MODIFY,
+        _ => linux::IN_ATTRIB,
+    };
+    kernel.tell_at(location, event);
     Ok(0)
 }
 

@@ -1,5 +1,6 @@
 //! The table of system calls: assembled at compile time, looked up by number, and the source of the documentation.
 
+use super::refused::refusal;
 use super::{Args, Entry, FAMILIES, Support};
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
@@ -40,13 +41,14 @@ pub fn dispatch(kernel: &mut Kernel, number: u64, args: &Args) -> u64 {
         None => Err(Errno::ENOSYS),
     };
     kernel.settle();
+    kernel.settle_watches();
     if !is_quiet(number) {
         kernel.threads.note_change();
     }
     match result {
         Ok(value) => value,
         Err(errno) => {
-            note_refusal(kernel, number, errno);
+            note_refusal(kernel, number, args, errno);
             errno.as_return_value()
         }
     }
@@ -81,11 +83,11 @@ fn is_quiet(number: u64) -> bool {
     })
 }
 
-/// What the host wants to know about calls that failed: unsupported ones and refused memory.
+/// What the host wants to know about calls that failed: what pico lacks, and refused memory.
 #[cold]
-fn note_refusal(kernel: &mut Kernel, number: u64, errno: Errno) {
-    if errno == Errno::ENOSYS {
-        kernel.platform.count_unsupported(number);
+fn note_refusal(kernel: &mut Kernel, number: u64, args: &Args, errno: Errno) {
+    if let Some(what) = refusal(kernel, number, args, errno) {
+        kernel.platform.count_refusal(&what);
     }
     if kernel.mm.take_refused() {
         kernel.platform.memory_refused();
@@ -108,8 +110,9 @@ pub fn markdown() -> String {
          Generated from the table in `runtimes/pico/src/syscall` by\n\
          `cargo run -p pico --example syscalls-md > docs/SYSCALLS.md`; a test keeps it true.\n\n\
          pico serves {} system calls of Linux x86-64, {} of them with the stated difference. \"Full\" means: as Linux\n\
-         does it. Every other number is answered with `ENOSYS` and\n\
-         counted; `spore describe NAME` shows the counts.\n\n\
+         does it. Every other number is answered with `ENOSYS`, and a flag, command or option that is not known with the\n\
+         error Linux gives for one. Both are counted by name; `spore describe NAME` and `spore run --stats FILE` show the\n\
+         counts.\n\n\
          | number | name | support |\n|---:|---|---|\n",
         rows.len(),
         partial

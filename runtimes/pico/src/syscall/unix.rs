@@ -7,7 +7,7 @@ use crate::kernel::Kernel;
 use crate::net::socket::Socket;
 use crate::net::unix::{Bound, Name};
 use alloc::rc::Rc;
-use linux_raw_sys::general::{S_IFMT, S_IFSOCK};
+use linux_raw_sys::general::{IN_CREATE, S_IFMT, S_IFSOCK};
 
 /// Gives `socket` the name in the `sockaddr` `bytes`.
 pub(super) fn bind_name(kernel: &mut Kernel, socket: &Socket, bytes: &[u8]) -> Result<u64> {
@@ -44,7 +44,9 @@ fn make_socket(kernel: &Kernel, path: &[u8]) -> Result<(u64, u64)> {
         return Err(Errno::ENOENT);
     }
     let mode = 0o777 & !kernel.vfs.place.umask;
-    let inode = make(found.parent.writable_dir()?, name, Body::Special(S_IFSOCK), mode, kernel.file_time())?;
+    let directory = found.parent.writable_dir()?;
+    let inode = make(directory, name, Body::Special(S_IFSOCK), mode, kernel.file_time())?;
+    kernel.tell_name(directory, name, false, IN_CREATE);
     Ok(inode.key())
 }
 

@@ -10,6 +10,7 @@ pub use system::RELEASE;
 use super::attributes::Attributes;
 use super::files::TextFile;
 use super::node::Link;
+use super::notify;
 use crate::errno::{Errno, Result};
 use crate::file::File;
 use crate::kernel::Kernel;
@@ -86,7 +87,21 @@ pub static PROC: Entry = Entry {
         dir(
             "sys",
             &[
-                dir("fs", &[file("file-max", |_| b"1024\n".into()), file("nr_open", |_| b"1024\n".into())]),
+                dir(
+                    "fs",
+                    &[
+                        file("file-max", |_| b"1024\n".into()),
+                        dir(
+                            "inotify",
+                            &[
+                                file("max_queued_events", |_| system::number(notify::EVENTS_MAX)),
+                                file("max_user_instances", |_| system::number(notify::INSTANCES_MAX)),
+                                file("max_user_watches", |_| system::number(notify::WATCHES_MAX)),
+                            ],
+                        ),
+                        file("nr_open", |_| b"1024\n".into()),
+                    ],
+                ),
                 dir(
                     "kernel",
                     &[

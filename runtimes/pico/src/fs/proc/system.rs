@@ -102,3 +102,8 @@ pub(super) fn uuid(kernel: &Kernel) -> Vec<u8> {
     kernel.random.fill(&mut bytes);
     as_uuid(bytes)
 }
+
+/// A number on a line of its own.
+pub(super) fn number(number: usize) -> Vec<u8> {
+    format!("{number}\n").into_bytes()
+}
