@@ -246,7 +246,7 @@ fn mremap(kernel: &mut Kernel, args: &Args) -> Result<u64> {
 }
 
 /// Text the program is about to write, to move or to take away is again as it was in the file.
-fn restore_text(kernel: &Kernel, start: u64, len: u64) {
+fn restore_text(kernel: &mut Kernel, start: u64, len: u64) {
     let len = round_up(len).unwrap_or(u64::MAX);
     kernel.rewriter.restore(&kernel.mm, start, start.saturating_add(len));
 }
