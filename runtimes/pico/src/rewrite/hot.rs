@@ -43,8 +43,7 @@ impl Seen {
         self.0[Self::place(syscall)] = syscall;
     }
 
-    /// Something else may come to be in `range`.
-    pub(super) fn forget(&mut self, range: Range<u64>) {
+    fn forget(&mut self, range: &Range<u64>) {
         self.0.iter_mut().filter(|syscall| range.contains(syscall)).for_each(|syscall| *syscall = 0);
     }
 }
@@ -64,13 +63,18 @@ impl Traps {
         *count == HOT
     }
 
-    /// Something else may come to be in `range`.
-    pub(super) fn forget(&mut self, range: Range<u64>) {
+    fn forget(&mut self, range: &Range<u64>) {
         self.0.retain(|syscall, _| !range.contains(syscall));
     }
 }
 
 impl Rewriter {
+    /// Something else may come to be in `range`: what is known of calls from there is forgotten.
+    pub fn forget(&mut self, range: Range<u64>) {
+        self.seen.forget(&range);
+        self.traps.forget(&range);
+    }
+
     /// Like [`Rewriter::rewrite_around`] where there are several address spaces.
     pub(super) fn rewrite_hot(&mut self, mm: &mut Mm, entry: u64, syscall: u64) {
         let Some(text) = mm.area_at(syscall).filter(is_text) else { return self.seen.add(syscall) };

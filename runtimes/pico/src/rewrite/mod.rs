@@ -203,9 +203,7 @@ impl Rewriter {
     }
 
     /// Puts back what was rewritten in `start..end` and what jumps there, because the program is about to change it.
-    pub fn restore(&mut self, mm: &Mm, start: u64, end: u64) {
-        self.seen.forget(start..end);
-        self.traps.forget(start..end);
+    pub fn restore(&self, mm: &Mm, start: u64, end: u64) {
         let near = start.saturating_sub(SITE_MAX)..end.saturating_add(SITE_MAX);
         for site in self.sites.range(near).map(|(_, site)| site).filter(|site| site.is_in_place(mm)) {
             // Without memory for a page of its own the program keeps the jump, which does the same.

@@ -75,7 +75,7 @@ fn the_return_from_a_signal_is_left_alone() {
 fn a_trampoline_does_what_it_replaces_and_enters_pico() {
     let (mut mm, _) = mapped(&libc(), READ | EXEC, Kind::File);
     let rewriter = rewritten(&mut mm);
-    for (&syscall, site) in &rewriter.sites {
+    for (&syscall, site) in &*rewriter.sites {
         let moved = mm.raw(site.at, syscall - site.at).to_vec();
         let code = mm.raw(site.trampoline, SLOT).to_vec();
         assert_eq!(code[..site.original.len()], site.original);

@@ -23,15 +23,16 @@ pub(in crate::mm) enum Owned {
 impl Sparse {
     /// Page tables with nothing in them but what all spaces have. `None`, and nothing was taken, if there is no memory.
     pub(in crate::mm) fn of_new_space(mm: &Mm, pool: &Pool, tables: &dyn PageTables) -> Option<Self> {
+        if let Some(tables) = pool.take_spare() {
+            return Some(Self::new(tables));
+        }
         let root = pool.take(mm)?;
         let mut new = Self::new(tables.another(root));
-        match new.map_pinned(mm, pool) {
-            Some(()) => Some(new),
-            None => {
-                new.release(mm, pool);
-                None
-            }
+        if new.map_pinned(mm, pool).is_none() {
+            pool.drop_tables(&*new.tables);
+            return None;
         }
+        Some(new)
     }
 
     fn map_pinned(&mut self, mm: &Mm, pool: &Pool) -> Option<()> {
@@ -139,18 +140,18 @@ impl Sparse {
         Some(owned)
     }
 
-    /// Gives back all that this space holds. It is not used any more.
+    /// Gives back all that this space holds. It is not used any more; another one may get its tables, which lead nowhere
+    /// then but to what is pinned.
     pub(in crate::mm) fn release(&mut self, mm: &Mm, pool: &Pool) {
         for (number, chunk) in core::mem::take(&mut self.chunks) {
             for va in (number * HUGE..(number + 1) * HUGE).step_by(PAGE_BYTES) {
                 if let Some(page) = chunk.page(mm, va) {
+                    self.tables.clear(va);
                     pool.release(page, page + PAGE);
                 }
             }
             pool.release(chunk.list, chunk.list + PAGE);
         }
-        for table in self.tables.pages() {
-            pool.release(table, table + PAGE);
-        }
+        pool.keep_spare(&self.tables);
     }
 }
