@@ -57,8 +57,8 @@ static int answer(char *request, char *reply, size_t size) {
     int count;
     if (sscanf(request, "%15s %d", way, &count) != 2) return 0;
     if (strcmp(way, "leak")) return all(way, count, reply, size);
-    // What the first ones need once is not lost.
-    if (!all("exec", 3, reply, size) || !all("spawn", 3, reply, size)) return 0;
+    // What the first ones need once is not lost, nor what it takes to look.
+    if (free_kib() < 0 || !all("exec", 3, reply, size) || !all("spawn", 3, reply, size)) return 0;
     int before = free_kib();
     if (!all("exec", count, reply, size) || !all("spawn", count, reply, size)) return 0;
     snprintf(reply, size, "lost %d KiB\n", before - free_kib());
