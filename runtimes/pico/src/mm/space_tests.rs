@@ -118,6 +118,21 @@ fn a_released_space_leaves_nothing_behind() {
 }
 
 #[test]
+fn tables_of_spaces_that_are_gone_are_used_again_or_given_back() {
+    let (mut mm, tables) = world(4 << 20);
+    let at = anywhere(&mut mm, 4 * PAGE);
+    mm.copy().unwrap().release();
+    let made = tables.others.borrow().len();
+    let child = mm.copy().unwrap();
+    assert_eq!(tables.others.borrow().len(), made, "the child has its predecessor's");
+    assert!(tables_of(&child, &tables).entries.borrow().contains_key(&at));
+    child.release();
+    assert!(tables.others.borrow().last().unwrap().entries.borrow().is_empty());
+    while mm.alloc_pages(1).is_ok() {}
+    assert_eq!((mm.free(), look(&mm, at)), (0, Ok(0)));
+}
+
+#[test]
 fn shared_memory_is_shared_whatever_was_touched_before() {
     let (mut mm, tables) = world(4 << 20);
     let shared = mm.map(mapping(Placement::Sparse(0), 4 * PAGE, DATA, Kind::Shared)).unwrap();

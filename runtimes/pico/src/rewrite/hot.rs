@@ -92,3 +92,26 @@ impl Rewriter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traps_are_counted_for_a_limited_number_of_sites() {
+        let mut traps = Traps::default();
+        for syscall in 0..10 * SITES_MAX as u64 {
+            assert!(!traps.count(syscall));
+            assert!(traps.0.len() <= SITES_MAX);
+        }
+        assert!((1..HOT).all(|_| !traps.count(1)) && traps.count(1) && !traps.count(1));
+    }
+
+    #[test]
+    fn sites_that_were_seen_are_known_until_something_else_may_be_there() {
+        let mut seen = Seen::default();
+        [0x1000, 0x2002].into_iter().for_each(|syscall| seen.add(syscall));
+        seen.forget(&(0x2000..0x3000));
+        assert!(seen.has(0x1000) && !seen.has(0x2002));
+    }
+}

@@ -2,7 +2,8 @@
 //!
 //! A trap costs two exits where KVM has no hardware to help, a jump costs nothing. When the program first traps in a
 //! text, and once more before the parent is captured, pico looks through that text for `syscall` and gives each site it
-//! understands a trampoline. Children inherit that and never rewrite anything.
+//! understands a trampoline. Children inherit that and rewrite nothing but what processes they start have of their own
+//! ([`hot`]).
 //!
 //! What is rewritten: text of a file, mapped private, executable and not writable. Code a program generates is
 //! never touched. A site is understood if the file's table of functions ([`functions`]) says where the function around

@@ -175,3 +175,20 @@ fn damaged_tables_are_survived() {
         rewritten(&mut mm);
     }
 }
+
+#[test]
+fn a_large_text_is_rewritten_site_by_site_when_they_are_hot() {
+    let (mut mm, at) = mapped(&libc(), READ | EXEC, Kind::File);
+    let (mut other, there) = mapped(&libc(), READ | EXEC, Kind::File);
+    let syscall = *rewritten(&mut other).sites.keys().next().expect("one of hundreds") - there + at;
+    let mut rewriter = Rewriter::default();
+    for _ in 1..4 {
+        rewriter.rewrite_hot(&mut mm, ENTRY, syscall);
+    }
+    rewriter.forget(at..mm.end());
+    for _ in 0..4 {
+        assert_eq!(rewriter.counts().rewritten, 0);
+        rewriter.rewrite_hot(&mut mm, ENTRY, syscall);
+    }
+    assert_eq!(rewriter.counts().rewritten, 1);
+}
