@@ -10,6 +10,7 @@ use super::Mm;
 use super::areas::{READ, WRITE};
 use super::plain::Plain;
 use crate::errno::{Errno, Result};
+use abi::layout::PAGE;
 use alloc::vec::Vec;
 use core::mem::MaybeUninit;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -129,6 +130,33 @@ impl Mm {
         let len = usize::try_from(len).map_err(|_| Errno::ENOMEM)?;
         // SAFETY: every page has memory behind it; the caller sees to it that they may be written.
         Ok(unsafe { core::slice::from_raw_parts_mut(Self::pointer(addr), len) })
+    }
+
+    /// Fills `len` bytes at `addr`, just mapped, whatever their protection: `read` is told how many it has given, and gives
+    /// more until there are none. Pages are not touched where the program has them, which may cost a fault each.
+    pub(crate) fn fill(
+        &self,
+        addr: u64,
+        len: u64,
+        mut read: impl FnMut(u64, &mut [u8]) -> Result<usize>,
+    ) -> Result<()> {
+        let end = addr + len;
+        let mut at = addr;
+        while at < end {
+            let (page, part) = if self.is_paged(at) {
+                let part = (end - at).min(PAGE - at % PAGE);
+                self.back_all(at, at + part)?;
+                let page = self.sparse.borrow().page(self, at / PAGE * PAGE).ok_or(Errno::EFAULT)?;
+                (page + at % PAGE, part)
+            } else {
+                (at, end - at)
+            };
+            match read(at - addr, self.raw(page, part))? {
+                0 => break,
+                count => at += count as u64,
+            }
+        }
+        Ok(())
     }
 
     fn pointer(addr: u64) -> *mut u8 {

@@ -1,6 +1,7 @@
 //! Page faults, and everything else that puts memory behind the sparse area.
 
 use super::areas::{Area, EXEC, Kind, WRITE};
+use super::sparse::Owned;
 use super::{Mm, PAGE_BYTES};
 use crate::errno::{Errno, Result};
 use abi::layout::PAGE;
@@ -52,17 +53,20 @@ impl Mm {
 
     /// Makes the page behind `va` this space's alone and, if there is plenty of memory, its neighbours.
     fn own_around(&self, area: &Area, va: u64) -> PageFault {
-        if self.sparse.borrow_mut().own(self, va, area.prot).is_none() {
-            return PageFault::OutOfMemory;
-        }
+        let mut sparse = self.sparse.borrow_mut();
+        let Some(first) = sparse.own(self, va, area.prot) else { return PageFault::OutOfMemory };
         let start = va / AROUND * AROUND;
         let near = start.max(area.start)..(start + AROUND).min(area.end);
+        let mut copied = first == Owned::Copied;
         for near in near.step_by(PAGE_BYTES) {
-            if self.free() <= self.len / 8 || self.sparse.borrow_mut().own(self, near, area.prot).is_none() {
-                break;
-            }
+            let plenty = self.free() > self.len / 8;
+            let Some(owned) = plenty.then(|| sparse.own(self, near, area.prot)).flatten() else { break };
+            copied |= owned == Owned::Copied;
         }
-        self.sparse.borrow_mut().refresh(self, va, area.prot);
+        // After a fault the processor has forgotten the page: without a copy it finds what is allowed now by itself.
+        if copied || first == Owned::Before {
+            sparse.refresh(self, va, area.prot);
+        }
         PageFault::Resolved
     }
 

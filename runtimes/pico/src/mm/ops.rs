@@ -150,7 +150,7 @@ impl Mm {
         for piece in pieces {
             let reserved = piece.reserved && prot == 0;
             if self.is_paged(piece.start) {
-                self.sparse.borrow_mut().protect(self, piece.start, piece.end, prot);
+                self.sparse.borrow_mut().protect(self, piece.start, piece.end, (piece.prot, prot));
             } else if piece.reserved && !reserved {
                 self.zero(piece.start, piece.end);
             }

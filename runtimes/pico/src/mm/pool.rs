@@ -2,9 +2,11 @@
 
 use super::areas::Area;
 use super::dirty::Dirty;
+use super::tables::PageTables;
 use super::{Mm, PAGE_BYTES};
 use crate::errno::{Errno, Result};
 use abi::layout::PAGE;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use zerocopy::FromBytes;
@@ -25,7 +27,20 @@ pub(super) struct Pool {
     last_space: Cell<u32>,
     /// Pages pico keeps pointers to: at the same addresses in all spaces.
     pinned: Vec<Area>,
+    spare: RefCell<Spare>,
 }
+
+/// Page tables of address spaces that are gone, for those to come. Who shadows page tables has what it made of these, so
+/// that they cost far less than new ones.
+#[derive(Default)]
+struct Spare {
+    tables: Vec<Rc<dyn PageTables>>,
+    pages: u64,
+}
+
+/// Most tables of spaces that are gone, and most pages of each.
+const SPARE_MAX: usize = 4;
+const SPARE_PAGES_MAX: usize = 128;
 
 impl Pool {
     /// How many pages the counts take for `len` bytes of memory.
@@ -52,6 +67,7 @@ impl Pool {
             first: Cell::new(0),
             last_space: Cell::new(0),
             pinned,
+            spare: RefCell::default(),
         })
     }
 
@@ -59,9 +75,42 @@ impl Pool {
         usize::try_from((page - self.base) / PAGE).expect("usize is 64 bits wide")
     }
 
-    /// Bytes nobody holds.
+    /// Bytes nobody holds, or that would be given back if there were no others.
     pub(super) fn free_bytes(&self) -> u64 {
-        self.free.get() * PAGE
+        (self.free.get() + self.spare.borrow().pages) * PAGE
+    }
+
+    /// Keeps `tables`, which nobody uses any more, for another space, or gives back their pages.
+    pub(super) fn keep_spare(&self, tables: &Rc<dyn PageTables>) {
+        let pages = tables.pages().len();
+        let mut spare = self.spare.borrow_mut();
+        if pages > SPARE_PAGES_MAX || spare.tables.len() >= SPARE_MAX {
+            return self.drop_tables(&**tables);
+        }
+        spare.tables.push(tables.clone());
+        spare.pages += pages as u64;
+    }
+
+    /// Tables in which all but what is pinned leads nowhere.
+    pub(super) fn take_spare(&self) -> Option<Rc<dyn PageTables>> {
+        let mut spare = self.spare.borrow_mut();
+        let tables = spare.tables.pop()?;
+        spare.pages -= tables.pages().len() as u64;
+        Some(tables)
+    }
+
+    /// Gives back the pages of `tables`.
+    pub(super) fn drop_tables(&self, tables: &dyn PageTables) {
+        tables.pages().into_iter().for_each(|page| self.release(page, page + PAGE));
+    }
+
+    /// `count` free pages in one piece, at the cost of spare tables if there are no others.
+    fn find_or_reclaim(&self, count: usize) -> Option<usize> {
+        self.find(count).or_else(|| {
+            let spare = self.spare.take();
+            spare.tables.iter().for_each(|tables| self.drop_tables(&**tables));
+            self.find(count)
+        })
     }
 
     /// What is at the same addresses in all spaces.
@@ -123,10 +172,7 @@ impl Pool {
 
     /// `count` zeroed pages in one piece, held once.
     pub(super) fn take_run(&self, mm: &Mm, count: usize) -> Option<u64> {
-        if self.free.get() < count as u64 {
-            return None;
-        }
-        let start = self.find(count)?;
+        let start = self.find_or_reclaim(count)?;
         let (from, to) = (self.base + start as u64 * PAGE, self.base + (start + count) as u64 * PAGE);
         self.dirty.borrow_mut().sweep(from, to, |addr, len| mm.raw(addr, len).fill(0));
         self.retain(from, to);
@@ -135,6 +181,9 @@ impl Pool {
 
     /// The first `count` free pages in one piece.
     fn find(&self, count: usize) -> Option<usize> {
+        if self.free.get() < count as u64 {
+            return None;
+        }
         let owners = self.owners.borrow();
         let is_free = |&(_, count): &(usize, &u16)| *count == 0;
         let first = owners.iter().enumerate().skip(self.first.get()).find(is_free)?.0;
@@ -151,7 +200,7 @@ impl Pool {
 
     /// A copy of `page`, held once.
     pub(super) fn duplicate(&self, mm: &Mm, page: u64) -> Option<u64> {
-        let start = self.find(1).filter(|_| self.free.get() > 0)?;
+        let start = self.find_or_reclaim(1)?;
         let copy = self.base + (start * PAGE_BYTES) as u64;
         self.retain(copy, copy + PAGE);
         mm.raw(copy, PAGE).copy_from_slice(mm.raw(page, PAGE));

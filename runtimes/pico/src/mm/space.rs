@@ -15,7 +15,7 @@
 use super::areas::{Area, Areas, Kind};
 use super::dirty::Dirty;
 use super::pool::Pool;
-use super::sparse::Sparse;
+use super::sparse::{Owned, Sparse};
 use super::{DATA, Mm};
 use crate::errno::{Errno, Result};
 use abi::layout::PAGE;
@@ -189,7 +189,7 @@ impl Mm {
         while at < end && self.pool.is_some() {
             let prot = self.area_at(at).map_or(DATA, |area| area.prot);
             let owned = self.sparse.borrow_mut().own(self, at, prot);
-            changed |= owned.ok_or_else(|| self.refuse())?;
+            changed |= owned.ok_or_else(|| self.refuse())? == Owned::Copied;
             at += PAGE;
         }
         if changed {
@@ -201,6 +201,12 @@ impl Mm {
     /// Whether [`Mm::patch`] can write at `addr`, which is mapped: not where all address spaces have the same.
     pub(crate) fn can_patch(&self, addr: u64) -> bool {
         self.pool.is_none() || self.is_paged(addr)
+    }
+
+    /// Makes all pages of `start..end`, which is mapped, this space's own, for [`Mm::patch`].
+    pub(crate) fn own_text(&self, start: u64, end: u64) -> Result<()> {
+        self.back_all(start, end)?;
+        self.own(start, end)
     }
 
     /// Writes `bytes` at `addr`, which is mapped, whatever its protection.

@@ -7,6 +7,8 @@
 
 mod spaces;
 
+pub(super) use spaces::Owned;
+
 use super::areas::WRITE;
 use super::frames::Frames;
 use super::tables::PageTables;
@@ -219,18 +221,19 @@ impl Sparse {
         }
     }
 
-    /// The pages behind `start..end` have protection `prot` from now on.
-    pub(super) fn protect(&mut self, mm: &Mm, start: u64, end: u64, prot: u32) {
-        let mut changed = false;
+    /// The pages behind `start..end` have protection `prot` from now on, and had `before`. Without a flush where nothing
+    /// is taken away: a processor that remembers less asks again.
+    pub(super) fn protect(&mut self, mm: &Mm, start: u64, end: u64, (before, prot): (u32, u32)) {
+        let mut lost = 0;
         for part in self.parts(&(start..end)) {
             for va in self.backed(mm, &part) {
                 if let Some(note) = self.note(mm, va) {
                     self.tables.set(va, note & !FLAGS, shown(note, prot));
-                    changed = true;
+                    lost |= shown(note, before) & !shown(note, prot);
                 }
             }
         }
-        if changed {
+        if lost != 0 {
             self.tables.flush();
         }
     }

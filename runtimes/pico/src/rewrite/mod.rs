@@ -2,7 +2,8 @@
 //!
 //! A trap costs two exits where KVM has no hardware to help, a jump costs nothing. When the program first traps in a
 //! text, and once more before the parent is captured, pico looks through that text for `syscall` and gives each site it
-//! understands a trampoline. Children inherit that and never rewrite anything.
+//! understands a trampoline. Children inherit that and rewrite nothing but what processes they start have of their own
+//! ([`hot`]).
 //!
 //! What is rewritten: text of a file, mapped private, executable and not writable. Code a program generates is
 //! never touched. A site is understood if the file's table of functions ([`functions`]) says where the function around
@@ -18,6 +19,7 @@
 mod decode;
 mod detour;
 mod functions;
+mod hot;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +34,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use detour::{Decoded, Detour, MOVED_MAX, NEAR, Refusal, SHORT, SYSCALL};
 use functions::Functions;
+use hot::{Seen, Traps};
 
 /// Most pages of trampolines; 127 fit into one.
 pub const PAGES_MAX: usize = 32;
@@ -50,11 +53,15 @@ const _: () = assert!(MOVED_MAX as u64 + 7 + 6 <= SLOT);
 /// What has been rewritten.
 #[derive(Clone, Default)]
 pub struct Rewriter {
-    /// By the address of the `syscall`.
-    sites: BTreeMap<u64, Site>,
+    /// By the address of the `syscall`. A copy of the address space has the same until one of them changes its own.
+    sites: Rc<BTreeMap<u64, Site>>,
     pages: Vec<Page>,
     /// Texts looked through, and what was mapped there.
     texts: Vec<(Range<u64>, Rc<str>)>,
+    /// Sites nothing is to be done about, the last ones.
+    seen: Seen,
+    /// Of sites in large texts.
+    traps: Traps,
     refused: u64,
     crowded: u64,
 }
@@ -111,6 +118,7 @@ impl Rewriter {
 
     /// Rewrites the text that holds `syscall`, unless that was done before.
     fn rewrite_around(&mut self, mm: &mut Mm, entry: u64, syscall: u64) {
+        self.seen.add(syscall);
         let Some(text) = mm.area_at(syscall).filter(is_text) else { return };
         let Some((file, _)) = &text.file else { return };
         let is_known = self.texts.iter().any(|(range, path)| range.contains(&syscall) && file == path);
@@ -122,9 +130,14 @@ impl Rewriter {
 
     /// Rewrites what can be in one text.
     fn rewrite_text(&mut self, mm: &mut Mm, entry: u64, text: &Area) {
+        self.rewrite_sites(mm, entry, text, candidates(mm, text));
+    }
+
+    /// Rewrites those of the sites `candidates` in `text` that can be.
+    fn rewrite_sites(&mut self, mm: &mut Mm, entry: u64, text: &Area, candidates: Vec<u64>) {
         let functions = Functions::of(mm, text);
         let mut decoded: Option<Decoded> = None;
-        for syscall in candidates(mm, text) {
+        for syscall in candidates {
             if self.is_rewritten(mm, syscall) {
                 continue;
             }
@@ -171,7 +184,7 @@ impl Rewriter {
         let original = mm.peek(at, len)?;
         let patched = padded(jump, original.len());
         mm.patch(at, &patched)?;
-        self.sites.insert(detour.syscall, Site { trampoline, at, original, patched });
+        Rc::make_mut(&mut self.sites).insert(detour.syscall, Site { trampoline, at, original, patched });
         Ok(())
     }
 
@@ -250,11 +263,19 @@ fn write_trampoline(mm: &Mm, at: u64, detour: &Detour) -> Result<()> {
 
 impl Kernel {
     /// After the `syscall` before `rip`: rewrites the text there. Not in a fork, which would pay for it in
-    /// every request.
+    /// every request; but where several address spaces are, no parent has done it for all of them.
     pub(crate) fn rewrite_around(&mut self, rip: u64) {
-        let entry = self.config.fast_entry;
-        if entry != 0 && !self.request_taken {
-            let syscall = rip.wrapping_sub(SYSCALL.len() as u64);
+        let has_spaces = self.mm.has_spaces();
+        if self.config.fast_entry == 0 || (self.request_taken && !has_spaces) {
+            return;
+        }
+        let (entry, syscall) = (self.config.fast_entry, rip.wrapping_sub(SYSCALL.len() as u64));
+        if self.rewriter.seen.has(syscall) {
+            return;
+        }
+        if has_spaces {
+            self.rewriter.rewrite_hot(&mut self.mm, entry, syscall);
+        } else {
             self.rewriter.rewrite_around(&mut self.mm, entry, syscall);
         }
     }

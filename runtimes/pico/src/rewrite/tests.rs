@@ -75,7 +75,7 @@ fn the_return_from_a_signal_is_left_alone() {
 fn a_trampoline_does_what_it_replaces_and_enters_pico() {
     let (mut mm, _) = mapped(&libc(), READ | EXEC, Kind::File);
     let rewriter = rewritten(&mut mm);
-    for (&syscall, site) in &rewriter.sites {
+    for (&syscall, site) in &*rewriter.sites {
         let moved = mm.raw(site.at, syscall - site.at).to_vec();
         let code = mm.raw(site.trampoline, SLOT).to_vec();
         assert_eq!(code[..site.original.len()], site.original);
@@ -174,4 +174,21 @@ fn damaged_tables_are_survived() {
         let (mut mm, _) = mapped(&damaged, READ | EXEC, Kind::File);
         rewritten(&mut mm);
     }
+}
+
+#[test]
+fn a_large_text_is_rewritten_site_by_site_when_they_are_hot() {
+    let (mut mm, at) = mapped(&libc(), READ | EXEC, Kind::File);
+    let (mut other, there) = mapped(&libc(), READ | EXEC, Kind::File);
+    let syscall = *rewritten(&mut other).sites.keys().next().expect("one of hundreds") - there + at;
+    let mut rewriter = Rewriter::default();
+    for _ in 1..4 {
+        rewriter.rewrite_hot(&mut mm, ENTRY, syscall);
+    }
+    rewriter.forget(at..mm.end());
+    for _ in 0..4 {
+        assert_eq!(rewriter.counts().rewritten, 0);
+        rewriter.rewrite_hot(&mut mm, ENTRY, syscall);
+    }
+    assert_eq!(rewriter.counts().rewritten, 1);
 }

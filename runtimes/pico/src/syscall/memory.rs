@@ -164,17 +164,7 @@ fn map_file(kernel: &mut Kernel, fd: u64, offset: u64, shared: bool, mapping: Ma
 
 /// Fills `len` bytes at `start` with what the file has from `offset` on.
 fn copy_in(kernel: &Kernel, file: &dyn File, offset: u64, start: u64, len: u64) -> Result<()> {
-    let mut rest = kernel.mm.fresh(start, len)?;
-    let mut at = offset;
-    while !rest.is_empty() {
-        let count = file.read(at, rest)?;
-        if count == 0 {
-            break;
-        }
-        at += count as u64;
-        rest = &mut rest[count..];
-    }
-    Ok(())
+    kernel.mm.fill(start, len, |done, bytes| file.read(offset + done, bytes))
 }
 
 /// Whether the program has chosen an address where only copies of files can be.
@@ -246,9 +236,11 @@ fn mremap(kernel: &mut Kernel, args: &Args) -> Result<u64> {
 }
 
 /// Text the program is about to write, to move or to take away is again as it was in the file.
-pub(super) fn restore_text(kernel: &Kernel, start: u64, len: u64) {
+pub(super) fn restore_text(kernel: &mut Kernel, start: u64, len: u64) {
     let len = round_up(len).unwrap_or(u64::MAX);
-    kernel.rewriter.restore(&kernel.mm, start, start.saturating_add(len));
+    let end = start.saturating_add(len);
+    kernel.rewriter.restore(&kernel.mm, start, end);
+    kernel.rewriter.forget(start..end);
 }
 
 fn madvise(kernel: &mut Kernel, args: &Args) -> Result<u64> {

@@ -9,18 +9,30 @@ use abi::layout::{HUGE, PAGE};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
+/// How a page became an address space's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::mm) enum Owned {
+    /// It was, or is shared on purpose.
+    Before,
+    /// Nobody else holds it any more: more is allowed now than the processor may remember.
+    Alone,
+    /// By a copy: the processor may remember the other page.
+    Copied,
+}
+
 impl Sparse {
     /// Page tables with nothing in them but what all spaces have. `None`, and nothing was taken, if there is no memory.
     pub(in crate::mm) fn of_new_space(mm: &Mm, pool: &Pool, tables: &dyn PageTables) -> Option<Self> {
+        if let Some(tables) = pool.take_spare() {
+            return Some(Self::new(tables));
+        }
         let root = pool.take(mm)?;
         let mut new = Self::new(tables.another(root));
-        match new.map_pinned(mm, pool) {
-            Some(()) => Some(new),
-            None => {
-                new.release(mm, pool);
-                None
-            }
+        if new.map_pinned(mm, pool).is_none() {
+            pool.drop_tables(&*new.tables);
+            return None;
         }
+        Some(new)
     }
 
     fn map_pinned(&mut self, mm: &Mm, pool: &Pool) -> Option<()> {
@@ -112,34 +124,34 @@ impl Sparse {
         }
     }
 
-    /// Sees to it that the page behind `va` is this space's alone, unless it is shared on purpose: whether that
-    /// changed anything, without a flush. `None` if there is no memory for a copy.
-    pub(in crate::mm) fn own(&mut self, mm: &Mm, va: u64, prot: u32) -> Option<bool> {
+    /// Sees to it that the page behind `va` is this space's alone, unless it is shared on purpose: what that took,
+    /// without a flush. `None` if there is no memory for a copy.
+    pub(in crate::mm) fn own(&mut self, mm: &Mm, va: u64, prot: u32) -> Option<Owned> {
         let note = self.note(mm, va).filter(|note| note & PROTECTED != 0);
-        let (Some(note), Some(pool)) = (note, &mm.pool) else { return Some(false) };
-        let mut page = note & !FLAGS;
+        let (Some(note), Some(pool)) = (note, &mm.pool) else { return Some(Owned::Before) };
+        let (mut page, mut owned) = (note & !FLAGS, Owned::Alone);
         if pool.owners(page) > 1 {
             let copy = pool.duplicate(mm, page)?;
             pool.release(page, page + PAGE);
-            page = copy;
+            (page, owned) = (copy, Owned::Copied);
         }
         self.chunks.get(&(va / HUGE))?.set(mm, va, page);
         self.tables.set(va, page, prot);
-        Some(true)
+        Some(owned)
     }
 
-    /// Gives back all that this space holds. It is not used any more.
+    /// Gives back all that this space holds. It is not used any more; another one may get its tables, which lead nowhere
+    /// then but to what is pinned.
     pub(in crate::mm) fn release(&mut self, mm: &Mm, pool: &Pool) {
         for (number, chunk) in core::mem::take(&mut self.chunks) {
             for va in (number * HUGE..(number + 1) * HUGE).step_by(PAGE_BYTES) {
                 if let Some(page) = chunk.page(mm, va) {
+                    self.tables.clear(va);
                     pool.release(page, page + PAGE);
                 }
             }
             pool.release(chunk.list, chunk.list + PAGE);
         }
-        for table in self.tables.pages() {
-            pool.release(table, table + PAGE);
-        }
+        pool.keep_spare(&self.tables);
     }
 }
