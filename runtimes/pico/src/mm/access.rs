@@ -6,7 +6,7 @@
 //! run. While that call waits other threads do, and may unmap what it holds: a program that does so is broken, and
 //! harms itself only.
 
-use super::Mm;
+use super::{Mm, PAGE_BYTES};
 use super::areas::{READ, WRITE};
 use super::plain::Plain;
 use crate::errno::{Errno, Result};
@@ -129,6 +129,12 @@ impl Mm {
         let len = usize::try_from(len).map_err(|_| Errno::ENOMEM)?;
         // SAFETY: every page has memory behind it; the caller sees to it that they may be written.
         Ok(unsafe { core::slice::from_raw_parts_mut(Self::pointer(addr), len) })
+    }
+
+    /// The page `image` of an image, as noted by [`Mm::map_image`].
+    pub(super) fn image_page(&self, image: u64) -> &'static [u8] {
+        // SAFETY: notes are made of pages of images only, which are mapped for ever and never change.
+        unsafe { core::slice::from_raw_parts(Self::pointer(image), PAGE_BYTES) }
     }
 
     fn pointer(addr: u64) -> *mut u8 {

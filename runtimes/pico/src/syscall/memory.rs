@@ -153,13 +153,25 @@ fn map_file(kernel: &mut Kernel, fd: u64, offset: u64, shared: bool, mapping: Ma
     }
     let (len, prot) = (mapping.len, mapping.prot);
     let file = Some((Rc::from(open.path.as_str()), offset));
-    let start = kernel.mm.map(Mapping { file, prot: DATA, ..mapping })?;
-    let filled = copy_in(kernel, &*open.file, offset, start, len);
+    let image = if prot & WRITE == 0 { image_part(&*open.file, offset, len) } else { &[] };
+    let start = kernel.mm.map_image(Mapping { file, prot: DATA, ..mapping }, image)?;
+    let end = start + round_up(len)?;
+    let filled = kernel.mm.not_shown(start, end).into_iter().try_for_each(|part| {
+        copy_in(kernel, &*open.file, offset + (part.start - start), part.start, part.end - part.start)
+    });
     if let Err(errno) = filled.and_then(|()| kernel.mm.protect(start, len, prot)) {
         kernel.mm.unmap(start, len)?;
         return Err(errno);
     }
     Ok(start)
+}
+
+/// What `file` has in the `len` bytes from `offset` on, in whole pages, if it lies in an image.
+fn image_part(file: &dyn File, offset: u64, len: u64) -> &'static [u8] {
+    let end = round_up(len).ok().and_then(|len| offset.checked_add(len)).unwrap_or(u64::MAX);
+    let [offset, end] = [offset, end].map(|at| usize::try_from(at).unwrap_or(usize::MAX));
+    let contents = file.image_slice().unwrap_or(&[]);
+    contents.get(offset..end.min(contents.len())).unwrap_or(&[])
 }
 
 /// Fills `len` bytes at `start` with what the file has from `offset` on.
