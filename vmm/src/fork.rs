@@ -8,7 +8,7 @@ use crate::mailbox::WARM;
 use crate::memory::{Advice, Mapping};
 use crate::parent::Parent;
 use crate::restore::Ran;
-use crate::shown::{self, any_images, hides};
+use crate::shown::{self, any_image, hides};
 use crate::size::PAGE_BYTES;
 use crate::space::{Images, Space};
 use crate::stats::ForkStep;
@@ -141,7 +141,7 @@ fn list(parent: &Parent) -> io::Result<Vec<u64>> {
 /// What the parent's program sees of images in place of its memory.
 fn images(parent: &Parent) -> Vec<shown::Piece> {
     let view = parent.memory.view();
-    let pieces = view.map(|view| shown::read(view, parent.entry.sregs().cr3, any_images(view.len() as u64)));
+    let pieces = view.map(|view| shown::read(view, parent.entry.sregs().cr3, any_image(view.len() as u64)));
     pieces.unwrap_or_default()
 }
 

@@ -1,4 +1,5 @@
-//! Pieces of 2 MiB of the program's linear memory that lead to an image: pico maps large files so, without a copy.
+//! Pieces of 2 MiB of the program's linear memory that lead to the root image: pico maps large files so,
+//! without a copy.
 //!
 //! They are entries of the directories that the host made. Nothing here relies on what a guest writes there: an entry that is
 //! not exactly such a piece is left as it is, and refused where tables are compared.
@@ -6,14 +7,14 @@
 use crate::boot_tables::{ADDRESS, LEAF_FLAGS, PRESENT, Sizes, WRITABLE};
 use crate::memory::Mapping;
 use crate::size::size;
-use abi::layout::{HUGE, IMAGE_MAX, KERNEL_SIZE, PACKAGE_GPA, PROGRAM_VA, ROOT_GPA};
+use abi::layout::{HUGE, IMAGE_MAX, KERNEL_SIZE, PROGRAM_VA, ROOT_GPA};
 
 /// Guest-virtual address of a piece, and its entry.
 pub(crate) type Piece = (u64, u64);
 
-/// All pieces that can be, whatever the images are.
-pub(crate) fn any_images(ram: u64) -> Sizes {
-    Sizes { ram, root: IMAGE_MAX, package: IMAGE_MAX }
+/// For all pieces that can be, whatever the root image is.
+pub(crate) fn any_image(ram: u64) -> Sizes {
+    Sizes { ram, root: IMAGE_MAX, package: 0 }
 }
 
 /// Where the entry of a directory for `va` is, in tables whose root is at `root` and whose entries `read` returns.
@@ -26,9 +27,7 @@ fn entry_at(root: u64, va: u64, read: impl Fn(u64) -> Option<u64>) -> Option<u64
 
 fn is_piece(entry: u64, sizes: Sizes) -> bool {
     let gpa = entry & ADDRESS;
-    let images = [(ROOT_GPA, sizes.root), (PACKAGE_GPA, sizes.package)];
-    let inside = images.iter().any(|&(start, len)| (start..start + len).contains(&gpa));
-    inside && gpa.is_multiple_of(HUGE) && entry == gpa | LEAF_FLAGS
+    (ROOT_GPA..ROOT_GPA + sizes.root).contains(&gpa) && gpa.is_multiple_of(HUGE) && entry == gpa | LEAF_FLAGS
 }
 
 fn find(root: u64, sizes: Sizes, read: impl Fn(u64) -> Option<u64>) -> Vec<Piece> {

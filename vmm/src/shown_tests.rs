@@ -3,7 +3,7 @@
 use super::*;
 use crate::boot_tables::{page_tables, ranges};
 use crate::memory::Backing;
-use abi::layout::{ROOT_VA, kernel_area::PAGE_TABLES};
+use abi::layout::{PACKAGE_GPA, ROOT_VA, kernel_area::PAGE_TABLES};
 
 const SIZES: Sizes = Sizes { ram: KERNEL_SIZE + 8 * HUGE, root: 4 * HUGE, package: HUGE };
 
@@ -15,14 +15,14 @@ fn tables() -> Vec<u8> {
 fn pieces_are_put_in_found_and_taken_out() {
     let pieces = [
         (PROGRAM_VA, ROOT_GPA + 3 * HUGE | LEAF_FLAGS),
-        (PROGRAM_VA + 7 * HUGE, PACKAGE_GPA | LEAF_FLAGS),
+        (PROGRAM_VA + 7 * HUGE, ROOT_GPA | LEAF_FLAGS),
     ];
     let mut with = tables();
     put_in(&mut with, PAGE_TABLES, &pieces);
     let mut ram = Mapping::new(size(SIZES.ram), Backing::Anonymous).unwrap();
     ram.write(size(PAGE_TABLES), &with).unwrap();
     assert_eq!(read(&ram, PAGE_TABLES, SIZES), pieces);
-    assert_eq!(read(&ram, PAGE_TABLES, any_images(SIZES.ram)), pieces);
+    assert_eq!(read(&ram, PAGE_TABLES, any_image(SIZES.ram)), pieces);
     assert_eq!(take_out(&mut with, PAGE_TABLES, SIZES), pieces);
     assert!(with == tables());
     assert!(hides(&pieces, PROGRAM_VA + HUGE - 1) && !hides(&pieces, PROGRAM_VA + HUGE));
@@ -35,7 +35,8 @@ fn what_is_no_piece_stays() {
         ROOT_GPA + 4096 | LEAF_FLAGS,
         ROOT_GPA | LEAF_FLAGS | WRITABLE,
         KERNEL_SIZE | LEAF_FLAGS,
-        PACKAGE_GPA | PRESENT,
+        PACKAGE_GPA | LEAF_FLAGS,
+        ROOT_GPA | PRESENT,
         0,
     ] {
         let mut with = tables();

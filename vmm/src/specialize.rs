@@ -23,7 +23,7 @@ use crate::machine::{BootSpec, Machine, Origin, Stage, boot_info, finish_exit, p
 use crate::memory::Mapping;
 use crate::parent::{Parent, plain_address};
 use crate::parent_memory::ParentMemory;
-use crate::shown::{self, any_images, hides};
+use crate::shown::{self, any_image, hides};
 use crate::size::{PAGE_BYTES, size};
 use crate::space::{Images, Space};
 use crate::sparse_tables::{Malformed, SparseTables, is_same_but_sparse, remove_second_view, take_over};
@@ -58,7 +58,7 @@ impl Machine {
         let mut space = Space::new(ram.map_err(MachineError::memory("mapping a function's RAM"))?, images)?;
         let mut tables = plain_page_tables(images, spec.ram_bytes)?;
         take_over(&mut tables.1, &space.ram, kernel_area::PAGE_TABLES).map_err(tampered)?;
-        let pieces = shown::read(&space.ram, kernel_area::PAGE_TABLES, any_images(least));
+        let pieces = shown::read(&space.ram, kernel_area::PAGE_TABLES, any_image(least));
         if pieces != shown::read(&space.ram, kernel_area::PAGE_TABLES, images.sizes(least)) {
             return Err(MachineError::Spec("a root image that is not the runtime's".to_owned()));
         }

@@ -10,7 +10,7 @@ use super::address;
 use crate::mm::areas::{EXEC, WRITE};
 use crate::mm::tables::PageTables;
 use abi::layout::{
-    DIRECT_VA, HUGE, IMAGE_MAX, KERNEL_SIZE, PACKAGE_VA, PAGE, PROGRAM_VA, ROOT_ENTRY, ROOT_VA, SPARSE_END, TABLES_VA,
+    DIRECT_VA, HUGE, IMAGE_MAX, KERNEL_SIZE, PAGE, PROGRAM_VA, ROOT_ENTRY, ROOT_VA, SPARSE_END, TABLES_VA,
 };
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
@@ -131,7 +131,7 @@ impl PageTables for Paging {
     }
 
     fn show_image(&self, va: u64, image: u64) -> bool {
-        if !image.is_multiple_of(HUGE) || !(ROOT_VA..PACKAGE_VA + IMAGE_MAX).contains(&image) {
+        if !image.is_multiple_of(HUGE) || !(ROOT_VA..ROOT_VA + IMAGE_MAX).contains(&image) {
             return false;
         }
         // The host has mapped images with large pages, to be read.
