@@ -131,7 +131,8 @@ fn list(parent: &Parent) -> io::Result<Vec<u64>> {
     };
     let mailbox = WARM.iter().flat_map(|&(offset, len)| (offset..offset + len).step_by(PAGE_BYTES));
     let written = mailbox.map(|offset| MAILBOX_VA + offset).chain(written);
-    Ok(written.map(|address| address | PREFAULT_WRITE)
+    Ok(written
+        .map(|address| address | PREFAULT_WRITE)
         .chain(touched)
         .chain(images.iter().map(|&(va, _)| va))
         .take(TOUCHED_MAX)

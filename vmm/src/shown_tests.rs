@@ -13,10 +13,8 @@ fn tables() -> Vec<u8> {
 
 #[test]
 fn pieces_are_put_in_found_and_taken_out() {
-    let pieces = [
-        (PROGRAM_VA, ROOT_GPA + 3 * HUGE | LEAF_FLAGS),
-        (PROGRAM_VA + 7 * HUGE, ROOT_GPA | LEAF_FLAGS),
-    ];
+    let pieces =
+        [(PROGRAM_VA, ROOT_GPA + 3 * HUGE | LEAF_FLAGS), (PROGRAM_VA + 7 * HUGE, ROOT_GPA | LEAF_FLAGS)];
     let mut with = tables();
     put_in(&mut with, PAGE_TABLES, &pieces);
     let mut ram = Mapping::new(size(SIZES.ram), Backing::Anonymous).unwrap();

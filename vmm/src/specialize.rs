@@ -116,11 +116,7 @@ fn untouched_ranges(runtime: &Parent) -> impl Iterator<Item = (u64, u64)> {
 }
 
 /// Refuses tables that are not what they may become, and returns the pieces of images among them.
-fn check_tables(
-    space: &Space,
-    runtime: &Parent,
-    tables: &Piece,
-) -> Result<Vec<shown::Piece>, MachineError> {
+fn check_tables(space: &Space, runtime: &Parent, tables: &Piece) -> Result<Vec<shown::Piece>, MachineError> {
     let ram = &space.ram;
     let tampered = || MachineError::Tampered("descriptor or page tables");
     let view = view(runtime)?;

@@ -73,7 +73,8 @@ fn the_order_of_adding_does_not_matter_nor_does_what_was_replaced() {
 fn large_files_begin_at_large_pages_and_small_ones_fill_the_gaps() {
     let large = usize::try_from(abi::layout::HUGE).expect("fits");
     let mut tree = Tree::new();
-    let sizes = [("a", 5000), ("b", large), ("c", large + 1), ("d", 0), ("e", large - 4096), ("f", 3 * large)];
+    let sizes =
+        [("a", 5000), ("b", large), ("c", large + 1), ("d", 0), ("e", large - 4096), ("f", 3 * large)];
     for (name, size) in sizes {
         tree.add_file(name, vec![name.as_bytes()[0]; size], 0o644).expect("adds");
     }

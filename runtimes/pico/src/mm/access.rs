@@ -6,9 +6,9 @@
 //! run. While that call waits other threads do, and may unmap what it holds: a program that does so is broken, and
 //! harms itself only.
 
-use super::{Mm, PAGE_BYTES};
 use super::areas::{READ, WRITE};
 use super::plain::Plain;
+use super::{Mm, PAGE_BYTES};
 use crate::errno::{Errno, Result};
 use alloc::vec::Vec;
 use core::mem::MaybeUninit;

@@ -11,6 +11,8 @@
 //! that overflows leaves the region and faults; one at the end (where the program's own addresses leave no other room)
 //! runs into the mapping below it. The size of the region is the program's memory limit.
 //!
+//! Large files of images are seen in there without a copy ([`shown`]).
+//!
 //! All other address space is the sparse area ([`sparse`]): mappings at addresses the program chose there, and
 //! whatever it maps inaccessible or without reserving memory (reservations, stacks of threads with their guard pages).
 //! It takes memory of the region page by page, when it is touched, and protections are enforced there.

@@ -51,7 +51,8 @@ fn byte(offset: u64) -> usize {
 fn a_large_file_is_seen_where_addresses_agree() {
     let (mut mm, tables) = world();
     let image = image(5 << 20);
-    mm.map(Mapping { kind: Kind::Anonymous, file: None, ..file(Placement::Hint(0), 5 * PAGE, DATA) }).unwrap();
+    mm.map(Mapping { kind: Kind::Anonymous, file: None, ..file(Placement::Hint(0), 5 * PAGE, DATA) })
+        .unwrap();
     let start = mm.map_image(file(Placement::Hint(0), 5 << 20, READ), image).unwrap();
     assert!(start.is_multiple_of(HUGE));
     assert_eq!(pieces(&tables), [(start, address(image)), (start + HUGE, address(image) + HUGE)]);
@@ -98,7 +99,10 @@ fn what_is_to_be_changed_becomes_memory() {
     assert!(pieces(&tables).is_empty());
     assert_eq!(mm.peek(start + 2 * HUGE - 2, 2).unwrap(), [image[byte(2 * HUGE) - 2], b'x']);
     assert_eq!(mm.peek(start + 2 * HUGE, 2).unwrap(), [b'y', image[byte(2 * HUGE)]]);
-    assert_eq!(mm.page_fault(start + HUGE, BY_WRITE), PageFault::Refused(linux_raw_sys::general::SEGV_ACCERR));
+    assert_eq!(
+        mm.page_fault(start + HUGE, BY_WRITE),
+        PageFault::Refused(linux_raw_sys::general::SEGV_ACCERR)
+    );
 }
 
 #[test]

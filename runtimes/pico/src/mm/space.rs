@@ -240,7 +240,8 @@ impl Mm {
             bytes.extend_from_slice(match self.sparse.borrow().image(self, part.start / PAGE * PAGE) {
                 Some(image) => {
                     let from = part.start % PAGE;
-                    &self.image_page(image)[super::shown::index(from)..super::shown::index(from + part.end - part.start)]
+                    &self.image_page(image)
+                        [super::shown::index(from)..super::shown::index(from + part.end - part.start)]
                 }
                 None => self.raw(page, part.end - part.start),
             });

@@ -185,7 +185,11 @@ impl Sparse {
     /// Maps what `note` says at `va`.
     fn set(&self, va: u64, note: u64, prot: u32) {
         let (page, prot) = (note & !FLAGS, shown(note, prot));
-        if note & IMAGE == 0 { self.tables.set(va, page, prot) } else { self.tables.set_image(va, page, prot) }
+        if note & IMAGE == 0 {
+            self.tables.set(va, page, prot)
+        } else {
+            self.tables.set_image(va, page, prot)
+        }
     }
 
     /// Takes the page behind `va` away, without a flush, and leaves notes that may be empty. Returns the page's.

@@ -17,7 +17,8 @@ pub const ENTRIES: &[Entry] = &[
         number: linux::__NR_mmap,
         name: "mmap",
         support: Support::Partial(
-            "a file is copied in, except for shared mappings of files in memory (fixed ones only at addresses from 512 GiB, \
+            "a file is copied in, except for files of an image that are not to be written to, as far as large pages show them or there \
+             is a second process, and for shared mappings of files in memory (fixed ones only at addresses from 512 GiB, \
              else `ENODEV`). Protections are enforced, and memory is used when touched, in mappings \
              that begin as PROT_NONE or MAP_NORESERVE or lie at addresses from 512 GiB; elsewhere a mapping uses all of \
              its memory at once, and what was unmapped or protected can still be touched. No mappings from 0x700000000000, \
@@ -128,7 +129,7 @@ fn map(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     map_file(kernel, fd, args.raw(5), shared, Mapping { placement, len, prot, kind: Kind::File, file: None })
 }
 
-/// Maps a copy of a file: what lies beyond its end reads as zeros.
+/// Maps a file of an image as far as it can be seen without a copy, else a copy of the file: what lies beyond its end reads as zeros.
 fn map_file(kernel: &mut Kernel, fd: u64, offset: u64, shared: bool, mapping: Mapping) -> Result<u64> {
     if !offset.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL);
