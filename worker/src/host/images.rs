@@ -16,21 +16,26 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 pub(crate) struct RootImages(Mutex<HashMap<PathBuf, Weak<File>>>);
 
 impl RootImages {
-    /// The image at `path`, in memory or, if it cannot be copied there, as it is.
+    /// The image at `path`, as [`in_memory`] has it.
     pub(crate) fn open(&self, path: &Path) -> io::Result<Arc<File>> {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(file) = held.get(path).and_then(Weak::upgrade) {
             return Ok(file);
         }
-        let file = File::open(path)?;
-        let file = Arc::new(copy(&file).unwrap_or_else(|error| {
-            tracing::warn!(path = %path.display(), %error, "a root image is used from disk");
-            file
-        }));
+        let file = Arc::new(in_memory(path)?);
         held.retain(|_, file| file.strong_count() > 0);
         held.insert(path.to_owned(), Arc::downgrade(&file));
         Ok(file)
     }
+}
+
+/// The image at `path`, in memory if it can be copied there.
+pub(crate) fn in_memory(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    Ok(copy(&file).unwrap_or_else(|error| {
+        tracing::warn!(path = %path.display(), %error, "a root image is used from disk");
+        file
+    }))
 }
 
 fn copy(file: &File) -> io::Result<File> {
