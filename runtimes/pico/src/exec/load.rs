@@ -146,9 +146,10 @@ fn map_segment(
     Ok(kernel.mm.protect(start, len, segment.prot)?)
 }
 
-/// Whether a segment is nothing but a part of the file, and stays so.
+/// Whether a segment is nothing but pages of the file, and stays so.
 fn is_fixed(segment: &Segment) -> bool {
-    segment.prot & WRITE == 0 && segment.memory_size == segment.file_size
+    let agrees = segment.va % PAGE == segment.offset % PAGE;
+    agrees && segment.prot & WRITE == 0 && segment.memory_size == segment.file_size
 }
 
 /// The whole pages of `contents` that `segment` is a part of.

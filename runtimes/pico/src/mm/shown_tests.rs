@@ -203,6 +203,12 @@ fn address_spaces_share_the_image_page_by_page_and_copy_what_they_write() {
     assert_eq!(other.page_fault(at, BY_WRITE), PageFault::Resolved);
     assert_eq!(other.peek(at, 4).unwrap(), image[..4]);
     assert_eq!(other.not_shown(at, at + 2 * PAGE), [at..at + PAGE]);
+    // What may be written to may be read, which needs no copy.
+    other.protect(at + PAGE, PAGE, WRITE).unwrap();
+    let newest = tables.others.borrow().last().unwrap().clone();
+    assert_eq!(newest.entries.borrow()[&(at + PAGE)], (address(image) + PAGE, READ));
+    assert_eq!(other.page_fault(at + PAGE, BY_WRITE), PageFault::Resolved);
+    assert_eq!(newest.entries.borrow()[&(at + PAGE)].1, WRITE);
     other.unmap(at, 4 << 20).unwrap();
     other.release();
 }

@@ -7,7 +7,7 @@
 
 mod spaces;
 
-use super::areas::WRITE;
+use super::areas::{READ, WRITE};
 use super::frames::Frames;
 use super::tables::PageTables;
 use super::{Mm, PAGE_BYTES};
@@ -36,7 +36,12 @@ const FLAGS: u64 = BORROWED | PROTECTED | IMAGE;
 
 /// What the processor may do with a page of protection `prot`.
 fn shown(note: u64, prot: u32) -> u32 {
-    if note & PROTECTED == 0 { prot } else { prot & !WRITE }
+    match note & PROTECTED {
+        0 => prot,
+        // What may be written to may be read.
+        _ if prot == WRITE => READ,
+        _ => prot & !WRITE,
+    }
 }
 
 /// The pages behind 2 MiB of addresses.
