@@ -1,5 +1,7 @@
 //! Images in linear memory, with tables that only remember: what shows what, and when it becomes memory.
 
+#![expect(clippy::single_range_in_vec_init, reason = "what is told are lists of ranges")]
+
 use super::fault::PageFault;
 use super::tables::fake::Fake;
 use super::*;
