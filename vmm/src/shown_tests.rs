@@ -14,7 +14,7 @@ fn tables() -> Vec<u8> {
 #[test]
 fn pieces_are_put_in_found_and_taken_out() {
     let pieces =
-        [(PROGRAM_VA, ROOT_GPA + 3 * HUGE | LEAF_FLAGS), (PROGRAM_VA + 7 * HUGE, ROOT_GPA | LEAF_FLAGS)];
+        [(PROGRAM_VA, (ROOT_GPA + 3 * HUGE) | LEAF_FLAGS), (PROGRAM_VA + 7 * HUGE, ROOT_GPA | LEAF_FLAGS)];
     let mut with = tables();
     put_in(&mut with, PAGE_TABLES, &pieces);
     let mut ram = Mapping::new(size(SIZES.ram), Backing::Anonymous).unwrap();
@@ -29,8 +29,8 @@ fn pieces_are_put_in_found_and_taken_out() {
 #[test]
 fn what_is_no_piece_stays() {
     for entry in [
-        ROOT_GPA + 4 * HUGE | LEAF_FLAGS,
-        ROOT_GPA + 4096 | LEAF_FLAGS,
+        (ROOT_GPA + 4 * HUGE) | LEAF_FLAGS,
+        (ROOT_GPA + 4096) | LEAF_FLAGS,
         ROOT_GPA | LEAF_FLAGS | WRITABLE,
         KERNEL_SIZE | LEAF_FLAGS,
         PACKAGE_GPA | LEAF_FLAGS,
@@ -45,7 +45,7 @@ fn what_is_no_piece_stays() {
     }
     // Only the program's memory has pieces; broken tables have none.
     let mut with = tables();
-    put_in(&mut with, PAGE_TABLES, &[(ROOT_VA, ROOT_GPA + HUGE | LEAF_FLAGS)]);
+    put_in(&mut with, PAGE_TABLES, &[(ROOT_VA, (ROOT_GPA + HUGE) | LEAF_FLAGS)]);
     assert!(take_out(&mut with, PAGE_TABLES, SIZES).is_empty());
     with.fill(0xff);
     assert!(take_out(&mut with, PAGE_TABLES, SIZES).is_empty());
