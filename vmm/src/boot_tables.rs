@@ -22,7 +22,7 @@ pub(crate) const GDT_LIMIT: u16 = 8 * 8 - 1;
 pub(crate) const IDT_LIMIT: u16 = 16 * EXCEPTIONS as u16 - 1;
 
 pub(crate) const PRESENT: u64 = 1;
-const WRITABLE: u64 = 1 << 1;
+pub(crate) const WRITABLE: u64 = 1 << 1;
 const USER: u64 = 1 << 2;
 /// Set ahead, so that neither the CPU nor KVM's page walker has to write to page tables.
 const ACCESSED: u64 = 1 << 5;
@@ -33,7 +33,7 @@ pub(crate) const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
 /// The dirty bit counts where a table is seen as a page, through the entry of the root that leads to itself.
 const TABLE_FLAGS: u64 = PRESENT | WRITABLE | USER | ACCESSED | DIRTY;
-const LEAF_FLAGS: u64 = PRESENT | USER | ACCESSED | DIRTY | LARGE;
+pub(crate) const LEAF_FLAGS: u64 = PRESENT | USER | ACCESSED | DIRTY | LARGE;
 
 /// Bytes and the guest-physical address they belong at.
 pub(crate) type Piece = (u64, Vec<u8>);

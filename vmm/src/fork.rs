@@ -8,6 +8,7 @@ use crate::mailbox::WARM;
 use crate::memory::{Advice, Mapping};
 use crate::parent::Parent;
 use crate::restore::Ran;
+use crate::shown::{self, any_image, hides};
 use crate::size::PAGE_BYTES;
 use crate::space::{Images, Space};
 use crate::stats::ForkStep;
@@ -120,14 +121,29 @@ fn list(parent: &Parent) -> io::Result<Vec<u64>> {
         let pages = set.iter().flat_map(|range| range.clone().step_by(PAGE_BYTES));
         pages.filter_map(|page| parent.guest_address(page)).collect()
     };
-    let written = pages(parent.written());
+    let images = images(parent);
+    let mut written = pages(parent.written());
+    // A fork that made memory of a piece of an image has written there; a new one finds the image.
+    written.retain(|&address| !hides(&images, address));
     let touched = match parent.touched() {
         Some(touched) => pages(touched),
         None => pages(&existing(parent)?),
     };
     let mailbox = WARM.iter().flat_map(|&(offset, len)| (offset..offset + len).step_by(PAGE_BYTES));
     let written = mailbox.map(|offset| MAILBOX_VA + offset).chain(written);
-    Ok(written.map(|address| address | PREFAULT_WRITE).chain(touched).take(TOUCHED_MAX).collect())
+    Ok(written
+        .map(|address| address | PREFAULT_WRITE)
+        .chain(touched)
+        .chain(images.iter().map(|&(va, _)| va))
+        .take(TOUCHED_MAX)
+        .collect())
+}
+
+/// What the parent's program sees of images in place of its memory.
+fn images(parent: &Parent) -> Vec<shown::Piece> {
+    let view = parent.memory.view();
+    let pieces = view.map(|view| shown::read(view, parent.entry.sregs().cr3, any_image(view.len() as u64)));
+    pieces.unwrap_or_default()
 }
 
 /// All pages the parent has.

@@ -46,6 +46,7 @@ mod pagemap;
 mod parent;
 mod parent_memory;
 mod restore;
+mod shown;
 mod size;
 mod space;
 mod sparse_tables;

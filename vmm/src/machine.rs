@@ -25,6 +25,7 @@ use crate::pagemap::Pagemap;
 use crate::parent::Parent;
 use crate::parent_memory::ParentMemory;
 use crate::restore::Baseline;
+use crate::shown;
 use crate::size::size;
 use crate::space::{Images, Space};
 use crate::sparse_tables::{SparseTables, is_same_but_sparse, remove_second_view};
@@ -270,6 +271,7 @@ impl Machine {
             let is_pages = *gpa == kernel_area::PAGE_TABLES;
             let same = if is_pages {
                 spaces = remove_second_view(&mut found);
+                shown::take_out(&mut found, *gpa, self.space.sizes());
                 is_same_but_sparse(&found, bytes)
             } else {
                 found == *bytes

@@ -41,6 +41,11 @@ impl Space {
         Ok(Space { ram, mailbox, images: images.clone() })
     }
 
+    /// What its page tables depend on.
+    pub(crate) fn sizes(&self) -> Sizes {
+        self.images.sizes(self.ram.len() as u64)
+    }
+
     /// Fills the memory slots of `vm`.
     pub(crate) fn attach(&self, vm: &VmFd) -> Result<(), MachineError> {
         attach(vm, 0, 0, &self.ram, 0)?;

@@ -23,6 +23,7 @@ use crate::machine::{BootSpec, Machine, Origin, Stage, boot_info, finish_exit, p
 use crate::memory::Mapping;
 use crate::parent::{Parent, plain_address};
 use crate::parent_memory::ParentMemory;
+use crate::shown::{self, any_image, hides};
 use crate::size::{PAGE_BYTES, size};
 use crate::space::{Images, Space};
 use crate::sparse_tables::{Malformed, SparseTables, is_same_but_sparse, remove_second_view, take_over};
@@ -57,8 +58,14 @@ impl Machine {
         let mut space = Space::new(ram.map_err(MachineError::memory("mapping a function's RAM"))?, images)?;
         let mut tables = plain_page_tables(images, spec.ram_bytes)?;
         take_over(&mut tables.1, &space.ram, kernel_area::PAGE_TABLES).map_err(tampered)?;
+        let pieces = shown::read(&space.ram, kernel_area::PAGE_TABLES, any_image(least));
+        if pieces != shown::read(&space.ram, kernel_area::PAGE_TABLES, images.sizes(least)) {
+            return Err(MachineError::Spec("a root image that is not the runtime's".to_owned()));
+        }
         let info = boot_info(images, spec)?;
-        for (gpa, bytes) in [&tables, &info] {
+        let mut given = tables.clone();
+        shown::put_in(&mut given.1, given.0, &pieces);
+        for (gpa, bytes) in [&given, &info] {
             let fits = space.ram.write(size(*gpa), bytes);
             fits.map_err(|error| MachineError::Spec(error.to_string()))?;
         }
@@ -79,12 +86,12 @@ impl Machine {
             return Err(MachineError::Order("only a specialised machine becomes a function"));
         };
         let runtime = Arc::clone(runtime);
-        check_tables(&self.space.ram, &runtime, tables)?;
+        let pieces = check_tables(&self.space, &runtime, tables)?;
         let (vcpu, registration) = (&mut self.vcpu, &self.registration);
         finish_exit(vcpu, registration).map_err(|source| MachineError::Kvm { what: "KVM_RUN", source })?;
         let pages = changed_pages(&self.space.ram, &runtime)?;
         let sparse = SparseTables::read(&self.space.ram, kernel_area::PAGE_TABLES).map_err(tampered)?;
-        let plan = Plan::new(&self.space, &runtime, &pages, &sparse);
+        let plan = Plan::new(&self.space, &runtime, &pages, &sparse, &pieces);
         let mut guarded: Vec<_> = untouched_ranges(&runtime).collect();
         guarded.push((plan.tables_at, plan.tables_at + plan.tables.len() as u64));
         let mut entry =
@@ -108,7 +115,9 @@ fn untouched_ranges(runtime: &Parent) -> impl Iterator<Item = (u64, u64)> {
     guarded.filter(|&(start, _)| start != kernel_area::PAGE_TABLES && start < KERNEL_SIZE)
 }
 
-fn check_tables(ram: &Mapping, runtime: &Parent, tables: &Piece) -> Result<(), MachineError> {
+/// Refuses tables that are not what they may become, and returns the pieces of images among them.
+fn check_tables(space: &Space, runtime: &Parent, tables: &Piece) -> Result<Vec<shown::Piece>, MachineError> {
+    let ram = &space.ram;
     let tampered = || MachineError::Tampered("descriptor or page tables");
     let view = view(runtime)?;
     for (start, end) in untouched_ranges(runtime) {
@@ -121,7 +130,8 @@ fn check_tables(ram: &Mapping, runtime: &Parent, tables: &Piece) -> Result<(), M
     if remove_second_view(&mut found) {
         return Err(MachineError::Spaces);
     }
-    if read.is_err() || !is_same_but_sparse(&found, &tables.1) { Err(tampered()) } else { Ok(()) }
+    let pieces = shown::take_out(&mut found, tables.0, space.sizes());
+    if read.is_err() || !is_same_but_sparse(&found, &tables.1) { Err(tampered()) } else { Ok(pieces) }
 }
 
 fn view(runtime: &Parent) -> Result<&Mapping, MachineError> {
@@ -175,13 +185,23 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(space: &Space, runtime: &Parent, pages: &[usize], sparse: &SparseTables) -> Plan {
+    fn new(
+        space: &Space,
+        runtime: &Parent,
+        pages: &[usize],
+        sparse: &SparseTables,
+        pieces: &[shown::Piece],
+    ) -> Plan {
         let (base, ram) = (runtime.memory.len(), space.ram.len() as u64);
         let mut next = ram;
         let mut moved: Vec<MovedPage> = Vec::new();
         let mut places = HashMap::new();
         let mut copies = Vec::with_capacity(pages.len());
         for page in pages.iter().map(|&page| page as u64) {
+            if hides(pieces, plain_address(page)) {
+                // Whoever lets it be seen again expects anything there.
+                continue;
+            }
             if page >= base {
                 copies.push((page, page));
                 continue;
@@ -194,7 +214,8 @@ impl Plan {
         let ranges = ranges(space.images.sizes(ram));
         let tables_at = next;
         let sparse = sparse.pages(|page| places.get(&page).copied().unwrap_or(page));
-        let tables = page_tables(&ranges, &moved, &sparse, tables_at);
+        let mut tables = page_tables(&ranges, &moved, &sparse, tables_at);
+        shown::put_in(&mut tables, tables_at, pieces);
         let end = (tables_at + tables.len() as u64).next_multiple_of(HUGE);
         Plan { base, ram, moved, copies, tables_at, tables, end }
     }

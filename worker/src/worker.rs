@@ -7,6 +7,7 @@ use crate::host::archive::{Archive, Label};
 use crate::host::cell::CellConfig;
 use crate::host::fleet::{self, Fleet};
 use crate::host::home::{Home, Workshop, blocking};
+use crate::host::images::RootImages;
 use crate::host::parents::Runtimes;
 use crate::host::pressure::{self, Source};
 use crate::host::spares;
@@ -14,6 +15,7 @@ use crate::host::totals::Totals;
 use dashmap::DashMap;
 use runtimes::image::RootImage;
 use std::collections::HashSet;
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -58,6 +60,7 @@ struct Inner {
     totals: DashMap<String, Arc<Totals>>,
     runtimes: Arc<Runtimes>,
     archive: Arc<Archive>,
+    images: Arc<RootImages>,
     fleet: Arc<Fleet>,
     stopping: AtomicBool,
 }
@@ -75,6 +78,7 @@ impl Worker {
             totals: DashMap::new(),
             runtimes: Arc::default(),
             archive: Arc::new(archive),
+            images: Arc::default(),
             stopping: AtomicBool::new(false),
         });
         tokio::spawn(trim(Arc::downgrade(&inner)));
@@ -122,12 +126,23 @@ impl Worker {
         let config = CellConfig {
             command: self.0.config.cell_command.clone(),
             kvm: self.0.config.kvm.clone(),
-            root_image: root.path,
+            root_image: self.open(root.path).await?,
             root_sha256: root.sha256,
             boot_timeout: self.0.config.boot_timeout,
         };
         let (runtimes, archive, fleet) = (&self.0.runtimes, &self.0.archive, &self.0.fleet);
         Ok(Workshop { config, runtimes: runtimes.clone(), archive: archive.clone(), fleet: fleet.clone() })
+    }
+
+    async fn open(&self, path: PathBuf) -> Result<Arc<File>, PrepareError> {
+        let images = self.0.images.clone();
+        blocking(move || {
+            let opened = images.open(&path);
+            opened.map_err(|error| {
+                PrepareError::Platform(format!("could not open the root image {}: {error}", path.display()))
+            })
+        })
+        .await?
     }
 
     async fn root_image(&self, runtime: String) -> Result<RootImage, PrepareError> {

@@ -23,6 +23,16 @@ fn reservations_and_guard_pages_behave_as_on_linux() {
 }
 
 #[test]
+fn large_files_of_the_image_behave_as_on_linux_however_the_program_is_linked() {
+    let programs = Programs::new();
+    for flags in LINKED {
+        let program = programs.compile("images", flags);
+        let guest = if flags.len() == 1 { Guest::new().with_libraries_of(&program) } else { Guest::new() };
+        agrees_with_linux(&program, guest.with_memory(96));
+    }
+}
+
+#[test]
 fn signals_behave_as_on_linux() {
     let programs = Programs::new();
     agrees_with_linux(&programs.compile("signals", &["-static", "-lm"]), Guest::new());

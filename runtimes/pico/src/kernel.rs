@@ -210,6 +210,7 @@ impl Kernel {
             return;
         }
         self.request_taken = true;
+        self.mm.settle();
         self.inbound.borrow_mut().deliver(self.platform.request(), self.platform.response());
     }
 

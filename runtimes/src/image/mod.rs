@@ -36,7 +36,7 @@ use std::time::Instant;
 use store::{Record, Store};
 
 /// Grows when the EROFS writer makes another image from the same tree.
-pub(crate) const WRITER_VERSION: u32 = 1;
+pub(crate) const WRITER_VERSION: u32 = 2;
 
 /// A root image on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]

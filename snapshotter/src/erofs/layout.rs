@@ -4,14 +4,19 @@
 //! 0                superblock block: 1 KiB of zeros, superblock, then the first inodes
 //! ...              inodes; directories and links that fit have their contents behind them
 //! next block       contents of larger directories and links
-//! ...              contents of files, each from a block boundary, without gaps
+//! ...              contents of files, each from a block boundary; large ones begin at a multiple of 2 MiB, so that a
+//!                  guest can map them with large pages, and small ones fill the gaps before them
 //! ```
 
 use super::directory;
 use super::error::{Error, Result};
 use super::tree::{Kind, NodeId, ROOT, Tree};
 use abi::erofs::{BLOCK, ExtendedInode, SLOT, SUPER_OFFSET, SuperBlock};
+use abi::layout::HUGE;
 use std::collections::BTreeMap;
+
+/// Blocks of a large page.
+const LARGE_BLOCKS: u64 = HUGE / BLOCK as u64;
 
 /// Where one inode lies.
 #[derive(Clone, Debug)]
@@ -37,6 +42,8 @@ pub(super) struct Layout {
     pub(super) index: BTreeMap<NodeId, usize>,
     /// Blocks of superblock and inodes.
     pub(super) meta_blocks: u64,
+    /// First block of contents of files.
+    pub(super) first_file: u64,
     /// Blocks of the image.
     pub(super) blocks: u64,
 }
@@ -62,19 +69,43 @@ pub(super) fn plan(tree: &Tree) -> Result<Layout> {
     }
     let meta_blocks = end.div_ceil(BLOCK) as u64;
     let mut blocks = meta_blocks;
-    for is_file in [false, true] {
-        for inode in &mut placed {
-            if inode.block.is_some() && matches!(tree.nodes[inode.node].kind, Kind::File(_)) == is_file {
-                inode.block = Some(blocks);
-                blocks = blocks.saturating_add(inode.size.div_ceil(BLOCK as u64));
-            }
-        }
+    let is_file = |inode: &Placed| matches!(tree.nodes[inode.node].kind, Kind::File(_));
+    for inode in placed.iter_mut().filter(|inode| inode.block.is_some() && !is_file(inode)) {
+        put(inode, &mut blocks);
     }
+    let first_file = blocks;
+    let (large, small): (Vec<_>, Vec<_>) =
+        placed.iter_mut().filter(|inode| is_file(inode)).partition(|inode| inode.size >= HUGE);
+    put_files(large, small, &mut blocks);
     let bytes = blocks.saturating_mul(BLOCK as u64);
     if bytes > abi::layout::IMAGE_MAX {
         return Err(Error::TooLarge { bytes });
     }
-    Ok(Layout { placed, index, meta_blocks, blocks })
+    Ok(Layout { placed, index, meta_blocks, first_file, blocks })
+}
+
+/// Puts the contents of `inode` at block `next`, which becomes the first one behind them.
+fn put(inode: &mut Placed, next: &mut u64) {
+    inode.block = Some(*next);
+    *next = next.saturating_add(blocks_of(inode));
+}
+
+fn blocks_of(inode: &Placed) -> u64 {
+    inode.size.div_ceil(BLOCK as u64)
+}
+
+/// Puts `large` files at multiples of 2 MiB and `small` ones where there is room.
+fn put_files(large: Vec<&mut Placed>, small: Vec<&mut Placed>, next: &mut u64) {
+    let mut small = small.into_iter().peekable();
+    for file in large {
+        let start = next.div_ceil(LARGE_BLOCKS).saturating_mul(LARGE_BLOCKS).max(*next);
+        while let Some(filler) = small.next_if(|small| blocks_of(small) <= start - *next) {
+            put(filler, next);
+        }
+        *next = start;
+        put(file, next);
+    }
+    small.for_each(|file| put(file, next));
 }
 
 /// All nodes that have a name, directories before what is in them, in the order of their names.

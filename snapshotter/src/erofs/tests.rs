@@ -70,6 +70,31 @@ fn the_order_of_adding_does_not_matter_nor_does_what_was_replaced() {
 }
 
 #[test]
+fn large_files_begin_at_large_pages_and_small_ones_fill_the_gaps() {
+    let large = usize::try_from(abi::layout::HUGE).expect("fits");
+    let mut tree = Tree::new();
+    let sizes =
+        [("a", 5000), ("b", large), ("c", large + 1), ("d", 0), ("e", large - 4096), ("f", 3 * large)];
+    for (name, size) in sizes {
+        tree.add_file(name, vec![name.as_bytes()[0]; size], 0o644).expect("adds");
+    }
+    let bytes: &'static [u8] = image(&tree).leak();
+    let found = Image::open(bytes).expect("opens");
+    let root = found.root().expect("has a root");
+    let mut starts = BTreeMap::new();
+    for (name, size) in sizes {
+        let entry = found.lookup(&root, name.as_bytes()).expect("reads").expect("is there");
+        let contents = found.contents(&found.inode(entry.nid).expect("reads")).expect("reads").head;
+        assert_eq!(contents.len(), size);
+        assert!(contents.iter().all(|&byte| byte == name.as_bytes()[0]), "{name}");
+        starts.insert(name, contents.as_ptr().addr() - bytes.as_ptr().addr());
+    }
+    assert!(["b", "c", "f"].iter().all(|name| starts[name].is_multiple_of(large)), "{starts:?}");
+    assert!(starts["a"] < starts["b"] && starts["e"] < starts["f"], "{starts:?}");
+    assert_eq!(bytes.len(), 7 * large);
+}
+
+#[test]
 fn a_directory_of_the_host_gives_the_same_image_whatever_its_times_and_modes() {
     let dir = tempfile::tempdir().expect("a directory");
     fs::create_dir(dir.path().join("sub")).expect("makes");

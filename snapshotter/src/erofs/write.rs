@@ -26,13 +26,28 @@ pub fn build(tree: &Tree, out: &mut impl Write, options: &Options) -> Result<u64
             out.write_all(&contents).map_err(Error::Write)?;
         }
     }
-    for inode in &layout.placed {
-        if let Kind::File(content) = &tree.nodes[inode.node].kind {
-            write_file(content, out)?;
-        }
-    }
+    write_files(tree, &layout, out)?;
     out.flush().map_err(Error::Write)?;
     Ok(layout.blocks * BLOCK as u64)
+}
+
+/// The contents of files, with zeros in the gaps.
+fn write_files(tree: &Tree, layout: &Layout, out: &mut impl Write) -> Result<()> {
+    let contents = |inode: &Placed| match &tree.nodes[inode.node].kind {
+        Kind::File(content) => Some((inode.block?, content)),
+        _ => None,
+    };
+    let mut files: Vec<(u64, &Content)> = layout.placed.iter().filter_map(contents).collect();
+    files.sort_by_key(|&(block, _)| block);
+    let mut next = layout.first_file;
+    for (block, content) in files {
+        for _ in next..block {
+            out.write_all(&[0; BLOCK]).map_err(Error::Write)?;
+        }
+        write_file(content, out)?;
+        next = next.max(block) + content.len().div_ceil(BLOCK as u64);
+    }
+    Ok(())
 }
 
 /// Superblock, inodes and what lies behind them.

@@ -3,6 +3,7 @@
 use super::BenchError;
 use super::clock::{Clock, Step};
 use crate::cell::fresh_identity;
+use crate::host::images::in_memory;
 use abi::layout::KERNEL_SIZE;
 use runtimes::launch::{Launch, Wanted, default_memory, plan, root_image};
 use snapshotter::drive::{Interrupt, Stop, drive};
@@ -60,7 +61,7 @@ impl Function {
         let kvm = Kvm::open(kvm).map_err(BenchError::host("opening KVM"))?;
         let root = runtimes::image::prepare(root_image(subject.runtime), cache, progress)
             .map_err(BenchError::host("preparing the runtime's image"))?;
-        let root = File::open(&root.path).map_err(BenchError::host("opening the runtime's image"))?;
+        let root = in_memory(&root.path).map_err(BenchError::host("opening the runtime's image"))?;
         let (package, launch) = package(subject)?;
         let images = images(&root, &package)?;
         let parent = boot(subject, &kvm, &images, &launch)?;

@@ -39,7 +39,7 @@ const ABORT_PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct CellConfig {
     pub(crate) command: Vec<PathBuf>,
     pub(crate) kvm: PathBuf,
-    pub(crate) root_image: PathBuf,
+    pub(crate) root_image: Arc<File>,
     /// SHA-256 of the root image, in hexadecimal.
     pub(crate) root_sha256: String,
     pub(crate) boot_timeout: Duration,
@@ -257,7 +257,8 @@ fn open_all(config: &CellConfig, spec: &FunctionSpec) -> Result<Vec<OwnedFd>, Pr
             PrepareError::Platform(format!("could not open the {what} {}: {error}", path.display()))
         })
     };
-    let mut descriptors = vec![kvm, open("root image", &config.root_image)?];
+    let root = config.root_image.try_clone().map_err(|error| platform("pass on the root image", &error))?;
+    let mut descriptors = vec![kvm, root.into()];
     if let Some(package) = &spec.package {
         descriptors.push(open("package", &package.path)?);
     }

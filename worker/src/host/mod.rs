@@ -8,6 +8,7 @@ mod demand;
 pub(crate) mod fleet;
 pub(crate) mod function;
 pub(crate) mod home;
+pub(crate) mod images;
 mod listener;
 mod make;
 mod paging;

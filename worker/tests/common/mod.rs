@@ -275,6 +275,11 @@ impl GuestParent<'_> {
         Machine::fork(&self.guest.kvm, &self.parent, &self.images).expect("a fork of a good parent")
     }
 
+    /// Bytes of memory it takes.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        self.parent.memory.resident_bytes()
+    }
+
     /// Makes this parent of a program that awaits its function the parent of one with `more_mib` more memory.
     #[track_caller]
     pub(crate) fn function(&self, request: &[u8], more_mib: u64) -> Self {

@@ -9,7 +9,9 @@
 use super::address;
 use crate::mm::areas::{EXEC, WRITE};
 use crate::mm::tables::PageTables;
-use abi::layout::{DIRECT_VA, HUGE, PAGE, PROGRAM_VA, ROOT_ENTRY, SPARSE_END, TABLES_VA};
+use abi::layout::{
+    DIRECT_VA, HUGE, IMAGE_MAX, KERNEL_SIZE, PAGE, PROGRAM_VA, ROOT_ENTRY, ROOT_VA, SPARSE_END, TABLES_VA,
+};
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -124,6 +126,23 @@ impl PageTables for Paging {
         set_entry(va, 0, leaf(physical(page), prot));
     }
 
+    fn set_image(&self, va: u64, image: u64, prot: u32) {
+        set_entry(va, 0, leaf(physical(image), prot & !WRITE));
+    }
+
+    fn show_image(&self, va: u64, image: u64) -> bool {
+        if !image.is_multiple_of(HUGE) || !(ROOT_VA..ROOT_VA + IMAGE_MAX).contains(&image) {
+            return false;
+        }
+        // The host has mapped images with large pages, to be read.
+        set_entry(va, 1, entry(image, 1));
+        true
+    }
+
+    fn show_memory(&self, va: u64) {
+        set_entry(va, 1, (va - PROGRAM_VA + KERNEL_SIZE) | TABLE | LARGE);
+    }
+
     fn clear(&self, va: u64) {
         set_entry(va, 0, 0);
     }
@@ -204,6 +223,16 @@ impl PageTables for Tree {
     fn set(&self, va: u64, page: u64, prot: u32) {
         store(self.lowest(va), va / PAGE % ENTRIES, leaf(physical(DIRECT_VA + page), prot));
     }
+
+    fn set_image(&self, va: u64, image: u64, prot: u32) {
+        store(self.lowest(va), va / PAGE % ENTRIES, leaf(physical(image), prot & !WRITE));
+    }
+
+    fn show_image(&self, _: u64, _: u64) -> bool {
+        false
+    }
+
+    fn show_memory(&self, _: u64) {}
 
     fn clear(&self, va: u64) {
         store(self.lowest(va), va / PAGE % ENTRIES, 0);

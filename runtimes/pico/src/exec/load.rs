@@ -4,12 +4,13 @@ use super::LoadError;
 use super::elf::{FileHeader, Image, Segment};
 use crate::file::File;
 use crate::kernel::Kernel;
-use crate::mm::areas::Kind;
+use crate::mm::areas::{Kind, WRITE};
 use crate::mm::{DATA, Mapping, Placement};
 use abi::layout::PAGE;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec;
+use alloc::vec::Vec;
 
 /// Bytes read from the start of a file: enough for an ELF header or the first line of a script.
 pub(super) const HEAD: usize = 256;
@@ -73,7 +74,14 @@ pub(super) fn place(
     hint: Option<u64>,
 ) -> Result<Loaded, LoadError> {
     let (low, high) = span(image);
-    let base = if image.relocatable { reserve(kernel, high - low, hint)?.wrapping_sub(low) } else { 0 };
+    let contents = file.image_slice().unwrap_or(&[]);
+    let base = if image.relocatable {
+        let hint = hint.map(|hint| kernel.mm.agreeing(hint, contents));
+        reserve(kernel, high - low, hint)?.wrapping_sub(low)
+    } else {
+        0
+    };
+    show_runs(kernel, contents, image, base);
     for segment in &image.segments {
         map_segment(kernel, path, file, segment, base)?;
     }
@@ -126,7 +134,44 @@ fn map_segment(
     }
     let source = Some((Rc::from(path), segment.offset / PAGE * PAGE));
     let placement = Placement::Fixed(start);
-    kernel.mm.map(Mapping { placement, len, prot: DATA, kind: Kind::File, file: source })?;
-    read_exact(file, segment.offset, kernel.mm.fresh(va, segment.file_size)?)?;
+    let image = if is_fixed(segment) { part(file.image_slice().unwrap_or(&[]), segment) } else { &[] };
+    kernel.mm.map_image(Mapping { placement, len, prot: DATA, kind: Kind::File, file: source }, image)?;
+    let end = va + segment.file_size;
+    for memory in kernel.mm.not_shown(start, start + len) {
+        let (from, to) = (memory.start.max(va), memory.end.min(end));
+        if from < to {
+            read_exact(file, segment.offset + (from - va), kernel.mm.fresh(from, to - from)?)?;
+        }
+    }
     Ok(kernel.mm.protect(start, len, segment.prot)?)
+}
+
+/// Whether a segment is nothing but pages of the file, and stays so.
+fn is_fixed(segment: &Segment) -> bool {
+    let agrees = segment.va % PAGE == segment.offset % PAGE;
+    agrees && segment.prot & WRITE == 0 && segment.memory_size == segment.file_size
+}
+
+/// The whole pages of `contents` that `segment` is a part of.
+fn part(contents: &'static [u8], segment: &Segment) -> &'static [u8] {
+    pages(contents, segment.offset, segment.offset.saturating_add(segment.file_size))
+}
+
+fn pages(contents: &'static [u8], start: u64, end: u64) -> &'static [u8] {
+    let (start, end) = (start / PAGE * PAGE, end.checked_next_multiple_of(PAGE).unwrap_or(u64::MAX));
+    let [start, end] = [start, end].map(|at| usize::try_from(at).unwrap_or(usize::MAX));
+    contents.get(start..end.min(contents.len())).unwrap_or(&[])
+}
+
+/// Shows parts of `contents` that several segments have to themselves: what lies in one of them alone is shown with it.
+fn show_runs(kernel: &Kernel, contents: &'static [u8], image: &Image, base: u64) {
+    let distance = |segment: &Segment| segment.va.wrapping_sub(segment.offset);
+    let mut segments: Vec<&Segment> = image.segments.iter().collect();
+    segments.sort_by_key(|segment| segment.va);
+    for run in segments.chunk_by(|a, b| is_fixed(a) && is_fixed(b) && distance(a) == distance(b)) {
+        if let [first, .., last] = run {
+            let bytes = pages(contents, first.offset, last.offset.saturating_add(last.file_size));
+            kernel.mm.show_ahead((first.va.wrapping_add(base)) / PAGE * PAGE, bytes);
+        }
+    }
 }

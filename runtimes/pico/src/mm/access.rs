@@ -6,9 +6,9 @@
 //! run. While that call waits other threads do, and may unmap what it holds: a program that does so is broken, and
 //! harms itself only.
 
-use super::Mm;
 use super::areas::{READ, WRITE};
 use super::plain::Plain;
+use super::{Mm, PAGE_BYTES};
 use crate::errno::{Errno, Result};
 use abi::layout::PAGE;
 use alloc::vec::Vec;
@@ -157,6 +157,12 @@ impl Mm {
             }
         }
         Ok(())
+    }
+
+    /// The page `image` of an image, as noted by [`Mm::map_image`].
+    pub(super) fn image_page(&self, image: u64) -> &'static [u8] {
+        // SAFETY: notes are made of pages of images only, which are mapped for ever and never change.
+        unsafe { core::slice::from_raw_parts(Self::pointer(image), PAGE_BYTES) }
     }
 
     fn pointer(addr: u64) -> *mut u8 {

@@ -11,6 +11,8 @@
 //! that overflows leaves the region and faults; one at the end (where the program's own addresses leave no other room)
 //! runs into the mapping below it. The size of the region is the program's memory limit.
 //!
+//! Large files of images are seen in there without a copy ([`shown`]).
+//!
 //! All other address space is the sparse area ([`sparse`]): mappings at addresses the program chose there, and
 //! whatever it maps inaccessible or without reserving memory (reservations, stacks of threads with their guard pages).
 //! It takes memory of the region page by page, when it is touched, and protections are enforced there.
@@ -25,6 +27,9 @@ mod ops;
 pub mod plain;
 mod pool;
 mod remap;
+mod shown;
+#[cfg(test)]
+mod shown_tests;
 mod space;
 #[cfg(test)]
 mod space_tests;
@@ -45,6 +50,7 @@ use dirty::Dirty;
 pub use fault::PageFault;
 pub use ops::{Mapping, Placement};
 use pool::Pool;
+use shown::Shown;
 use sparse::Sparse;
 pub(crate) use sparse::is_sparse;
 use tables::PageTables;
@@ -65,6 +71,12 @@ pub struct Mm {
     areas: RefCell<Areas>,
     dirty: RefCell<Dirty>,
     sparse: RefCell<Sparse>,
+    /// The page tables of linear memory as the host mapped it.
+    linear: Rc<dyn PageTables>,
+    /// Where linear memory shows images; nowhere once there was more than one address space.
+    shown: RefCell<Shown>,
+    /// Whether page tables should stay as they are.
+    settled: bool,
     brk_start: u64,
     brk: u64,
     refused: Cell<bool>,
@@ -97,7 +109,10 @@ impl Mm {
             len,
             areas: RefCell::default(),
             dirty: RefCell::new(Dirty::new(base, len)),
-            sparse: RefCell::new(Sparse::new(tables)),
+            sparse: RefCell::new(Sparse::new(tables.clone())),
+            linear: tables,
+            shown: RefCell::default(),
+            settled: false,
             brk_start: base,
             brk: base,
             refused: Cell::new(false),
@@ -277,6 +292,11 @@ impl Mm {
 
     /// Maps a free range, zeroed; `ENOMEM` outside of all memory or where something is mapped.
     fn place(&self, area: Area) -> Result<()> {
+        self.place_image(area, &[])
+    }
+
+    /// The same, with the beginning of `image` there as far as that needs no copy.
+    fn place_image(&self, area: Area, image: &'static [u8]) -> Result<()> {
         let inside = self.is_inside(area.start, area.end) && area.start < area.end;
         let scarce = self.pool.is_some() && !area.reserved && !is_sparse(area.start);
         let fits = !scarce || area.end - area.start <= self.free();
@@ -285,7 +305,9 @@ impl Mm {
             return Err(Errno::ENOMEM);
         }
         if !area.reserved && !self.is_paged(area.start) {
-            self.zero(area.start, area.end);
+            for memory in self.show(area.start, area.end, image) {
+                self.zero(memory.start, memory.end);
+            }
         }
         self.areas.borrow_mut().insert(area);
         Ok(())

@@ -1,6 +1,6 @@
 //! mmap(2) and its relatives, without the decoding of flags.
 
-use super::areas::{Area, Kind};
+use super::areas::{Area, Kind, WRITE};
 use super::{Mm, round_up};
 use crate::errno::{Errno, Result};
 use abi::layout::PAGE;
@@ -38,6 +38,12 @@ pub struct Mapping {
 impl Mm {
     /// Maps zeroed memory and returns where.
     pub fn map(&mut self, mapping: Mapping) -> Result<u64> {
+        self.map_image(mapping, &[])
+    }
+
+    /// The same, with contents of an image's file, page aligned, at its beginning, as far as they can be seen without a
+    /// copy: [`Mm::not_shown`] says where they cannot.
+    pub fn map_image(&mut self, mapping: Mapping, image: &'static [u8]) -> Result<u64> {
         if mapping.len == 0 {
             return Err(Errno::EINVAL);
         }
@@ -46,7 +52,7 @@ impl Mm {
         let start = match mapping.placement {
             Placement::Hint(hint) => match self.hinted(hint, len) {
                 Some(start) => start,
-                None => match self.find_gap(len) {
+                None => match self.find_gap_for(len, image).map_or_else(|| self.find_gap(len), Ok) {
                     Err(_) if len <= self.free() && mapping.file.is_none() => {
                         self.refused.set(refused);
                         return self.map_in_pieces(Mapping { placement: Placement::Sparse(0), ..mapping });
@@ -73,7 +79,14 @@ impl Mm {
         };
         let Mapping { prot, kind, file, .. } = mapping;
         let reserved = prot == 0 && file.is_none();
-        self.place(Area { start, end: start + len, prot, kind, reserved, file })?;
+        self.place_image(Area { start, end: start + len, prot, kind, reserved, file }, image)?;
+        if self.pool.is_some()
+            && self.is_paged(start)
+            && let Err(errno) = self.show_pages_of(start, image, prot)
+        {
+            self.discard(start, start + len);
+            return Err(errno);
+        }
         Ok(start)
     }
 
@@ -137,6 +150,7 @@ impl Mm {
             return Err(Errno::ENOMEM);
         }
         self.discard(start, end);
+        self.forget_shown(start, end);
         Ok(())
     }
 
@@ -146,12 +160,16 @@ impl Mm {
         if self.is_crowded() || !self.areas.borrow().covers(start, end) {
             return Err(Errno::ENOMEM);
         }
+        if prot & WRITE != 0 {
+            self.hide(start, end);
+        }
         let pieces = self.areas.borrow_mut().remove(start, end);
         for piece in pieces {
             let reserved = piece.reserved && prot == 0;
             if self.is_paged(piece.start) {
                 self.sparse.borrow_mut().protect(self, piece.start, piece.end, (piece.prot, prot));
             } else if piece.reserved && !reserved {
+                self.hide(piece.start, piece.end);
                 self.zero(piece.start, piece.end);
             }
             self.areas.borrow_mut().insert(Area { prot, reserved, ..piece });

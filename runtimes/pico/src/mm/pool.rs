@@ -198,12 +198,12 @@ impl Pool {
         None
     }
 
-    /// A copy of `page`, held once.
-    pub(super) fn duplicate(&self, mm: &Mm, page: u64) -> Option<u64> {
+    /// A page with a copy of `bytes`, held once.
+    pub(super) fn duplicate(&self, mm: &Mm, bytes: &[u8]) -> Option<u64> {
         let start = self.find_or_reclaim(1)?;
         let copy = self.base + (start * PAGE_BYTES) as u64;
         self.retain(copy, copy + PAGE);
-        mm.raw(copy, PAGE).copy_from_slice(mm.raw(page, PAGE));
+        mm.raw(copy, PAGE).copy_from_slice(bytes);
         Some(copy)
     }
 }

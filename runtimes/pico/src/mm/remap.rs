@@ -30,6 +30,7 @@ impl Mm {
         }
         if new <= old {
             self.discard(addr + new, old_end);
+            self.forget_shown(addr + new, old_end);
             return Ok(addr);
         }
         if let Some(end) = addr.checked_add(new)
@@ -73,6 +74,7 @@ impl Mm {
             return moved.map(|()| to);
         }
         self.discard(addr, addr + old);
+        self.forget_shown(addr, addr + old);
         Ok(to)
     }
 

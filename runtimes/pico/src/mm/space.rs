@@ -15,6 +15,7 @@
 use super::areas::{Area, Areas, Kind};
 use super::dirty::Dirty;
 use super::pool::Pool;
+use super::shown::Shown;
 use super::sparse::{Owned, Sparse};
 use super::{DATA, Mm};
 use crate::errno::{Errno, Result};
@@ -60,6 +61,9 @@ impl Mm {
             areas: RefCell::new(areas),
             dirty: RefCell::new(Dirty::new(self.base, 0)),
             sparse: RefCell::new(sparse),
+            linear: self.linear.clone(),
+            shown: RefCell::default(),
+            settled: self.settled,
             brk_start: self.base,
             brk: self.base,
             refused: Cell::new(false),
@@ -138,14 +142,16 @@ impl Mm {
         });
         let pinned = pinned.collect();
         let pool = Pool::new(self.base, self.len, counts, self.dirty.borrow().clone(), pinned)?;
-        self.count_pages(&pool, &areas);
+        let shown = self.take_shown();
+        self.count_pages(&pool, &areas, &shown);
         self.direct = self.sparse.borrow().tables().show_again();
         self.pool = Some(Rc::new(pool));
-        let Some(sparse) = self.paged(&areas) else {
+        let Some(sparse) = self.paged(&areas, &shown) else {
             if let Some(pool) = self.pool.take() {
                 self.dirty.replace(pool.dirty());
             }
             self.direct = 0;
+            self.show_again(shown);
             self.discard(counts_at, counts_at + counts_len);
             return Err(self.refuse());
         };
@@ -156,10 +162,12 @@ impl Mm {
     }
 
     /// Tells the new `pool` which pages are in use. `areas` are all but the blocks of pages for the sparse area.
-    fn count_pages(&self, pool: &Pool, areas: &Areas) {
+    fn count_pages(&self, pool: &Pool, areas: &Areas, shown: &Shown) {
         let linear = |area: &&Area| !super::is_sparse(area.start) && !area.reserved;
         for area in areas.iter().filter(linear) {
-            pool.retain(area.start, area.end);
+            for memory in shown.memory(area.start, area.end) {
+                pool.retain(memory.start, memory.end);
+            }
         }
         for (_, _, used) in self.sparse.borrow().frames().blocks() {
             used.for_each(|page| pool.retain(page, page + PAGE));
@@ -167,12 +175,12 @@ impl Mm {
     }
 
     /// Notes and page tables for what is mapped now.
-    fn paged(&self, areas: &Areas) -> Option<Sparse> {
+    fn paged(&self, areas: &Areas, shown: &Shown) -> Option<Sparse> {
         let pool = self.pool.as_ref()?;
         let old = self.sparse.borrow();
         let mut sparse = Sparse::of_new_space(self, pool, &**old.tables())?;
         let areas: Vec<Area> = areas.iter().cloned().collect();
-        sparse.take_notes(self, &old, &areas)?;
+        sparse.take_notes(self, &old, &areas, shown)?;
         sparse.hold_borrowed(self, pool);
         Some(sparse)
     }
@@ -212,6 +220,7 @@ impl Mm {
     /// Writes `bytes` at `addr`, which is mapped, whatever its protection.
     pub(crate) fn patch(&self, addr: u64, bytes: &[u8]) -> Result<()> {
         if self.pool.is_none() {
+            self.hide(addr, addr + bytes.len() as u64);
             self.raw(addr, bytes.len() as u64).copy_from_slice(bytes);
             return Ok(());
         }
@@ -234,7 +243,14 @@ impl Mm {
         self.back_all(addr, addr + len)?;
         let mut bytes = Vec::new();
         for (part, page) in self.pieces(addr, addr + len)? {
-            bytes.extend_from_slice(self.raw(page, part.end - part.start));
+            bytes.extend_from_slice(match self.sparse.borrow().image(self, part.start / PAGE * PAGE) {
+                Some(image) => {
+                    let from = part.start % PAGE;
+                    &self.image_page(image)
+                        [super::shown::index(from)..super::shown::index(from + part.end - part.start)]
+                }
+                None => self.raw(page, part.end - part.start),
+            });
         }
         Ok(bytes)
     }

@@ -9,7 +9,7 @@ mod spaces;
 
 pub(super) use spaces::Owned;
 
-use super::areas::WRITE;
+use super::areas::{READ, WRITE};
 use super::frames::Frames;
 use super::tables::PageTables;
 use super::{Mm, PAGE_BYTES};
@@ -32,11 +32,18 @@ const BORROWED: u64 = 1;
 /// In a note: the page was shared by address spaces that should not see each other's writes. It is not writable until
 /// it is seen to that it is this one's alone.
 const PROTECTED: u64 = 2;
-const FLAGS: u64 = BORROWED | PROTECTED;
+/// In a note: the page is not memory but a part of an image. It is `PROTECTED`, too.
+const IMAGE: u64 = 4;
+const FLAGS: u64 = BORROWED | PROTECTED | IMAGE;
 
 /// What the processor may do with a page of protection `prot`.
 fn shown(note: u64, prot: u32) -> u32 {
-    if note & PROTECTED == 0 { prot } else { prot & !WRITE }
+    match note & PROTECTED {
+        0 => prot,
+        // What may be written to may be read.
+        _ if prot == WRITE => READ,
+        _ => prot & !WRITE,
+    }
 }
 
 /// The pages behind 2 MiB of addresses.
@@ -178,7 +185,17 @@ impl Sparse {
         if let Some(chunk) = self.chunks.get_mut(&(va / HUGE)) {
             chunk.set(mm, va, note);
             chunk.used += 1;
-            self.tables.set(va, note & !FLAGS, shown(note, prot));
+            self.set(va, note, prot);
+        }
+    }
+
+    /// Maps what `note` says at `va`.
+    fn set(&self, va: u64, note: u64, prot: u32) {
+        let (page, prot) = (note & !FLAGS, shown(note, prot));
+        if note & IMAGE == 0 {
+            self.tables.set(va, page, prot)
+        } else {
+            self.tables.set_image(va, page, prot)
         }
     }
 
@@ -209,7 +226,7 @@ impl Sparse {
         for part in self.parts(&(start..end)) {
             for va in self.backed(mm, &part) {
                 let Some(note) = self.take(mm, va) else { continue };
-                if note & BORROWED == 0 {
+                if note & (BORROWED | IMAGE) == 0 {
                     self.give_page(mm, note & !FLAGS);
                 }
                 changed = true;
@@ -228,7 +245,7 @@ impl Sparse {
         for part in self.parts(&(start..end)) {
             for va in self.backed(mm, &part) {
                 if let Some(note) = self.note(mm, va) {
-                    self.tables.set(va, note & !FLAGS, shown(note, prot));
+                    self.set(va, note, prot);
                     lost |= shown(note, before) & !shown(note, prot);
                 }
             }
@@ -241,7 +258,7 @@ impl Sparse {
     /// What the processor believes about `va` is out of date: it has a page, and may use it.
     pub(super) fn refresh(&mut self, mm: &Mm, va: u64, prot: u32) {
         if let Some(note) = self.note(mm, va) {
-            self.tables.set(va, note & !FLAGS, shown(note, prot));
+            self.set(va, note, prot);
             self.tables.flush();
         }
     }

@@ -13,6 +13,13 @@ pub trait PageTables {
     fn add_table(&self, va: u64, page: u64);
     /// Lets `va`, which has a table, lead to `page`; with no protection at all it leads nowhere.
     fn set(&self, va: u64, page: u64, prot: u32);
+    /// The same with `image`, a page of an image, which is not written to.
+    fn set_image(&self, va: u64, image: u64, prot: u32);
+    /// Lets the 2 MiB of linear memory at `va` lead to as much of an image, at address `image`: whether that can be. Not in
+    /// tables from [`PageTables::another`].
+    fn show_image(&self, va: u64, image: u64) -> bool;
+    /// Lets them lead to linear memory again.
+    fn show_memory(&self, va: u64);
     /// Lets `va` lead nowhere.
     fn clear(&self, va: u64);
     /// Makes the processor forget what it remembers of entries that were changed or cleared.
@@ -44,6 +51,8 @@ pub(super) mod fake {
         tables: RefCell<BTreeSet<u64>>,
         /// Address to page and protection.
         pub(crate) entries: RefCell<BTreeMap<u64, (u64, u32)>>,
+        /// 2 MiB of linear memory that show an image.
+        pub(crate) shown: RefCell<BTreeMap<u64, u64>>,
         /// How often everything was forgotten.
         pub(crate) flushes: Cell<u64>,
         /// What they are made of.
@@ -70,6 +79,22 @@ pub(super) mod fake {
             } else {
                 self.entries.borrow_mut().insert(va, (page, prot));
             }
+        }
+
+        fn set_image(&self, va: u64, image: u64, prot: u32) {
+            self.set(va, image, prot);
+        }
+
+        fn show_image(&self, va: u64, image: u64) -> bool {
+            let agrees = image.is_multiple_of(HUGE);
+            if agrees {
+                self.shown.borrow_mut().insert(va, image);
+            }
+            agrees
+        }
+
+        fn show_memory(&self, va: u64) {
+            assert!(self.shown.borrow_mut().remove(&va).is_some(), "{va:#x} shows no image");
         }
 
         fn clear(&self, va: u64) {

@@ -17,7 +17,8 @@ pub const ENTRIES: &[Entry] = &[
         number: linux::__NR_mmap,
         name: "mmap",
         support: Support::Partial(
-            "a file is copied in, except for shared mappings of files in memory (fixed ones only at addresses from 512 GiB, \
+            "a file is copied in, except for files of an image that are not to be written to, as far as large pages show them or there \
+             is a second process, and for shared mappings of files in memory (fixed ones only at addresses from 512 GiB, \
              else `ENODEV`). Protections are enforced, and memory is used when touched, in mappings \
              that begin as PROT_NONE or MAP_NORESERVE or lie at addresses from 512 GiB; elsewhere a mapping uses all of \
              its memory at once, and what was unmapped or protected can still be touched. No mappings from 0x700000000000, \
@@ -128,7 +129,7 @@ fn map(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     map_file(kernel, fd, args.raw(5), shared, Mapping { placement, len, prot, kind: Kind::File, file: None })
 }
 
-/// Maps a copy of a file: what lies beyond its end reads as zeros.
+/// Maps a file of an image as far as it can be seen without a copy, else a copy of the file: what lies beyond its end reads as zeros.
 fn map_file(kernel: &mut Kernel, fd: u64, offset: u64, shared: bool, mapping: Mapping) -> Result<u64> {
     if !offset.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL);
@@ -153,13 +154,25 @@ fn map_file(kernel: &mut Kernel, fd: u64, offset: u64, shared: bool, mapping: Ma
     }
     let (len, prot) = (mapping.len, mapping.prot);
     let file = Some((Rc::from(open.path.as_str()), offset));
-    let start = kernel.mm.map(Mapping { file, prot: DATA, ..mapping })?;
-    let filled = copy_in(kernel, &*open.file, offset, start, len);
+    let image = if prot & WRITE == 0 { image_part(&*open.file, offset, len) } else { &[] };
+    let start = kernel.mm.map_image(Mapping { file, prot: DATA, ..mapping }, image)?;
+    let end = start + round_up(len)?;
+    let filled = kernel.mm.not_shown(start, end).into_iter().try_for_each(|part| {
+        copy_in(kernel, &*open.file, offset + (part.start - start), part.start, part.end - part.start)
+    });
     if let Err(errno) = filled.and_then(|()| kernel.mm.protect(start, len, prot)) {
         kernel.mm.unmap(start, len)?;
         return Err(errno);
     }
     Ok(start)
+}
+
+/// What `file` has in the `len` bytes from `offset` on, in whole pages, if it lies in an image.
+fn image_part(file: &dyn File, offset: u64, len: u64) -> &'static [u8] {
+    let end = round_up(len).ok().and_then(|len| offset.checked_add(len)).unwrap_or(u64::MAX);
+    let [offset, end] = [offset, end].map(|at| usize::try_from(at).unwrap_or(usize::MAX));
+    let contents = file.image_slice().unwrap_or(&[]);
+    contents.get(offset..end.min(contents.len())).unwrap_or(&[])
 }
 
 /// Fills `len` bytes at `start` with what the file has from `offset` on.

@@ -1,8 +1,9 @@
 //! What backs several address spaces: notes that are copied, pages that are shared until they are written to.
 
-use super::{BORROWED, Chunk, FLAGS, PROTECTED, Sparse, shown};
+use super::{BORROWED, Chunk, FLAGS, IMAGE, PROTECTED, Sparse, shown};
 use crate::mm::areas::{Area, EXEC, Kind};
 use crate::mm::pool::Pool;
+use crate::mm::shown::Shown;
 use crate::mm::tables::PageTables;
 use crate::mm::{DATA, Mm, PAGE_BYTES};
 use abi::layout::{HUGE, PAGE};
@@ -51,8 +52,14 @@ impl Sparse {
     }
 
     /// Takes the notes of `old`, whose pages it had from its own blocks, and makes notes on the linear memory that `areas`
-    /// say is in use. `None` if there is no memory.
-    pub(in crate::mm) fn take_notes(&mut self, mm: &Mm, old: &Self, areas: &[Area]) -> Option<()> {
+    /// and `images` say is in use. `None` if there is no memory.
+    pub(in crate::mm) fn take_notes(
+        &mut self,
+        mm: &Mm,
+        old: &Self,
+        areas: &[Area],
+        images: &Shown,
+    ) -> Option<()> {
         for (&number, chunk) in &old.chunks {
             self.make_tables(mm, number * HUGE)?;
             self.chunks.insert(number, Chunk { ..*chunk });
@@ -62,7 +69,8 @@ impl Sparse {
             if linear && !area.reserved && !area.kind.is_of_files() {
                 for va in (area.start..area.end).step_by(PAGE_BYTES) {
                     self.prepare(mm, va)?;
-                    self.put(mm, va, va, area.prot);
+                    let note = images.page(va).map_or(va, |image| image | IMAGE | PROTECTED);
+                    self.put(mm, va, note, area.prot);
                 }
             } else if !linear {
                 for va in self.all_backed(mm, area) {
@@ -112,16 +120,32 @@ impl Sparse {
             for va in part.step_by(PAGE_BYTES) {
                 let Some(note) = own.note(mm, va) else { continue };
                 let (page, shared) = (note & !FLAGS, note | flag);
-                pool.retain(page, page + PAGE);
+                if note & IMAGE != 0 {
+                    tables.set_image(va, page, shown(shared, area.prot));
+                } else {
+                    pool.retain(page, page + PAGE);
+                    tables.set(va, page, shown(shared, area.prot));
+                }
                 new.set(child, va, shared);
                 new.used += 1;
-                tables.set(va, page, shown(shared, area.prot));
                 own.set(mm, va, shared);
                 if shown(note, area.prot) != shown(shared, area.prot) {
-                    self.tables.set(va, page, shown(shared, area.prot));
+                    self.set(va, shared, area.prot);
                 }
             }
         }
+    }
+
+    /// Lets `va`, which has nothing behind it, lead to the page `image` of an image. `None` if there is no memory for tables.
+    pub(in crate::mm) fn show_image(&mut self, mm: &Mm, va: u64, image: u64, prot: u32) -> Option<()> {
+        self.prepare(mm, va)?;
+        self.put(mm, va, image | IMAGE | PROTECTED, prot);
+        Some(())
+    }
+
+    /// The page of an image behind `va`, if there is one.
+    pub(in crate::mm) fn image(&self, mm: &Mm, va: u64) -> Option<u64> {
+        self.note(mm, va).filter(|note| note & IMAGE != 0).map(|note| note & !FLAGS)
     }
 
     /// Sees to it that the page behind `va` is this space's alone, unless it is shared on purpose: what that took,
@@ -130,8 +154,10 @@ impl Sparse {
         let note = self.note(mm, va).filter(|note| note & PROTECTED != 0);
         let (Some(note), Some(pool)) = (note, &mm.pool) else { return Some(Owned::Before) };
         let (mut page, mut owned) = (note & !FLAGS, Owned::Alone);
-        if pool.owners(page) > 1 {
-            let copy = pool.duplicate(mm, page)?;
+        if note & IMAGE != 0 {
+            (page, owned) = (pool.duplicate(mm, mm.image_page(page))?, Owned::Copied);
+        } else if pool.owners(page) > 1 {
+            let copy = pool.duplicate(mm, mm.raw(page, PAGE))?;
             pool.release(page, page + PAGE);
             (page, owned) = (copy, Owned::Copied);
         }
@@ -145,8 +171,10 @@ impl Sparse {
     pub(in crate::mm) fn release(&mut self, mm: &Mm, pool: &Pool) {
         for (number, chunk) in core::mem::take(&mut self.chunks) {
             for va in (number * HUGE..(number + 1) * HUGE).step_by(PAGE_BYTES) {
-                if let Some(page) = chunk.page(mm, va) {
-                    self.tables.clear(va);
+                let Some(note) = chunk.note(mm, va) else { continue };
+                self.tables.clear(va);
+                if note & IMAGE == 0 {
+                    let page = note & !FLAGS;
                     pool.release(page, page + PAGE);
                 }
             }
