@@ -17,4 +17,4 @@ pub mod mailbox;
 pub mod runtime_api;
 
 /// Version of this contract. Host and guest refuse each other when it differs.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;

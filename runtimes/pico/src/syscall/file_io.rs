@@ -77,7 +77,9 @@ fn write_once(kernel: &mut Kernel, open: &OpenFile, buf: &[u8], mode: Mode) -> R
     let append = mode.append || open.flags.get() & linux::O_APPEND != 0;
     let offset = if append { open.file.size() } else { mode.at.unwrap_or_else(|| open.offset.get()) };
     let room = open.file.prepare_write(kernel, offset, buf.len())?;
+    kernel.make_room();
     let result = block(kernel, open, Ready::OUT, mode.dont_wait, |_| open.file.write(offset, &buf[..room]));
+    let result = result.map(|count| write_on(kernel, open, &buf[..room], count));
     if result == Err(Errno::EPIPE) && !keeps_messages(open) {
         kernel.process.signals.send(Info::sent(linux::SIGPIPE, 0))?;
     }
@@ -86,6 +88,17 @@ fn write_once(kernel: &mut Kernel, open: &OpenFile, buf: &[u8], mode: Mode) -> R
         open.offset.set(offset + count as u64);
     }
     Ok(count)
+}
+
+/// Writes what is left of `buf`, `done` bytes of which went into a response, for as long as parts of that are handed over.
+fn write_on(kernel: &mut Kernel, open: &OpenFile, buf: &[u8], mut done: usize) -> usize {
+    while done < buf.len() && kernel.make_room() {
+        match open.file.write(0, &buf[done..]) {
+            Ok(count) => done += count,
+            Err(_) => break,
+        }
+    }
+    done
 }
 
 /// Writes `buf` at the position of `open`.

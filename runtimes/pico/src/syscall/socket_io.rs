@@ -147,6 +147,7 @@ fn send_stream(
     for &(base, len) in segments {
         let mut rest = kernel.mm.slice(base, len)?;
         while !rest.is_empty() {
+            kernel.make_room();
             let result =
                 block(kernel, open, Ready::OUT, dont_wait || sent > 0, |_| socket.send(rest, None, envelope));
             match result {
