@@ -113,6 +113,8 @@ pub(crate) enum Frame {
     Ready,
     /// More log; the request still runs.
     Log,
+    /// The payload is the next part of the response; the request still runs.
+    Part(Begun),
     /// The request is over. After `Outcome::Response` the shell takes the next one; after anything else it is gone,
     /// unless the answer says that it comes again.
     Done(Done),
@@ -120,17 +122,24 @@ pub(crate) enum Frame {
     Gone(String),
 }
 
+/// What is known of a request once it has begun.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Begun {
+    /// How the VM that runs it came to be.
+    pub start: StartKind,
+    pub fork_ns: u64,
+    /// Until now.
+    pub run_ns: u64,
+    pub instance: [u8; 16],
+}
+
 /// How a request ended.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Done {
     pub outcome: Outcome,
-    /// How the VM that ran it came to be.
-    pub start: StartKind,
+    pub begun: Begun,
     /// The shell says `Frame::Ready` when it has been mapped anew.
     pub again: bool,
-    pub fork_ns: u64,
-    pub run_ns: u64,
-    pub instance: [u8; 16],
     pub memory_refused: bool,
     pub unsupported: Vec<(u32, u32)>,
     pub log_dropped: u64,
@@ -139,7 +148,7 @@ pub(crate) struct Done {
 /// What the guest did.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Outcome {
-    /// Answered; the payload is the response.
+    /// Answered; the payload is the response, or what follows the parts of it.
     Response,
     /// The program exited.
     Exit(u8),
