@@ -96,8 +96,7 @@ fn answer(
     let arrived = Instant::now();
     let entered = enter(cell, machine, request);
     let mut upstream = Upstream::new(socket, start, arrived, entered.as_ref().map_or([0; 16], |id| *id));
-    let stopped =
-        entered.and_then(|_| drive(machine, interrupt, true, &mut upstream).map_err(Outcome::from));
+    let stopped = entered.and_then(|_| drive(machine, interrupt, true, &mut upstream).map_err(Outcome::from));
     let begun = upstream.begun();
     let mut payload = Vec::new();
     let (outcome, memory_refused) = match stopped {

@@ -236,7 +236,9 @@ impl Frames {
         match frame {
             Frame::Ready if self.is_empty() => Ok(Ok(())),
             Frame::Gone(reason) => Ok(Err(reason)),
-            Frame::Ready | Frame::Log | Frame::Part(_) | Frame::Done(_) => Err(io::Error::other("a shell spoke out of turn")),
+            Frame::Ready | Frame::Log | Frame::Part(_) | Frame::Done(_) => {
+                Err(io::Error::other("a shell spoke out of turn"))
+            }
         }
     }
 

@@ -211,6 +211,7 @@ impl Prepared for Function {
             };
             Ok(Reply {
                 payload: Bytes::from(payload),
+                rest: None,
                 timing: Timing {
                     queue: Duration::from_micros(10),
                     fork: Duration::from_micros(20),

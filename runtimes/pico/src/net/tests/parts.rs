@@ -57,7 +57,10 @@ fn what_was_written_goes_out_when_the_program_waits() {
 #[test]
 fn a_length_counts_across_parts() {
     let (mut rig, connection) = asked();
-    rig.send_bytes(connection, b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nab");
+    rig.send_bytes(
+        connection,
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nab",
+    );
     rig.pause();
     rig.send_bytes(connection, b"cd");
     rig.pause();
