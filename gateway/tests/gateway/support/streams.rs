@@ -45,9 +45,8 @@ pub(crate) fn answer(
     tokio::spawn(async move {
         for piece in pieces {
             let step = async {
-                match &release {
-                    Some(release) => release.acquire().await.unwrap().forget(),
-                    None => {}
+                if let Some(release) = &release {
+                    release.acquire().await.unwrap().forget();
                 }
             };
             tokio::select! {
