@@ -204,6 +204,11 @@ impl Inbound {
         Ok(())
     }
 
+    /// What is to be told to the host: something for the log, how the request has ended, and whether a part is due.
+    fn news(&mut self) -> (Vec<u8>, Option<Outcome>, bool) {
+        (core::mem::take(&mut self.report), self.outcome.take(), self.is_full())
+    }
+
     /// The response is `start..end` of what was written; it is moved to where the host looks for it.
     fn complete(&mut self, start: usize, end: usize) {
         if start > 0 {
@@ -224,15 +229,14 @@ impl Kernel {
     /// Tells the host if the response has become complete. Called after every system call; does not return if there
     /// is something to tell.
     pub fn settle(&mut self) {
-        let report = core::mem::take(&mut self.inbound.borrow_mut().report);
+        let (report, outcome, is_full) = self.inbound.borrow_mut().news();
         if !report.is_empty() {
             self.platform.log(STDERR, &report);
         }
-        let outcome = self.inbound.borrow_mut().outcome.take();
-        let Some(outcome) = outcome else {
-            self.make_room();
-            return;
-        };
+        if is_full {
+            self.hand_over_part();
+        }
+        let Some(outcome) = outcome else { return };
         match outcome {
             Outcome::Response(len) => {
                 self.platform.set_response_len(len as u64);
