@@ -25,7 +25,7 @@ pub const REQUEST: u64 = 0x10_0000;
 pub const REQUEST_MAX: u64 = 16 << 20;
 /// Offset of the response area.
 pub const RESPONSE: u64 = REQUEST + REQUEST_MAX;
-/// Most bytes of a response.
+/// Most bytes of a response, or of a part of one.
 pub const RESPONSE_MAX: u64 = 16 << 20;
 /// Most entries of a list for [`crate::boot::KernelHeader::prefault`]. The list lies at the start of the request area.
 pub const PREFAULT_MAX: usize = 2048;
@@ -38,7 +38,8 @@ pub const MAILBOX_SIZE: u64 = (RESPONSE + RESPONSE_MAX).next_multiple_of(crate::
 pub enum Doorbell {
     /// The program waits for its next request. The parent is captured here; a fork resumes from here.
     Ready = 1,
-    /// `response_len` bytes of response are in place. Nothing after this is part of the invocation.
+    /// `response_len` bytes of response are in place: all of it, or what is left of it after [`Doorbell::Part`]s. Nothing after
+    /// this is part of the invocation.
     Response = 2,
     /// The log area is full. The host takes `log_len` bytes, sets it to 0 and resumes the guest.
     Log = 3,
@@ -53,6 +54,9 @@ pub enum Doorbell {
     Panic = 7,
     /// The response is longer than [`RESPONSE_MAX`].
     ResponseTooLarge = 8,
+    /// The next `response_len` bytes of an HTTP response that goes on; the first part has the whole head. The host takes them
+    /// and resumes the guest, whose response area is empty then.
+    Part = 9,
 }
 
 impl Doorbell {
@@ -67,6 +71,7 @@ impl Doorbell {
             6 => Self::Signal,
             7 => Self::Panic,
             8 => Self::ResponseTooLarge,
+            9 => Self::Part,
             _ => return None,
         })
     }

@@ -12,8 +12,10 @@ use crate::store::{Loaded, Record, Store};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
+use worker::api::Timing;
 
 /// The state of a gateway.
 pub(crate) struct App {
@@ -116,6 +118,21 @@ impl App {
         let spec = record.spec(package.path());
         let function = self.backend.resume(spec).await.map_err(|error| error.to_string())?;
         Ok(Live { function, _package: package })
+    }
+
+    /// Counts the answer to a request that reached a function.
+    pub(crate) fn answered(
+        &self,
+        route: &Route,
+        status: http::StatusCode,
+        total: Duration,
+        timing: Option<&Timing>,
+    ) {
+        // A function that was removed meanwhile must not come back as a label.
+        if self.routes.get(&route.name).is_some() {
+            self.metrics.answered(&route.name, status);
+        }
+        route.metrics.observe(total, timing);
     }
 
     /// Returns when every stored function is rebuilt or has failed.

@@ -8,10 +8,12 @@ use crate::metrics::Counted;
 use crate::names::{is_function_name, split_function_path};
 use crate::reply::{self, Answer};
 use crate::routes::{Live, Route};
+use crate::stream::{Ongoing, Rest, Streamed};
+use axum::body::Body;
 use bytes::Bytes;
 use http::header::HOST;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Version};
-use http_body_util::Full;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version};
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use prometheus::IntCounter;
 use std::net::IpAddr;
@@ -22,15 +24,18 @@ use worker::api::{Contract, Invocation, InvokeError, Reply, StartKind, Timing};
 const START: HeaderName = HeaderName::from_static("x-spore-start");
 const INSTANCE: HeaderName = HeaderName::from_static("x-spore-instance");
 
+/// A body that is there, or one that comes.
+pub(crate) type ResponseBody = Either<Full<Bytes>, Body>;
+
 /// A response and where its time went, if it came from a function.
 pub(crate) struct Answered {
-    pub response: Response<Full<Bytes>>,
+    pub response: Response<ResponseBody>,
     pub timing: Option<Timing>,
 }
 
 /// Answers one request. Dropping the future, as hyper does when the client goes away, ends the fork.
 pub(crate) async fn handle(
-    app: &App,
+    app: &Arc<App>,
     request: Request<Incoming>,
     source: IpAddr,
     request_id: &str,
@@ -42,7 +47,7 @@ pub(crate) async fn handle(
     let Some(route) = route else {
         return rejected(app, Failure::FunctionNotFound(name.chars().take(64).collect()), request_id);
     };
-    let Ok(_place) = app.places.try_acquire() else {
+    let Ok(place) = app.places.try_acquire() else {
         let failure = Failure::PlatformOverloaded { limit: app.config.in_flight_max };
         return rejected(app, failure, request_id);
     };
@@ -51,26 +56,31 @@ pub(crate) async fn handle(
     let outcome = invoke(app, &route, request, source, request_id).await;
     departure.answered = true;
     let answered = match outcome {
-        Ok((answer, reply)) => Answered { timing: Some(reply.timing), response: respond(answer, &reply) },
+        Ok((answer, reply, Some(rest))) => {
+            let ongoing = Ongoing::new((app, route), place, request_id, started, answer.status);
+            let body = Body::new(Streamed::new(answer.body.clone(), rest, ongoing));
+            let response = respond(answer, Either::Right(body), &reply);
+            return Answered { timing: Some(reply.timing), response };
+        }
+        Ok((answer, reply, None)) => {
+            let body = Either::Left(Full::new(answer.body.clone()));
+            Answered { timing: Some(reply.timing), response: respond(answer, body, &reply) }
+        }
         Err((failure, reply)) => {
-            let mut response = failure.into_response(request_id);
+            let mut response = failure.into_response(request_id).map(Either::Left);
             if let Some(reply) = &reply {
                 describe(response.headers_mut(), reply);
             }
             Answered { response, timing: reply.map(|reply| reply.timing) }
         }
     };
-    // A function that was removed meanwhile must not come back as a label.
-    if app.routes.get(&route.name).is_some() {
-        app.metrics.answered(&route.name, answered.response.status());
-    }
-    route.metrics.observe(started.elapsed(), answered.timing.as_ref());
+    app.answered(&route, answered.response.status(), started.elapsed(), answered.timing.as_ref());
     answered
 }
 
 fn rejected(app: &App, failure: Failure, request_id: &str) -> Answered {
     app.metrics.rejected.with_label_values(&[failure.code().1]).inc();
-    Answered { response: failure.into_response(request_id), timing: None }
+    Answered { response: failure.into_response(request_id).map(Either::Left), timing: None }
 }
 
 /// Counts a client that went away: a future that was dropped before it answered.
@@ -96,7 +106,7 @@ async fn invoke(
     request: Request<Incoming>,
     source: IpAddr,
     request_id: &str,
-) -> Result<(Answer, Box<Reply>), Failed> {
+) -> Result<(Answer, Box<Reply>, Option<Rest>), Failed> {
     let early = |failure| (failure, None);
     if app.stopping.is_cancelled() {
         return Err(early(Failure::ShuttingDown));
@@ -114,16 +124,28 @@ async fn invoke(
     let invocation = Invocation { request_id: request_id.to_owned(), payload };
     let mut reply = live.function.invoke(invocation).await.map_err(|error| early(error.into()))?;
     reply.timing.queue += waited;
-    let reply = Box::new(reply);
-    let answer = match contract {
-        Contract::Handler => reply::lambda::answer(&reply.payload),
-        Contract::Http => reply::wire::answer(&reply.payload, &parts.method),
-        Contract::RuntimeApi => reply::runtime_api::answer(&reply.payload),
-    };
-    match answer {
-        Ok(answer) => Ok((answer, reply)),
+    let mut reply = Box::new(reply);
+    match map(&mut reply, contract, &parts.method) {
+        Ok((answer, rest)) => Ok((answer, reply, rest)),
         Err(failure) => Err((failure, Some(reply))),
     }
+}
+
+/// The answer in a reply, and what follows if that is not all.
+fn map(reply: &mut Reply, contract: Contract, method: &Method) -> Result<(Answer, Option<Rest>), Failure> {
+    let Some(parts) = reply.rest.take() else {
+        let answer = match contract {
+            Contract::Handler => reply::lambda::answer(&reply.payload),
+            Contract::Http => reply::wire::answer(&reply.payload, method),
+            Contract::RuntimeApi => reply::runtime_api::answer(&reply.payload),
+        };
+        return Ok((answer?, None));
+    };
+    if contract != Contract::Http {
+        return Err(reply::invalid("it comes in parts"));
+    }
+    let (answer, decoder) = reply::wire::begin(&reply.payload, method)?;
+    Ok((answer, decoder.map(|decoder| Rest { decoder, parts })))
 }
 
 async fn live(app: &App, route: &Route) -> Result<Arc<Live>, Failure> {
@@ -174,8 +196,8 @@ fn payload(
     Ok((Bytes::from(payload), record.contract))
 }
 
-fn respond(answer: Answer, reply: &Reply) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(answer.body));
+fn respond(answer: Answer, body: ResponseBody, reply: &Reply) -> Response<ResponseBody> {
+    let mut response = Response::new(body);
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;
     describe(response.headers_mut(), reply);

@@ -7,6 +7,7 @@
 //! | `data` | the data path: `/function/NAME` |
 //! | `event` | HTTP request -> what a function is given (pure) |
 //! | `reply` | what a function gave -> HTTP response (pure) |
+//! | `stream` | a response that goes on: its body as it comes |
 //! | `control` | the control API and the operational endpoints |
 //! | `deploy` | deploys and removals, all or nothing |
 //! | `routes` | the routing table |
@@ -35,6 +36,7 @@ mod routes;
 mod server;
 pub mod settings;
 mod store;
+mod stream;
 
 pub use config::{BODY_MAX_BYTES, FIELDS_MAX, GatewayConfig, HEAD_MAX_BYTES, PACKAGE_MAX_BYTES, ServeError};
 pub use names::is_function_name;

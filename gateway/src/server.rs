@@ -4,16 +4,14 @@ use crate::app::App;
 use crate::backend::Backend;
 use crate::config::{FIELDS_MAX, GatewayConfig, HEAD_MAX_BYTES, ServeError};
 use crate::control;
-use crate::data::{self, Answered};
+use crate::data::{self, Answered, ResponseBody};
 use crate::edge::Edge;
 use crate::error::Failure;
 use crate::metrics::Counted;
 use crate::names::{REQUEST_ID, request_id};
 use axum::Router;
-use axum::body::Body;
-use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response};
-use http_body_util::{Either, Full};
+use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -198,8 +196,6 @@ async fn connection(app: &Arc<App>, control: Router, stream: TcpStream, peer: Ip
     }
 }
 
-type ResponseBody = Either<Full<Bytes>, Body>;
-
 /// Answers one request and adds what every response has.
 async fn answer(
     app: &Arc<App>,
@@ -211,7 +207,7 @@ async fn answer(
     let id = request_id(request.headers());
     let (mut response, timing) = if request.uri().path().starts_with("/function/") {
         let Answered { response, timing } = data::handle(app, request, peer, &id, started).await;
-        (response.map(Either::Left), timing)
+        (response, timing)
     } else {
         (control_answer(control, request, &id).await, None)
     };

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!            +--- Log: hand the text on ---+
+//!            +--- Part: hand it on --------+
 //!            v                             |
 //!   run -> doorbell ---- Sleep: wait ------+
 //!            |
@@ -107,42 +108,74 @@ impl Interrupt {
     }
 }
 
+/// What takes a VM's output while it runs. A function is one for log records only.
+pub trait Output {
+    /// Takes raw log records ([`abi::mailbox::LogRecord`]), unchecked.
+    fn log(&mut self, records: Vec<u8>);
+
+    /// Takes the next part of a response, and the VM waits until it has. What it says otherwise ends the VM.
+    fn part(&mut self, _bytes: Vec<u8>) -> Result<(), Stop> {
+        Err(Stop::Fault("it answered in parts where nobody takes them".to_owned()))
+    }
+}
+
+impl<F: FnMut(Vec<u8>)> Output for F {
+    fn log(&mut self, records: Vec<u8>) {
+        self(records);
+    }
+}
+
 /// Host `CLOCK_MONOTONIC` in nanoseconds, the time base of `Doorbell::Sleep`.
 pub fn monotonic_ns() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
 }
 
-/// Runs `machine` until it stops. `log` gets the raw log records (`abi::mailbox::LogRecord`), unchecked.
+/// Runs `machine` until it stops. `output` gets what it says on the way.
 /// `endless_sleep`: whether sleeping for ever is waited out (until interrupted) or is itself a stop.
 pub fn drive(
     machine: &mut Machine,
     interrupt: &Interrupt,
     endless_sleep: bool,
-    log: &mut dyn FnMut(Vec<u8>),
+    output: &mut dyn Output,
 ) -> Result<Stopped, MachineError> {
     loop {
         let exit = machine.run()?;
         if exit != Exit::Doorbell {
-            drain_log(machine, log);
+            drain_log(machine, output);
             return Ok(stopped(stop_of_exit(exit), &machine.mailbox().header()));
         }
         let header = machine.mailbox().header();
         match Doorbell::from_u32(header.doorbell) {
             Some(Doorbell::Log) => {
-                drain_log(machine, log);
+                drain_log(machine, output);
             }
             Some(Doorbell::Sleep) if header.args[0] == u64::MAX && !endless_sleep => {
-                drain_log(machine, log);
+                drain_log(machine, output);
                 let text = "it waits for something that can never happen";
                 return Ok(stopped(Stop::Fault(text.to_owned()), &header));
             }
+            Some(Doorbell::Part) => {
+                drain_log(machine, output);
+                if let Err(stop) = hand_on(machine, header.response_len, output) {
+                    return Ok(stopped(stop, &header));
+                }
+            }
             Some(Doorbell::Sleep) => interrupt.sleep(wake_time(header.args[0])),
             doorbell => {
-                drain_log(machine, log);
+                drain_log(machine, output);
                 return Ok(stopped(stop_of_doorbell(doorbell, &header), &header));
             }
         }
+    }
+}
+
+/// Hands on a part of the response.
+fn hand_on(machine: &mut Machine, len: u64, output: &mut dyn Output) -> Result<(), Stop> {
+    match machine.mailbox().response(len) {
+        Ok(bytes) if bytes.is_empty() => Ok(()),
+        Ok(bytes) => output.part(bytes),
+        Err(_) => Err(Stop::ResponseTooLarge),
     }
 }
 
@@ -152,13 +185,13 @@ fn wake_time(until_ns: u64) -> Option<Instant> {
     if until_ns == u64::MAX { None } else { Instant::now().checked_add(left) }
 }
 
-fn drain_log(machine: &mut Machine, log: &mut dyn FnMut(Vec<u8>)) {
+fn drain_log(machine: &mut Machine, output: &mut dyn Output) {
     let len = machine.mailbox().header().log_len.min(LOG_SIZE);
     if len > 0 {
         // It cannot fail: the length has just been cut to the area's.
         let bytes = machine.mailbox().log(len).unwrap_or_default();
         machine.mailbox().clear_log();
-        log(bytes);
+        output.log(bytes);
     }
 }
 
@@ -196,7 +229,7 @@ fn stop_of_doorbell(doorbell: Option<Doorbell>, header: &Header) -> Stop {
             instruction: header.args[2],
         },
         Some(Doorbell::Panic) => Stop::Fault(format!("guest kernel: {}", detail(header))),
-        Some(Doorbell::Log | Doorbell::Sleep) | None => {
+        Some(Doorbell::Log | Doorbell::Sleep | Doorbell::Part) | None => {
             Stop::Fault(format!("it rang the doorbell with an unknown reason, {}", header.doorbell))
         }
     }

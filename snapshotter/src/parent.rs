@@ -96,7 +96,7 @@ fn run_until_ready(
     identity.tsc_khz = machine.tsc_khz();
     identity.monotonic_ns = monotonic_ns();
     machine.mailbox().set_identity(&identity);
-    match drive(machine, interrupt, false, log)?.stop {
+    match drive(machine, interrupt, false, &mut |records: Vec<u8>| log(records))?.stop {
         Stop::Ready => Ok(()),
         stop => Err(BuildError::Program(stop)),
     }

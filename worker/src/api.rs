@@ -1,5 +1,6 @@
 //! What the gateway asks of a worker: plain values, no KVM type.
 
+pub use crate::parts::{Parts, Piece};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -105,15 +106,17 @@ pub struct Timing {
     pub queue: Duration,
     /// From the request's arrival in the shell to entering the VM.
     pub fork: Duration,
-    /// In the VM, until the response was in the mailbox.
+    /// In the VM, until the response (or the first part of it) was in the mailbox.
     pub run: Duration,
 }
 
 /// The answer of a function: bytes of the guest, not yet checked.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Reply {
-    /// Result document (`Handler`) or HTTP/1.1 response (`Http`).
+    /// Result document (`Handler`) or HTTP/1.1 response (`Http`): all of it, or its first part.
     pub payload: Bytes,
+    /// What follows the first part, if that is not all.
+    pub rest: Option<Parts>,
     /// Where the time went.
     pub timing: Timing,
     /// How the VM came to be.

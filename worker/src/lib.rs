@@ -19,6 +19,7 @@ pub mod doctor;
 mod host;
 mod logs;
 mod names;
+mod parts;
 mod protocol;
 pub mod run;
 mod worker;

@@ -17,6 +17,8 @@ const BYTES_MAX: usize = 4 << 20;
 const WRITER_LINES_MAX: usize = LINES_MAX;
 /// Longest line; a longer one is cut into several.
 const LINE_BYTES_MAX: usize = 16 << 10;
+/// Stream of what the platform itself has to say.
+const PLATFORM: u32 = 3;
 /// Lines a follower may be behind before it loses some.
 const FOLLOW_BACKLOG: usize = 4096;
 /// Most bytes of boot output that a refused deploy shows.
@@ -71,6 +73,11 @@ impl LogBook {
         let start = ring.boot.len().saturating_sub(BOOT_OUTPUT_MAX);
         let start = (start..=ring.boot.len()).find(|&at| ring.boot.is_char_boundary(at)).unwrap_or(start);
         ring.boot[start..].to_owned()
+    }
+
+    /// Adds a line of the platform's own about a request.
+    pub(crate) fn note(&self, request_id: &str, line: &str) {
+        self.push(PLATFORM, request_id, line.as_bytes());
     }
 
     fn begin_boot(&self) {

@@ -136,25 +136,34 @@ pub(crate) enum Frame {
     Ready,
     /// More log; the request still runs.
     Log,
+    /// The payload is the next part of the response; the request still runs.
+    Part(Begun),
     /// The request is over. Unless this says otherwise, the shell is gone.
     Done(Done),
     /// The shell is gone; the request that was sent to it, if any, was not begun.
     Gone(String),
 }
 
+/// What is known of a request once it has begun.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Begun {
+    /// How the VM that runs it came to be.
+    pub start: StartKind,
+    pub fork_ns: u64,
+    /// Until now.
+    pub run_ns: u64,
+    pub instance: [u8; 16],
+}
+
 /// How a request ended.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Done {
     pub outcome: Outcome,
-    /// How the VM that ran it came to be.
-    pub start: StartKind,
+    pub begun: Begun,
     /// The shell takes the next request as soon as it is sent.
     pub kept: bool,
     /// The shell says `Frame::Ready` when it has been mapped anew.
     pub again: bool,
-    pub fork_ns: u64,
-    pub run_ns: u64,
-    pub instance: [u8; 16],
     pub memory_refused: bool,
     pub refusals: Vec<Refused>,
     pub log_dropped: u64,
@@ -163,7 +172,7 @@ pub(crate) struct Done {
 /// What the guest did.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Outcome {
-    /// Answered; the payload is the response.
+    /// Answered; the payload is the response, or what follows the parts of it.
     Response,
     /// The program exited.
     Exit(u8),

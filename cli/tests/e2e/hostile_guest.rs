@@ -41,6 +41,17 @@ fn a_guest_that_destroys_its_own_kernel_is_contained() {
 }
 
 #[test]
+fn a_guest_that_lies_about_parts_is_contained() {
+    let platform = Platform::start().with_native_probe(&["--timeout", "1s"]);
+    assert_contained(&platform, "/parts0", 504, &["FunctionTimeout"]);
+    assert_contained(&platform, "/parts1", 502, &["InvalidResponse"]);
+    assert_contained(&platform, "/parts0x1000000", 502, &["InvalidResponse"]);
+    assert_contained(&platform, "/parts0x1000001", 502, &["ResponseTooLarge"]);
+    assert_contained(&platform, "/parts-1", 502, &["ResponseTooLarge"]);
+    assert_eq!(platform.metric("spore_parent_boots_total", "native"), 1.0, "a cell died of it");
+}
+
+#[test]
 fn what_is_not_http_is_502() {
     let platform = Platform::start().with_native_probe(&["--timeout", "1s"]);
     assert_contained(&platform, "/garbage", 502, &["InvalidResponse"]);

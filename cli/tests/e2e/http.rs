@@ -86,7 +86,8 @@ impl Connection {
         self.stream.get_mut().write_all(&bytes).unwrap();
     }
 
-    fn receive_head(&mut self) -> Response {
+    /// The head of the next response.
+    pub(crate) fn receive_head(&mut self) -> Response {
         let mut line = String::new();
         self.stream.read_line(&mut line).unwrap();
         let status = line.split(' ').nth(1).and_then(|text| text.parse().ok());
@@ -117,17 +118,27 @@ impl Connection {
 
     fn chunks(&mut self, body: &mut Vec<u8>) {
         loop {
-            let mut line = String::new();
-            self.stream.read_line(&mut line).unwrap();
-            let len = usize::from_str_radix(line.trim(), 16).unwrap();
-            let start = body.len();
-            body.resize(start + len, 0);
-            self.stream.read_exact(&mut body[start..]).unwrap();
-            line.clear();
-            self.stream.read_line(&mut line).unwrap();
-            if len == 0 {
+            let chunk = self.chunk().expect("the connection ended inside a chunked body");
+            if chunk.is_empty() {
                 return;
             }
+            body.extend(chunk);
         }
+    }
+
+    /// The next chunk of a chunked body, empty at its end; nothing if the connection ends first.
+    pub(crate) fn chunk(&mut self) -> Option<Vec<u8>> {
+        let mut line = String::new();
+        self.stream.read_line(&mut line).ok()?;
+        let len = usize::from_str_radix(line.strip_suffix("\r\n")?, 16).expect("a size");
+        let mut chunk = vec![0; len + 2];
+        self.stream.read_exact(&mut chunk).ok()?;
+        chunk.truncate(len);
+        Some(chunk)
+    }
+
+    /// What comes next, as it comes.
+    pub(crate) fn stream(&mut self) -> &mut impl Read {
+        &mut self.stream
     }
 }

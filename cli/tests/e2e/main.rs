@@ -19,4 +19,5 @@ mod sharing;
 mod shutdown;
 mod snapshots;
 mod spares;
+mod streams;
 mod survival;

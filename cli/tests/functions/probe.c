@@ -74,6 +74,13 @@ static void act(int fd, const char *path) {
         *(volatile uint32_t *)(MAILBOX + 80 + 8) = 2;
         *(volatile uint64_t *)(MAILBOX + 80 + 8 + 8 + 32) = ~0ull;
         __asm__ volatile("outb %%al, $0x53" ::"a"(0));
+    } else if (!strncmp(path, "/parts", 6)) {
+        /* doorbell = Part, for ever: parts without a byte, of zeros, or longer than the area */
+        for (;;) {
+            *(volatile uint32_t *)(MAILBOX + 80 + 8) = 9;
+            *(volatile uint64_t *)(MAILBOX + 80 + 8 + 8 + 32) = strtoull(path + 6, 0, 0);
+            __asm__ volatile("outb %%al, $0x53" ::"a"(0));
+        }
     } else if (!strcmp(path, "/large")) {
         /* doorbell = Response, response_len = RESPONSE_MAX */
         *(volatile uint32_t *)(MAILBOX + 80 + 8) = 2;

@@ -1,10 +1,13 @@
 //! Bytes of a guest -> HTTP response. Every byte is hostile; whatever cannot be mapped is
 //! [`Failure::InvalidResponse`] with the reason. Pure.
 
+mod decoder;
 mod fields;
 pub(crate) mod lambda;
 pub(crate) mod runtime_api;
 pub(crate) mod wire;
+
+pub(crate) use decoder::Decoder;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -33,6 +36,6 @@ fn final_status(number: u16) -> Option<StatusCode> {
 use crate::error::Failure;
 
 /// The guest's answer cannot be used.
-fn invalid(reason: impl Into<String>) -> Failure {
+pub(crate) fn invalid(reason: impl Into<String>) -> Failure {
     Failure::InvalidResponse(reason.into())
 }

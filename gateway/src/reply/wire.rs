@@ -1,20 +1,42 @@
 //! The HTTP/1.1 response of the HTTP contract: raw bytes of one response, parsed strictly.
 
+use super::decoder::{Decoder, Framing};
 use super::fields::Fields;
 use super::{Answer, final_status, invalid, is_bodiless};
 use crate::error::Failure;
 use crate::headers::RESPONSE_FIELDS_MAX;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{Method, StatusCode};
 
 /// Most interim (1xx) responses before the final one.
 const INTERIM_MAX: usize = 8;
-/// Most bytes of a line that announces a chunk.
-const CHUNK_LINE_MAX: usize = 1024;
 
 /// Maps the response to a request with `method`.
 pub(crate) fn answer(payload: &Bytes, method: &Method) -> Result<Answer, Failure> {
+    let (head, status, rest) = final_head(payload)?;
+    let body = read_body(&head, status, method, rest)?;
+    let mut headers = head.fields.end_to_end();
+    if let (true, Framing::Length(length)) = (keeps_length(status, method), head.framing) {
+        headers.insert(CONTENT_LENGTH, length.into());
+    }
+    Ok(Answer { status, headers, body })
+}
+
+/// Maps a response that goes on after `first`, which must have the whole head. The answer has the body as far as it is
+/// known; the decoder is for what follows, unless that is nobody's business.
+pub(crate) fn begin(first: &Bytes, method: &Method) -> Result<(Answer, Option<Decoder>), Failure> {
+    let (head, status, rest) = final_head(first)?;
+    if method == Method::HEAD || is_bodiless(status) {
+        return Ok((Answer { status, headers: head.fields.end_to_end(), body: Bytes::new() }, None));
+    }
+    let mut decoder = Decoder::new(head.framing);
+    let body = decoder.decode(rest)?;
+    Ok((Answer { status, headers: head.fields.end_to_end(), body }, Some(decoder)))
+}
+
+/// The head of the final response, its status, and what follows it.
+fn final_head(payload: &Bytes) -> Result<(Head, StatusCode, Bytes), Failure> {
     let mut rest = payload.clone();
     for _ in 0..=INTERIM_MAX {
         let head = parse_head(&rest)?;
@@ -24,12 +46,7 @@ pub(crate) fn answer(payload: &Bytes, method: &Method) -> Result<Answer, Failure
         }
         let status = final_status(head.status)
             .ok_or_else(|| invalid(format!("status {} is not from 200 to 599", head.status)))?;
-        let body = read_body(&head, status, method, rest)?;
-        let mut headers = head.fields.end_to_end();
-        if let (true, Framing::Length(length)) = (keeps_length(status, method), head.framing) {
-            headers.insert(CONTENT_LENGTH, length.into());
-        }
-        return Ok(Answer { status, headers, body });
+        return Ok((head, status, rest));
     }
     Err(invalid(format!("it has more than {INTERIM_MAX} interim responses")))
 }
@@ -37,14 +54,6 @@ pub(crate) fn answer(payload: &Bytes, method: &Method) -> Result<Answer, Failure
 /// Responses whose `Content-Length` speaks of a body that is not sent.
 fn keeps_length(status: StatusCode, method: &Method) -> bool {
     method == Method::HEAD && !is_bodiless(status)
-}
-
-/// How a message says where its body ends.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Framing {
-    Length(u64),
-    Chunked,
-    UntilEnd,
 }
 
 struct Head {
@@ -105,60 +114,10 @@ fn read_body(head: &Head, status: StatusCode, method: &Method, rest: Bytes) -> R
     if method == Method::HEAD || is_bodiless(status) {
         return Ok(Bytes::new());
     }
-    match head.framing {
-        Framing::UntilEnd => Ok(rest),
-        Framing::Chunked => decode_chunks(&rest),
-        Framing::Length(length) if length == rest.len() as u64 => Ok(rest),
-        Framing::Length(length) => {
-            Err(invalid(format!("its Content-Length is {length} but its body has {} bytes", rest.len())))
-        }
-    }
-}
-
-/// Decodes `Transfer-Encoding: chunked`; extensions and trailers are dropped.
-fn decode_chunks(mut rest: &[u8]) -> Result<Bytes, Failure> {
-    let mut body = BytesMut::with_capacity(rest.len());
-    loop {
-        let size = chunk_size(take_line(&mut rest)?)?;
-        if size == 0 {
-            break;
-        }
-        let (chunk, after) = rest.split_at_checked(size).ok_or_else(truncated)?;
-        body.extend_from_slice(chunk);
-        rest =
-            after.strip_prefix(b"\r\n").ok_or_else(|| invalid("a chunk of it is longer than announced"))?;
-    }
-    let mut trailers = 0;
-    while !take_line(&mut rest)?.is_empty() {
-        trailers += 1;
-        if trailers > RESPONSE_FIELDS_MAX {
-            return Err(invalid("it has too many trailers"));
-        }
-    }
-    match rest.is_empty() {
-        true => Ok(body.freeze()),
-        false => Err(invalid(format!("{} bytes follow its last chunk", rest.len()))),
-    }
-}
-
-fn take_line<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Failure> {
-    let window = &rest[..rest.len().min(CHUNK_LINE_MAX)];
-    let end = window.windows(2).position(|pair| pair == b"\r\n").ok_or_else(truncated)?;
-    let line = &rest[..end];
-    *rest = &rest[end + 2..];
-    Ok(line)
-}
-
-fn chunk_size(line: &[u8]) -> Result<usize, Failure> {
-    let digits = line.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii_end();
-    let valid = !digits.is_empty() && digits.len() <= 8 && digits.iter().all(u8::is_ascii_hexdigit);
-    let text = std::str::from_utf8(digits).ok().filter(|_| valid);
-    text.and_then(|text| usize::from_str_radix(text, 16).ok())
-        .ok_or_else(|| invalid("the size of a chunk of it is not a hexadecimal number"))
-}
-
-fn truncated() -> Failure {
-    invalid("it ends inside its chunked body")
+    let mut decoder = Decoder::new(head.framing);
+    let body = decoder.decode(rest)?;
+    decoder.finish()?;
+    Ok(body)
 }
 
 #[cfg(test)]

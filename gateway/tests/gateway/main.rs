@@ -6,4 +6,5 @@ mod deploy;
 mod hostile;
 mod invoke;
 mod restart;
+mod streams;
 mod support;

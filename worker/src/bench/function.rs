@@ -124,7 +124,7 @@ impl Function {
 
     /// Runs an entered VM to its answer.
     pub(super) fn run(&self, machine: &mut Machine, clock: &mut Clock) -> Result<(), BenchError> {
-        let stopped = drive(machine, &self.interrupt, false, &mut |_| ());
+        let stopped = drive(machine, &self.interrupt, false, &mut |_: Vec<u8>| ());
         let stopped = stopped.map_err(BenchError::host("running a VM"))?;
         clock.mark(Step::Run);
         let Stop::Response(len) = stopped.stop else {

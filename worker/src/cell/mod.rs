@@ -8,6 +8,7 @@ mod build;
 mod control;
 mod paging;
 mod shell;
+mod upstream;
 
 use crate::protocol::{Command, Event, Frame, Setup, ShellUsage, USAGE_CHUNK, write_frame};
 use abi::identity::Identity;

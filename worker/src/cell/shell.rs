@@ -8,6 +8,7 @@
 //! anything else: the shell ends, and its VM with it
 //! ```
 
+use super::upstream::Upstream;
 use super::{Cell, ShellHandle, fresh_identity};
 use crate::api::StartKind;
 use crate::chain;
@@ -19,9 +20,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 use vmm::{Discard, Machine, MachineError};
-
-/// Most bytes of log that one request may hand to the worker; the rest is counted and dropped.
-const LOG_MAX: usize = 1 << 20;
 
 /// Serves requests from `socket` until it closes or the VM cannot be used again.
 pub(super) fn serve(cell: &Arc<Cell>, socket: &UnixStream, handle: &ShellHandle, touched: bool) {
@@ -106,23 +104,11 @@ fn answer(
     start: StartKind,
     interrupt: &Interrupt,
 ) -> io::Result<After> {
-    let begun = Instant::now();
-    let mut log = RequestLog::new(socket);
-    let instance;
-    let entered;
-    let stopped = match enter(cell, machine, request) {
-        Ok(id) => {
-            instance = id;
-            entered = Instant::now();
-            drive(machine, interrupt, true, &mut |records| log.take(records)).map_err(Outcome::from)
-        }
-        Err(outcome) => {
-            instance = [0; 16];
-            entered = Instant::now();
-            Err(outcome)
-        }
-    };
-    let run = entered.elapsed();
+    let arrived = Instant::now();
+    let entered = enter(cell, machine, request);
+    let mut upstream = Upstream::new(socket, start, arrived, entered.as_ref().map_or([0; 16], |id| *id));
+    let stopped = entered.and_then(|_| drive(machine, interrupt, true, &mut upstream).map_err(Outcome::from));
+    let begun = upstream.begun();
     let mut payload = Vec::new();
     let (outcome, memory_refused) = match stopped {
         Ok(Stopped { stop, memory_refused, .. }) => (outcome(machine, stop, &mut payload), memory_refused),
@@ -134,19 +120,17 @@ fn answer(
         Outcome::Exit(_) | Outcome::Signal { .. } | Outcome::ResponseTooLarge => After::Remap,
         Outcome::Killed | Outcome::Fault(_) | Outcome::RequestTooLarge | Outcome::Platform(_) => After::End,
     };
+    let (log, log_dropped) = upstream.into_log();
     let done = Frame::Done(Done {
         outcome,
-        start,
+        begun,
         kept: matches!(after, After::Restore),
         again: matches!(after, After::Remap),
-        fork_ns: nanoseconds(entered - begun),
-        run_ns: nanoseconds(run),
-        instance,
         memory_refused,
         refusals: machine.mailbox().refusals().into_iter().map(Into::into).collect(),
-        log_dropped: log.dropped,
+        log_dropped,
     });
-    write_frame(&mut &*socket, &done, &payload, &log.pending)?;
+    write_frame(&mut &*socket, &done, &payload, &log)?;
     Ok(after)
 }
 
@@ -181,37 +165,5 @@ fn outcome(machine: &mut Machine, stop: Stop, payload: &mut Vec<u8>) -> Outcome 
 impl From<MachineError> for Outcome {
     fn from(error: MachineError) -> Self {
         Outcome::Platform(chain(&error))
-    }
-}
-
-fn nanoseconds(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// Log of one request: what the VM hands out while it runs goes to the worker at once, one piece late, so that
-/// the last piece travels with the answer.
-struct RequestLog<'a> {
-    socket: &'a UnixStream,
-    pending: Vec<u8>,
-    taken: usize,
-    dropped: u64,
-}
-
-impl<'a> RequestLog<'a> {
-    fn new(socket: &'a UnixStream) -> Self {
-        Self { socket, pending: Vec::new(), taken: 0, dropped: 0 }
-    }
-
-    fn take(&mut self, records: Vec<u8>) {
-        if self.taken + records.len() > LOG_MAX {
-            self.dropped += records.len() as u64;
-            return;
-        }
-        self.taken += records.len();
-        let earlier = std::mem::replace(&mut self.pending, records);
-        // A closed socket shows when the answer is written.
-        if !earlier.is_empty() {
-            let _ = write_frame(&mut &*self.socket, &Frame::Log, &[], &earlier);
-        }
     }
 }

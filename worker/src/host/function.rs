@@ -9,10 +9,11 @@ use super::places::Places;
 use super::run::{Ran, Run};
 use super::shells::{Offer, Take};
 use super::spares::{self, Making};
+use super::stream;
 use super::totals::Totals;
-use crate::api::{FunctionSpec, Invocation, InvokeError, Reply, Timing};
+use crate::api::{FunctionSpec, Invocation, InvokeError, Parts, Reply, Timing};
 use crate::logs::LogWriter;
-use crate::protocol::{Done, Outcome};
+use crate::protocol::{Begun, Done, Outcome};
 use bytes::Bytes;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -59,7 +60,7 @@ impl Function {
     pub(crate) async fn invoke(self: &Arc<Self>, invocation: Invocation) -> Result<Reply, InvokeError> {
         let begun = Instant::now();
         let mut place = Some(self.places.place(self.spec.timeout).await?);
-        let _busy = Busy::new(self);
+        let busy = Busy::new(self);
         let mut last = String::new();
         for _ in 0..TRIES {
             let cell = self.home.cell().await?;
@@ -73,11 +74,15 @@ impl Function {
             let Some(held) = place.take() else { break };
             let queue = begun.elapsed();
             let log = LogWriter::new(self.totals.clone(), invocation.request_id.clone());
-            let run = Run::new(cell.clone(), self.totals.clone(), shell, log, held);
-            let (ran, back) = run.complete(&invocation.payload, self.spec.timeout).await;
+            let run = Run::new(cell.clone(), self.totals.clone(), shell, log, held, self.spec.timeout);
+            let (ran, back) = run.complete(&invocation.payload).await;
             place = back;
             match ran {
                 Ran::Done(done, payload) => return self.reply(done, payload, queue),
+                Ran::Begun(begun, first, run) => {
+                    let rest = stream::follow(self, *run, busy, queue, invocation.request_id);
+                    return Ok(reply(&begun, first, queue, Some(rest)));
+                }
                 Ran::TimedOut => return Err(InvokeError::Timeout(self.spec.timeout)),
                 Ran::NotBegun(reason) => last = reason,
                 Ran::NotTaken(reason) => {
@@ -113,6 +118,11 @@ impl Function {
         wanted.saturating_sub(cell.shells.count())
     }
 
+    /// Notes in the function's log that the answer to a request broke off.
+    pub(super) fn note_broken_off(&self, request_id: &str, error: &InvokeError) {
+        self.totals.log.note(request_id, &format!("the response broke off: {error}"));
+    }
+
     pub(super) fn count_spare(&self) {
         self.totals.spares_prepared.fetch_add(1, Ordering::Relaxed);
     }
@@ -136,20 +146,11 @@ impl Function {
         self.places.drain().await;
     }
 
-    fn reply(&self, done: Done, payload: Bytes, queue: Duration) -> Result<Reply, InvokeError> {
-        self.places.ran(Duration::from_nanos(done.run_ns));
+    pub(super) fn reply(&self, done: Done, payload: Bytes, queue: Duration) -> Result<Reply, InvokeError> {
+        self.places.ran(Duration::from_nanos(done.begun.run_ns));
         let limit_bytes = self.spec.memory_bytes;
         match done.outcome {
-            Outcome::Response => Ok(Reply {
-                payload,
-                timing: Timing {
-                    queue,
-                    fork: Duration::from_nanos(done.fork_ns),
-                    run: Duration::from_nanos(done.run_ns),
-                },
-                start: done.start,
-                instance: hex(&done.instance),
-            }),
+            Outcome::Response => Ok(reply(&done.begun, payload, queue, None)),
             Outcome::Exit(_) | Outcome::Signal { .. } if done.memory_refused => {
                 Err(InvokeError::OutOfMemory { limit_bytes })
             }
@@ -170,8 +171,14 @@ impl Function {
     }
 }
 
+fn reply(begun: &Begun, payload: Bytes, queue: Duration, rest: Option<Parts>) -> Reply {
+    let (fork, run) = (Duration::from_nanos(begun.fork_ns), Duration::from_nanos(begun.run_ns));
+    let timing = Timing { queue, fork, run };
+    Reply { payload, rest, timing, start: begun.start, instance: hex(&begun.instance) }
+}
+
 /// A request that has a place. When it ends, spares are made for what it has shown to be needed.
-struct Busy {
+pub(super) struct Busy {
     function: Arc<Function>,
     begun: Instant,
 }

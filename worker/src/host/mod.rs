@@ -18,5 +18,6 @@ pub(crate) mod pressure;
 mod run;
 mod shells;
 pub(crate) mod spares;
+mod stream;
 pub(crate) mod totals;
 mod turns;

@@ -7,14 +7,14 @@ use super::shells::Shell;
 use super::totals::Totals;
 use crate::api::StartKind;
 use crate::logs::LogWriter;
-use crate::protocol::{Command, Done, FRAME_PREFIX, Frame, FrameLengths, request_prefix};
+use crate::protocol::{Begun, Command, Done, FRAME_PREFIX, Frame, FrameLengths, request_prefix};
 use bytes::{Buf, Bytes, BytesMut};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// How long a killed shell has to report its end before its whole cell is given up.
 pub(super) const KILL_PATIENCE: Duration = Duration::from_secs(5);
@@ -23,6 +23,8 @@ pub(super) const KILL_PATIENCE: Duration = Duration::from_secs(5);
 pub(super) enum Ran {
     /// The guest came to an end, good or bad.
     Done(Done, Bytes),
+    /// It has begun to answer, with this part, and goes on.
+    Begun(Begun, Bytes, Box<Run>),
     /// It did not within the time.
     TimedOut,
     /// The shell was gone before it began; another may be tried.
@@ -41,15 +43,18 @@ pub(super) struct Run {
     shell: Option<Shell>,
     frames: Frames,
     permit: Option<Place>,
+    deadline: Instant,
 }
 
 impl Run {
+    /// A request for `shell`, which has `limit` from now on.
     pub(super) fn new(
         cell: Arc<Cell>,
         totals: Arc<Totals>,
         shell: Shell,
         log: LogWriter,
         permit: Place,
+        limit: Duration,
     ) -> Self {
         Self {
             cell,
@@ -58,12 +63,18 @@ impl Run {
             shell: Some(shell),
             frames: Frames::default(),
             permit: Some(permit),
+            deadline: Instant::now() + limit,
         }
     }
 
-    /// Sends the request and waits for its end, at most for `limit`. Gives back the permit if the shell was
-    /// gone before the request began.
-    pub(super) async fn complete(mut self, payload: &Bytes, limit: Duration) -> (Ran, Option<Place>) {
+    /// When it must have ended.
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Sends the request and waits for its end, or for the first part of its answer. Gives back the permit if the shell
+    /// was gone before the request began.
+    pub(super) async fn complete(mut self, payload: &Bytes) -> (Ran, Option<Place>) {
         let (Some(shell), Some(log)) = (&mut self.shell, &mut self.log) else {
             return (Ran::Lost("the shell is in use".to_owned()), self.permit.take());
         };
@@ -71,38 +82,65 @@ impl Run {
         let frames = &mut self.frames;
         let work = async {
             let sent = send(&mut shell.socket, payload).await?;
-            Ok::<_, io::Error>((sent, frames.done(&mut shell.socket, log).await))
+            Ok::<_, io::Error>((sent, frames.news(&mut shell.socket, log).await))
         };
-        let ran = match timeout(limit, work).await {
+        let ran = match timeout_at(self.deadline, work).await {
             Err(_) => {
                 self.totals.forked(start);
                 return (Ran::TimedOut, None); // dropping `self` kills the VM
             }
             Ok(Err(error)) => Ran::Lost(error.to_string()),
-            Ok(Ok((_, Ok(End::Done(done, payload))))) => Ran::Done(done, payload),
-            Ok(Ok((_, Ok(End::Gone(reason))))) => Ran::NotBegun(reason),
+            Ok(Ok((_, Ok(News::Part(begun, bytes))))) => {
+                self.totals.forked(begun.start);
+                return (Ran::Begun(begun, bytes, Box::new(self)), None);
+            }
+            Ok(Ok((_, Ok(News::Done(done, payload))))) => Ran::Done(done, payload),
+            Ok(Ok((_, Ok(News::Gone(reason))))) => Ran::NotBegun(reason),
             Ok(Ok((sent, Err(error)))) if !sent || is_unread(&error) => Ran::NotTaken(error.to_string()),
-            Ok(Ok((_, Err(error)))) if self.cell.is_gone() => {
-                Ran::Lost(format!("its cell process ended: {error}"))
-            }
-            Ok(Ok((_, Err(error)))) => Ran::Lost(error.to_string()),
+            Ok(Ok((_, Err(error)))) => self.lost(&error),
         };
-        log.finish();
-        let shell = self.shell.take();
         match &ran {
-            Ran::Done(done, _) => {
-                self.totals.forked(done.start);
-                self.totals.done(done);
-                self.keep(shell, done);
-            }
+            Ran::Done(done, _) => self.totals.forked(done.begun.start),
             Ran::Lost(_) => self.totals.forked(start),
-            Ran::TimedOut | Ran::NotBegun(_) | Ran::NotTaken(_) => {}
+            _ => {}
         }
+        self.finish(&ran);
         (ran, self.permit.take())
     }
-}
 
-impl Run {
+    /// Waits for the next part of the answer, or for its end. May be given up and called again.
+    pub(super) async fn go_on(&mut self) -> Next {
+        let (Some(shell), Some(log)) = (&mut self.shell, &mut self.log) else {
+            return Next::End(Ran::Lost("the shell is in use".to_owned()));
+        };
+        let ran = match timeout_at(self.deadline, self.frames.news(&mut shell.socket, log)).await {
+            Err(_) => return Next::End(Ran::TimedOut),
+            Ok(Ok(News::Part(_, bytes))) => return Next::Part(bytes),
+            Ok(Ok(News::Done(done, payload))) => Ran::Done(done, payload),
+            Ok(Ok(News::Gone(reason))) => Ran::Lost(reason),
+            Ok(Err(error)) => self.lost(&error),
+        };
+        self.finish(&ran);
+        Next::End(ran)
+    }
+
+    fn lost(&self, error: &io::Error) -> Ran {
+        let what = if self.cell.is_gone() { "its cell process ended: " } else { "" };
+        Ran::Lost(format!("{what}{error}"))
+    }
+
+    /// The shell has said its last word about the request.
+    fn finish(&mut self, ran: &Ran) {
+        if let Some(log) = &mut self.log {
+            log.finish();
+        }
+        let shell = self.shell.take();
+        if let Ran::Done(done, _) = ran {
+            self.totals.done(done);
+            self.keep(shell, done);
+        }
+    }
+
     /// Puts the shell where the next request finds it, if it can be used again.
     fn keep(&mut self, shell: Option<Shell>, done: &Done) {
         let Some(mut shell) = shell else { return };
@@ -117,6 +155,12 @@ impl Run {
     }
 }
 
+/// What comes next of an answer that has begun.
+pub(super) enum Next {
+    Part(Bytes),
+    End(Ran),
+}
+
 impl Drop for Run {
     /// The request was not seen to its end: kill the VM, and hear out what it still has to say.
     fn drop(&mut self) {
@@ -129,7 +173,7 @@ impl Drop for Run {
             // A request that was sent in part is not to be waited for. The socket may be closed already.
             let _ = shell.socket.shutdown().await;
             match timeout(KILL_PATIENCE, frames.done(&mut shell.socket, &mut log)).await {
-                Ok(Ok(End::Done(done, _))) => totals.done(&done),
+                Ok(Ok(News::Done(done, _))) => totals.done(&done),
                 Ok(_) => {}
                 Err(_) => {
                     tracing::error!(
@@ -167,8 +211,9 @@ async fn send(socket: &mut UnixStream, payload: &Bytes) -> io::Result<bool> {
     Ok(true)
 }
 
-/// How a conversation with a shell ends.
-enum End {
+/// What a shell says of the request it has.
+enum News {
+    Part(Begun, Bytes),
     Done(Done, Bytes),
     Gone(String),
 }
@@ -191,20 +236,33 @@ impl Frames {
         match frame {
             Frame::Ready if self.is_empty() => Ok(Ok(())),
             Frame::Gone(reason) => Ok(Err(reason)),
-            Frame::Ready | Frame::Log | Frame::Done(_) => Err(io::Error::other("a shell spoke out of turn")),
+            Frame::Ready | Frame::Log | Frame::Part(_) | Frame::Done(_) => {
+                Err(io::Error::other("a shell spoke out of turn"))
+            }
         }
     }
 
-    /// Reads until the request is over; log goes to `log` on the way. May be given up and called again.
-    async fn done(&mut self, socket: &mut UnixStream, log: &mut LogWriter) -> io::Result<End> {
+    /// Reads until the request is over; log goes to `log` on the way, parts of the answer go nowhere.
+    async fn done(&mut self, socket: &mut UnixStream, log: &mut LogWriter) -> io::Result<News> {
+        loop {
+            match self.news(socket, log).await? {
+                News::Part(..) => {}
+                end => return Ok(end),
+            }
+        }
+    }
+
+    /// Reads until there is something of the answer; log goes to `log` on the way. May be given up and called again.
+    async fn news(&mut self, socket: &mut UnixStream, log: &mut LogWriter) -> io::Result<News> {
         loop {
             let (frame, payload, text) = self.next(socket).await?;
             log.write(&text);
             match frame {
                 Frame::Log => {}
                 Frame::Ready => return Err(io::Error::other("a shell spoke out of turn")),
-                Frame::Done(done) => return Ok(End::Done(done, payload)),
-                Frame::Gone(reason) => return Ok(End::Gone(reason)),
+                Frame::Part(begun) => return Ok(News::Part(begun, payload)),
+                Frame::Done(done) => return Ok(News::Done(done, payload)),
+                Frame::Gone(reason) => return Ok(News::Gone(reason)),
             }
         }
     }

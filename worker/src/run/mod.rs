@@ -142,7 +142,8 @@ impl Session<'_> {
                 let text = String::from_utf8_lossy(&header.detail[..len]).replace(char::is_control, " ");
                 return Some(End::Fault(format!("the guest kernel failed: {text}")));
             }
-            Some(Doorbell::Ready | Doorbell::Response | Doorbell::ResponseTooLarge) | None => {
+            Some(Doorbell::Ready | Doorbell::Response | Doorbell::ResponseTooLarge | Doorbell::Part)
+            | None => {
                 let reason = header.doorbell;
                 return Some(End::Fault(format!("the guest kernel rang for no reason there is ({reason})")));
             }

@@ -31,7 +31,7 @@ const START: u64 = 1_000_000_000;
 /// How a guest ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// A doorbell other than `Log` and `Sleep`, with its first argument and the text of a panic.
+    /// A doorbell other than `Log`, `Part` and `Sleep`, with its first argument and the text of a panic.
     Doorbell(Doorbell, u64, String),
     /// It would have slept for ever.
     Stuck,
@@ -54,6 +54,8 @@ pub(crate) struct Outcome {
     /// Bytes the program's mappings add up to.
     pub(crate) memory_used: u64,
     pub(crate) response: Vec<u8>,
+    /// Parts of the response that came before its end, `response`.
+    pub(crate) parts: Vec<Vec<u8>>,
     pub(crate) elapsed: Duration,
 }
 
@@ -208,11 +210,11 @@ impl Guest {
         GuestParent { guest: self, images, parent }
     }
 
-    /// Runs a machine to its next doorbell other than `Log` and `Sleep`.
+    /// Runs a machine to its next doorbell other than `Log`, `Part` and `Sleep`.
     fn drive(&self, machine: &mut Machine) -> Outcome {
         let _watch = watch(machine, self.time_limit);
         let start = Instant::now();
-        let (mut stdout, mut stderr, mut pico) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut stdout, mut stderr, mut pico, mut parts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let end = loop {
             let exit = machine.run().expect("KVM works");
             let header = machine.mailbox().header();
@@ -231,6 +233,9 @@ impl Guest {
             let Some(doorbell) = Doorbell::from_u32(header.doorbell) else { break End::Nonsense };
             match doorbell {
                 Doorbell::Log => {}
+                Doorbell::Part => {
+                    parts.push(machine.mailbox().response(header.response_len).expect("a part"))
+                }
                 Doorbell::Sleep if header.args[0] == u64::MAX => break End::Stuck,
                 Doorbell::Sleep => {
                     let until = Duration::from_nanos(header.args[0].saturating_sub(START));
@@ -250,6 +255,7 @@ impl Guest {
             memory_refused: header.memory_refused != 0,
             memory_used: header.memory_used,
             response: machine.mailbox().response(header.response_len).unwrap_or_default(),
+            parts,
             elapsed: start.elapsed(),
         }
     }

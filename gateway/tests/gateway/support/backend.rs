@@ -1,5 +1,6 @@
 //! A backend without VMs. What a "function" does is told by the path below its name.
 
+use super::streams;
 use bytes::Bytes;
 use gateway::backend::{Backend, Pending, Prepared};
 use serde_json::{Value, json};
@@ -9,8 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Semaphore, broadcast};
 use worker::api::{
-    Contract, FunctionSpec, FunctionStats, Invocation, InvokeError, LogLine, ParentInfo, PrepareError, Reply,
-    StartKind, Timing, VmInfo, WorkerStats,
+    Contract, FunctionSpec, FunctionStats, Invocation, InvokeError, LogLine, ParentInfo, Parts, PrepareError,
+    Reply, StartKind, Timing, VmInfo, WorkerStats,
 };
 
 type Log = (Vec<LogLine>, broadcast::Sender<LogLine>);
@@ -199,10 +200,10 @@ impl Drop for Bomb {
 impl Prepared for Function {
     fn invoke(&self, invocation: Invocation) -> Pending<'_, Result<Reply, InvokeError>> {
         Box::pin(async move {
-            let payload = match self.spec.contract {
-                Contract::Handler => self.handler(&invocation).await?,
-                Contract::Http => server(&invocation.payload),
-                Contract::RuntimeApi => runtime_api(&invocation.payload),
+            let (payload, rest) = match self.spec.contract {
+                Contract::Handler => (self.handler(&invocation).await?, None),
+                Contract::Http => self.http(&invocation.payload),
+                Contract::RuntimeApi => (runtime_api(&invocation.payload), None),
             };
             let start = if self.forks.fetch_add(1, Ordering::SeqCst) == 0 {
                 StartKind::New
@@ -211,6 +212,7 @@ impl Prepared for Function {
             };
             Ok(Reply {
                 payload: Bytes::from(payload),
+                rest,
                 timing: Timing {
                     queue: Duration::from_micros(10),
                     fork: Duration::from_micros(20),
@@ -224,6 +226,15 @@ impl Prepared for Function {
 }
 
 impl Function {
+    fn http(&self, request: &[u8]) -> (Vec<u8>, Option<Parts>) {
+        let line = String::from_utf8_lossy(request);
+        let path = line.split(' ').nth(1).unwrap_or_default();
+        match streams::answer(path, &self.release, &self.dropped) {
+            Some((first, rest)) => (first, Some(rest)),
+            None => (server(request), None),
+        }
+    }
+
     async fn handler(&self, invocation: &Invocation) -> Result<Vec<u8>, InvokeError> {
         let document: Value = serde_json::from_slice(&invocation.payload).unwrap();
         let event = &document["event"];

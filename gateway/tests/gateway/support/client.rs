@@ -89,12 +89,7 @@ impl Connection {
     }
 
     async fn read_response(&mut self, method: &str) -> Response {
-        let mut response = loop {
-            if let Some(head) = self.take_head() {
-                break head;
-            }
-            assert!(self.more().await, "the connection ended before a response: {:?}", self.buffered());
-        };
+        let mut response = self.head().await;
         if method == "HEAD" || matches!(response.status, 100..=199 | 204 | 304) {
             return response;
         }
@@ -107,6 +102,23 @@ impl Connection {
             response.body = self.take(length).await;
         }
         response
+    }
+
+    /// The head of the next response.
+    pub(crate) async fn head(&mut self) -> Response {
+        loop {
+            if let Some(head) = self.take_head() {
+                return head;
+            }
+            assert!(self.more().await, "the connection ended before a response: {:?}", self.buffered());
+        }
+    }
+
+    /// All that comes until the connection ends.
+    pub(crate) async fn rest(&mut self) -> String {
+        let all = async { while matches!(self.stream.read_buf(&mut self.buffer).await, Ok(1..)) {} };
+        tokio::time::timeout(PATIENCE, all).await.expect("the connection stayed open");
+        self.buffered()
     }
 
     fn buffered(&self) -> String {

@@ -3,6 +3,7 @@
 pub(crate) mod backend;
 pub(crate) mod client;
 pub(crate) mod package;
+mod streams;
 
 use self::backend::TestBackend;
 use self::client::{Connection, Response};

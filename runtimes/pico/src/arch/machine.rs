@@ -64,7 +64,7 @@ extern "C" fn leave() {
 /// Whether the host ends the VM after this doorbell.
 fn is_final(doorbell: Doorbell) -> bool {
     match doorbell {
-        Doorbell::Ready | Doorbell::Log | Doorbell::Sleep => false,
+        Doorbell::Ready | Doorbell::Log | Doorbell::Sleep | Doorbell::Part => false,
         Doorbell::Response
         | Doorbell::Exit
         | Doorbell::Signal

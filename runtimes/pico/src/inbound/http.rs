@@ -1,7 +1,7 @@
 //! Where an HTTP/1.1 response ends: a state machine over the bytes a program writes.
 //!
-//! It looks at every byte once, whatever the sizes of the writes, and needs no memory of its own. It does not
-//! judge the response: the host parses it again. What cannot be understood simply lasts until the connection
+//! It looks at every byte once, whatever the sizes of the writes, and needs no memory of its own. Offsets are those in the
+//! response area, which begins anew when a part of the response was handed over. It does not judge the response: the host parses it again. What cannot be understood simply lasts until the connection
 //! is closed.
 
 use alloc::vec;
@@ -93,7 +93,7 @@ impl ResponseWatch {
         }
     }
 
-    /// Looks at what was added to `response`, which is everything written so far.
+    /// Looks at what was added to `response`, which is everything written so far (since [`ResponseWatch::restart`]).
     pub fn advance(&mut self, response: &[u8]) -> Progress {
         while self.position < response.len() {
             match self.state {
@@ -117,6 +117,21 @@ impl ResponseWatch {
     /// Whether only the end of the connection can end the response.
     pub fn lasts_until_close(&self) -> bool {
         matches!(self.state, State::UntilClose)
+    }
+
+    /// Whether the head is complete, so that its bytes and those that follow can be handed over.
+    pub fn is_past_head(&self) -> bool {
+        !matches!(self.state, State::Head(_))
+    }
+
+    /// The bytes looked at so far are gone: the response goes on at offset 0. To be called past the head, when nothing is
+    /// complete.
+    pub fn restart(&mut self) {
+        if let State::Fixed(end) = &mut self.state {
+            *end = end.saturating_sub(self.position as u64);
+        }
+        self.start = 0;
+        self.position = 0;
     }
 
     /// Offset of the response in what was written: what lies before are interim responses.

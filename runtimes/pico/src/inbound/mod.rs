@@ -3,12 +3,14 @@
 //! The request is read either as a document from `/dev/invocation` ([`device`], contract handler) or as a
 //! connection accepted on the declared port ([`crate::net`], contract HTTP), or asked for at the Runtime API ([`api`],
 //! contract Runtime API). All share one [`Inbound`]. When
-//! the response is complete [`Kernel::settle`] rings the doorbell; nothing after that is part of the request.
+//! the response is complete [`Kernel::settle`] rings the doorbell; nothing after that is part of the request. An HTTP response that
+//! takes its time goes out in [`parts`].
 
 mod answer;
 pub mod api;
 pub mod device;
 pub mod http;
+mod parts;
 
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
@@ -56,8 +58,10 @@ pub struct Inbound {
     /// Bytes of the request the program has read.
     read: usize,
     response: &'static mut [u8],
-    /// Bytes of response written.
+    /// Bytes of response in the area: all that was written, or what was written since the last part was handed over.
     written: usize,
+    /// Whether a part of the response was handed over.
+    in_parts: bool,
     watch: ResponseWatch,
     outcome: Option<Outcome>,
     /// What is to be added to the program's log.
@@ -75,6 +79,7 @@ impl Default for Inbound {
             read: 0,
             response: &mut [],
             written: 0,
+            in_parts: false,
             watch: ResponseWatch::new(&[]),
             outcome: None,
             report: Vec::new(),
@@ -139,11 +144,19 @@ impl Inbound {
     /// Appends to an HTTP response and completes it when its end is reached. What follows the end is dropped, as
     /// nobody reads the connection any more.
     pub fn respond_http(&mut self, bytes: &[u8]) -> Result<usize> {
-        self.append(bytes)?;
-        if let Progress::Complete { start, end } = self.watch.advance(&self.response[..self.written]) {
-            self.complete(start, end);
+        let fitting = self.what_fits(bytes)?;
+        self.append(fitting)?;
+        match self.watch.advance(&self.response[..self.written]) {
+            Progress::Complete { start, end } => {
+                self.complete(start, end);
+                Ok(bytes.len())
+            }
+            Progress::More if fitting.len() < bytes.len() && !self.watch.is_past_head() => {
+                self.give_up_answer();
+                Err(Errno::EPIPE)
+            }
+            Progress::More => Ok(fitting.len()),
         }
-        Ok(bytes.len())
     }
 
     /// The connection ends: what was written is the response, complete or not.
@@ -191,6 +204,11 @@ impl Inbound {
         Ok(())
     }
 
+    /// What is to be told to the host: something for the log, how the request has ended, and whether a part is due.
+    fn news(&mut self) -> (Vec<u8>, Option<Outcome>, bool) {
+        (core::mem::take(&mut self.report), self.outcome.take(), self.is_full())
+    }
+
     /// The response is `start..end` of what was written; it is moved to where the host looks for it.
     fn complete(&mut self, start: usize, end: usize) {
         if start > 0 {
@@ -211,11 +229,14 @@ impl Kernel {
     /// Tells the host if the response has become complete. Called after every system call; does not return if there
     /// is something to tell.
     pub fn settle(&mut self) {
-        let report = core::mem::take(&mut self.inbound.borrow_mut().report);
+        let (report, outcome, is_full) = self.inbound.borrow_mut().news();
         if !report.is_empty() {
             self.platform.log(STDERR, &report);
         }
-        let Some(outcome) = self.inbound.borrow_mut().outcome.take() else { return };
+        if is_full {
+            self.hand_over_part();
+        }
+        let Some(outcome) = outcome else { return };
         match outcome {
             Outcome::Response(len) => {
                 self.platform.set_response_len(len as u64);

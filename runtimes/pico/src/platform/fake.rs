@@ -32,6 +32,8 @@ pub struct Fake {
     pub refused: Cell<u32>,
     /// Bytes of response.
     pub response_len: Cell<u64>,
+    /// Parts of the response that were handed over.
+    pub parts: RefCell<Vec<Vec<u8>>>,
     /// What `function` returns.
     pub function: Cell<Function>,
     /// Text of the last failure.
@@ -69,6 +71,7 @@ impl Default for Fake {
             refusals: RefCell::default(),
             refused: Cell::new(0),
             response_len: Cell::new(0),
+            parts: RefCell::default(),
             function: Cell::default(),
             detail: RefCell::default(),
             ticks: Cell::new(false),
@@ -89,6 +92,11 @@ impl Fake {
         let len = usize::try_from(self.response_len.get()).expect("fits");
         // SAFETY: as in `response`.
         unsafe { (&(*self.response.get()))[..len].to_vec() }
+    }
+
+    /// Makes the response area so large.
+    pub fn set_response_area(&self, bytes: usize) {
+        self.response.set(Box::leak(vec![0; bytes].into_boxed_slice()));
     }
 
     /// Hands the next part of the input over, if there is one.
@@ -125,6 +133,7 @@ impl Platform for Rc<Fake> {
                 identity.instance[0] = identity.instance[0].wrapping_add(1);
                 self.identity.set(identity);
             }
+            Doorbell::Part => self.parts.borrow_mut().push(self.response_bytes()),
             Doorbell::Sleep if args[1] != 0 && self.hand_over() => {}
             Doorbell::Sleep => {
                 assert_ne!(args[0], u64::MAX, "the program would sleep for ever");

@@ -133,7 +133,8 @@ impl Kernel {
     /// `until`: monotonic time in ns at which to come back at the latest. `takes_request`: what is waited for is
     /// satisfied by a request (a listening socket on the declared port, or the invocation device). If so, and no
     /// request has been delivered yet, this is where the parent is captured (`Doorbell::Ready`); on return the
-    /// fork's identity has been adopted and the request is in `inbound`. Otherwise `Doorbell::Sleep`.
+    /// fork's identity has been adopted and the request is in `inbound`. Otherwise `Doorbell::Sleep`, after what there is of
+    /// a response was handed over.
     /// Everybody then looks again at what they wait for. With `until` and a request to come, the request wins: time
     /// stands still in a parent. A fork that waits for a second request, and for nothing else, can wait for ever:
     /// it rings `Ready` once more, which tells the host.
@@ -149,6 +150,7 @@ impl Kernel {
             self.ring(Doorbell::Ready, [0; 4]);
             self.fail("the host resumed a fork that waits for a second request");
         } else {
+            self.hand_over_part();
             let wants_input = self.console.as_ref().is_some_and(|console| console.takes_note());
             let start = self.platform.tsc();
             let host = until.map_or(u64::MAX, |until| self.clock.of_host(until));

@@ -18,7 +18,7 @@ fn pair() -> (UnixStream, StdStream) {
 }
 
 /// Sends `payload` to a shell that behaves as `shell` does: whether it was all taken, and how it ended.
-async fn converse(payload: usize, shell: impl FnOnce(StdStream)) -> (bool, io::Result<End>) {
+async fn converse(payload: usize, shell: impl FnOnce(StdStream)) -> (bool, io::Result<News>) {
     let (mut ours, theirs) = pair();
     shell(theirs);
     let mut log = LogWriter::new(Arc::new(Totals::default()), "r".to_owned());
@@ -59,7 +59,7 @@ async fn last_words_are_heard_even_if_the_request_was_not() {
             write_frame(&mut socket, &Frame::Gone("unfit".to_owned()), &[], &[]).unwrap();
         };
         let (_, end) = converse(payload, gone).await;
-        assert!(matches!(end, Ok(End::Gone(reason)) if reason == "unfit"), "{payload}");
+        assert!(matches!(end, Ok(News::Gone(reason)) if reason == "unfit"), "{payload}");
     }
 }
 

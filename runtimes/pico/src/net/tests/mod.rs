@@ -6,6 +6,7 @@ mod channels;
 mod descriptors;
 mod epolls;
 mod fifos;
+mod parts;
 mod polls;
 mod requests;
 mod rig;

@@ -14,16 +14,16 @@ use linux_raw_sys::general as c;
 use linux_raw_sys::net;
 use std::boxed::Box;
 
-const REQUEST: &[u8] = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n";
+pub(super) const REQUEST: &[u8] = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n";
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 /// What a test sees when the response was rung: the fake machine returns from what is final.
-const ANSWERED: [Doorbell; 3] = [Doorbell::Ready, Doorbell::Response, Doorbell::Panic];
+pub(super) const ANSWERED: [Doorbell; 3] = [Doorbell::Ready, Doorbell::Response, Doorbell::Panic];
 const EAGAIN: i64 = -(linux_raw_sys::errno::EAGAIN as i64);
 /// The port the request arrives on, as `Kernel::for_tests` says.
-const PORT: u16 = 8080;
+pub(super) const PORT: u16 = 8080;
 
 impl Rig {
-    fn server(&mut self, port: u16, flags: u32) -> u64 {
+    pub(super) fn server(&mut self, port: u16, flags: u32) -> u64 {
         let kind = u64::from(net::SOCK_STREAM | flags);
         let fd = self.fd(c::__NR_socket, &[net::AF_INET.into(), kind, 0]);
         let mut address = std::vec![2, 0];
@@ -35,17 +35,17 @@ impl Rig {
         fd
     }
 
-    fn expect_request(&self, request: &[u8]) {
+    pub(super) fn expect_request(&self, request: &[u8]) {
         self.fake.requests.borrow_mut().push_back(request.to_vec());
     }
 
-    fn read_text(&mut self, fd: u64, len: usize) -> Vec<u8> {
+    pub(super) fn read_text(&mut self, fd: u64, len: usize) -> Vec<u8> {
         let addr = self.room(len);
         let read = self.call(c::__NR_recvfrom, &[fd, addr, len as u64, 0, 0, 0]);
         self.bytes(addr, usize::try_from(read).expect("success"))
     }
 
-    fn send_bytes(&mut self, fd: u64, bytes: &[u8]) -> i64 {
+    pub(super) fn send_bytes(&mut self, fd: u64, bytes: &[u8]) -> i64 {
         let addr = self.put(bytes);
         self.call(c::__NR_sendto, &[fd, addr, bytes.len() as u64, net::MSG_NOSIGNAL.into(), 0, 0])
     }
