@@ -4,6 +4,13 @@
 use std::fs::{File, TryLockError};
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long a lock that is held is waited for. A platform that was killed leaves it to the process it was about to start,
+/// which has a copy of the descriptor until its `execve`.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Time between two tries.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Held while the platform runs.
 #[derive(Debug)]
@@ -30,10 +37,14 @@ impl DataLock {
             .truncate(false)
             .open(&path)
             .map_err(LockError::Io)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(LockError::Held(holder(&path))),
-            Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
+        let begun = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+                Err(TryLockError::WouldBlock) => return Err(LockError::Held(holder(&path))),
+                Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
+            }
         }
         let noted = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
         noted.map_err(LockError::Io)?;

@@ -87,7 +87,10 @@ fn large_files_begin_at_large_pages_and_small_ones_fill_the_gaps() {
         let contents = found.contents(&found.inode(entry.nid).expect("reads")).expect("reads").head;
         assert_eq!(contents.len(), size);
         assert!(contents.iter().all(|&byte| byte == name.as_bytes()[0]), "{name}");
-        starts.insert(name, contents.as_ptr().addr() - bytes.as_ptr().addr());
+        // What is empty lies nowhere.
+        if size > 0 {
+            starts.insert(name, contents.as_ptr().addr() - bytes.as_ptr().addr());
+        }
     }
     assert!(["b", "c", "f"].iter().all(|name| starts[name].is_multiple_of(large)), "{starts:?}");
     assert!(starts["a"] < starts["b"] && starts["e"] < starts["f"], "{starts:?}");

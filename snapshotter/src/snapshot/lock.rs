@@ -3,7 +3,15 @@
 use super::failure::StoreError;
 use rustix::fd::OwnedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long a lock that is held is waited for. A process that was killed leaves it to the one it was about to start, which
+/// has a copy of the descriptor until its `execve`.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Time between two tries.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Held while the store is open.
 pub(super) struct Lock {
@@ -16,10 +24,14 @@ impl Lock {
         let flags = OFlags::CREATE | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)
             .map_err(|error| StoreError::io(path, "opening the lock", error.into()))?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Lock { file }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::InUse { path: path.to_owned() }),
-            Err(error) => Err(StoreError::io(path, "locking it", error.into())),
+        let begun = Instant::now();
+        loop {
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Lock { file }),
+                Err(Errno::WOULDBLOCK) if begun.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+                Err(Errno::WOULDBLOCK) => return Err(StoreError::InUse { path: path.to_owned() }),
+                Err(error) => return Err(StoreError::io(path, "locking it", error.into())),
+            }
         }
     }
 }
@@ -46,5 +58,20 @@ mod tests {
         assert!(matches!(Lock::take(&path), Err(StoreError::InUse { .. })));
         drop(lock);
         Lock::take(&path).unwrap();
+    }
+
+    #[test]
+    fn one_that_is_released_soon_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let lock = Lock::take(&path).unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        let waiting = std::thread::spawn(move || {
+            tell.send(()).unwrap();
+            Lock::take(&path).map(drop)
+        });
+        told.recv().unwrap();
+        drop(lock);
+        waiting.join().unwrap().unwrap();
     }
 }

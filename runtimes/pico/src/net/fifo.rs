@@ -74,18 +74,20 @@ pub struct FifoEnd {
     inode: Rc<Inode>,
     reads: bool,
     writes: bool,
-    /// How often it had been opened when this was.
+    /// How often it had been opened for reading when this was.
     read_opens: u64,
-    write_opens: u64,
+    /// The same for writing, if nobody had it open for writing then.
+    write_opens: Option<u64>,
 }
 
 impl FifoEnd {
     /// Opens `fifo`, whose inode is `inode`.
     pub fn new(fifo: Rc<Fifo>, inode: Rc<Inode>, reads: bool, writes: bool) -> Self {
-        let (read_opens, write_opens) = (fifo.read_opens.get(), fifo.write_opens.get());
+        let (read_opens, opens) = (fifo.read_opens.get(), fifo.write_opens.get());
+        let write_opens = Some(opens).filter(|_| fifo.writers.get() == 0);
         fifo.change(reads, writes, 1);
         fifo.read_opens.set(read_opens + u64::from(reads));
-        fifo.write_opens.set(write_opens + u64::from(writes));
+        fifo.write_opens.set(opens + u64::from(writes));
         Self { fifo, inode, reads, writes, read_opens, write_opens }
     }
 
@@ -94,11 +96,16 @@ impl FifoEnd {
         &self.inode
     }
 
+    /// Whether somebody has had it open for writing then or since.
+    fn has_had_writer(&self) -> bool {
+        self.write_opens.is_none_or(|opens| opens != self.fifo.write_opens.get())
+    }
+
     /// Whether there is, or was since it was opened, somebody at the other end.
     pub fn has_met(&self) -> bool {
         let fifo = &self.fifo;
         let reader = fifo.readers.get() > 0 || fifo.read_opens.get() != self.read_opens;
-        let writer = fifo.writers.get() > 0 || fifo.write_opens.get() != self.write_opens;
+        let writer = fifo.writers.get() > 0 || self.has_had_writer();
         (self.reads || reader) && (self.writes || writer)
     }
 }
@@ -121,8 +128,7 @@ impl File for FifoEnd {
         let mut ready = Ready::empty();
         if self.reads {
             ready.set(Ready::IN, !fifo.channel.is_empty());
-            let had_writer = fifo.write_opens.get() != self.write_opens;
-            ready.set(Ready::HUP, fifo.writers.get() == 0 && had_writer);
+            ready.set(Ready::HUP, fifo.writers.get() == 0 && self.has_had_writer());
         }
         if self.writes {
             ready.set(Ready::OUT, fifo.channel.writable());

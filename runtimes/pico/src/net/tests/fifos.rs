@@ -97,3 +97,19 @@ fn a_fifo_opened_both_ways_waits_for_nobody() {
         rig.note("unlink", c::__NR_unlink, &[path]);
     });
 }
+
+#[test]
+fn a_reader_that_came_after_the_last_writer_is_told_that_it_has_gone() {
+    same(|rig| {
+        let path = rig.fifo("late");
+        let writer = rig.open(path, c::O_RDWR);
+        let late = rig.open(path, c::O_RDONLY);
+        rig.tell_events("a writer", late);
+        rig.write_text("write", writer, "words");
+        rig.close(writer);
+        rig.tell_events("words, and no writer", late);
+        rig.read_some("read", late);
+        rig.tell_events("no writer", late);
+        rig.read_some("the end", late);
+    });
+}
