@@ -50,5 +50,6 @@ until [ "$(busybox wget -q -O - http://127.0.0.1:8080/text)" = "other text" ]; d
 stat -c '%u %g %a' /tmp/proxy /tmp/access
 nginx -c /tmp/conf -s quit 2>/dev/null
 while [ -e /tmp/pid ]; do sleep 0.05; done
-grep -v '^GET /text' /tmp/access | sort
+# How many bytes compression gives depends on the pieces it is given.
+grep -v '^GET /text' /tmp/access | sed 's/^\(GET .packed.* 200\) .*/\1/' | sort
 sed 's/.*\[\([a-z]*\)\] [^ ]* \(\*[0-9]* \)*//' /tmp/errors | sed 's/[0-9][0-9]*/N/g' | sort -u | grep -v -e '^OS: ' -e NOFILE -e SIGIO -e "is buffered to a temporary file"
