@@ -24,7 +24,16 @@ static const struct {
     {IN_MOVE_SELF, "MOVE_SELF"}, {IN_ISDIR, "ISDIR"}, {IN_IGNORED, "IGNORED"}, {IN_Q_OVERFLOW, "Q_OVERFLOW"},
 };
 
-static unsigned first_cookie;
+// A rename's number, in the order in which they are seen: others on the machine use numbers as well.
+static int rename_of(unsigned cookie)
+{
+    static unsigned last;
+    static int renames = -1;
+    if (cookie != last)
+        renames++;
+    last = cookie;
+    return renames;
+}
 
 static void show(int fd, const char *what)
 {
@@ -39,10 +48,8 @@ static void show(int fd, const char *what)
         for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
             if (event->mask & names[i].bit)
                 printf(" %s", names[i].name);
-        if (event->cookie && !first_cookie)
-            first_cookie = event->cookie;
         if (event->cookie)
-            printf(" cookie %d", (int)(event->cookie - first_cookie));
+            printf(" rename %d", rename_of(event->cookie));
         printf(" %u '%s'\n", event->len, event->len ? event->name : "");
         at += sizeof *event + event->len;
     }

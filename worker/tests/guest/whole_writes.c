@@ -88,8 +88,16 @@ static long by_sendmsg(int fd, long len) {
     struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
     return sendmsg(fd, &message, 0);
 }
+// Not O_TMPFILE, which not every file system has.
+static int scratch(void) {
+    char name[] = "/tmp/scratch.XXXXXX";
+    int file = mkstemp(name);
+    unlink(name);
+    return file;
+}
+
 static long by_sendfile(int fd, long len) {
-    int file = open("/tmp", O_TMPFILE | O_RDWR, 0600);
+    int file = scratch();
     long sent = write(file, bytes, len) == len ? sendfile(fd, file, &(off_t){0}, len) : -1;
     close(file);
     return sent;
@@ -238,7 +246,7 @@ static void by_several(void) {
 }
 
 static void told_by_signals(void) {
-    int ends[2], on = 1, off = 0, file = open("/tmp", O_TMPFILE | O_RDWR, 0600);
+    int ends[2], on = 1, off = 0, file = scratch();
     sigset_t mask, before;
     handle(SIGIO, 0);
     sigemptyset(&mask);
