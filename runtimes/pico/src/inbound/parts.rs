@@ -59,7 +59,8 @@ impl Kernel {
         true
     }
 
-    /// Hands a part over if there is no room for more. Returns whether there was none.
+    /// Hands a part over if there is no room for more. Returns whether there was none. To be asked after a write that was cut
+    /// short: between system calls [`Kernel::settle`] sees to it.
     pub(crate) fn make_room(&mut self) -> bool {
         let is_full = self.inbound.borrow().is_full();
         is_full && self.hand_over_part()

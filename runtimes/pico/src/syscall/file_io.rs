@@ -94,7 +94,6 @@ fn write_once(kernel: &mut Kernel, open: &OpenFile, buf: &[u8], mode: Mode) -> R
     let room = open.file.prepare_write(kernel, offset, buf.len())?;
     let mut count = 0;
     let result = block(kernel, open, Ready::OUT, mode.dont_wait, |kernel| {
-        kernel.make_room();
         loop {
             count += open.file.write(offset, &buf[count..room])?;
             if count == room || !open.file.takes_all() {

@@ -147,7 +147,6 @@ fn send_stream(
     for &(base, len) in segments.iter().filter(|segment| segment.1 > 0) {
         let (bytes, mut done) = (kernel.mm.slice(base, len)?, 0);
         let result = block(kernel, open, Ready::OUT, dont_wait, |kernel| {
-            kernel.make_room();
             loop {
                 done += socket.send(&bytes[done..], None, envelope)?;
                 if done == len {
