@@ -18,4 +18,4 @@ pub mod refusal;
 pub mod runtime_api;
 
 /// Version of this contract. Host and guest refuse each other when it differs.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;

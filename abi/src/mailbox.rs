@@ -44,7 +44,7 @@ pub enum Doorbell {
     /// The log area is full. The host takes `log_len` bytes, sets it to 0 and resumes the guest.
     Log = 3,
     /// Nothing to do until `args[0]`, an absolute monotonic time in ns (`u64::MAX`: for ever). The host waits, then resumes.
-    /// With `args[1]` not 0 (contract `Program` only) it also ends when there is input: [`crate::console`].
+    /// With `args[1]` not 0 it also ends when there is input, if there can be some: [`crate::console`].
     Sleep = 4,
     /// The program ended: `args[0]` is its exit status (0 to 255).
     Exit = 5,
@@ -54,9 +54,14 @@ pub enum Doorbell {
     Panic = 7,
     /// The response is longer than [`RESPONSE_MAX`].
     ResponseTooLarge = 8,
-    /// The next `response_len` bytes of an HTTP response that goes on; the first part has the whole head. The host takes them
-    /// and resumes the guest, whose response area is empty then.
+    /// The next `response_len` bytes of a response that goes on: HTTP, and the first part has the whole head; or
+    /// [`crate::runtime_api::Kind::Chunks`]. The host takes them
+    /// and resumes the guest, whose response area is empty then. With `args[0]` not 0 only the end can follow: a connection that
+    /// was upgraded is closed in this direction.
     Part = 9,
+    /// The settings of the terminal are asked for, or set: `args` are a [`crate::console::SettingsRequest`]. The host answers in
+    /// [`Console::settings`] and resumes the guest. Contract `Program` only.
+    Terminal = 10,
 }
 
 impl Doorbell {
@@ -72,6 +77,7 @@ impl Doorbell {
             7 => Self::Panic,
             8 => Self::ResponseTooLarge,
             9 => Self::Part,
+            10 => Self::Terminal,
             _ => return None,
         })
     }
@@ -125,7 +131,7 @@ pub struct LogRecord {
     pub len: u32,
 }
 
-const _: () = assert!(size_of::<Header>() == 80 + 8 + 8 + 32 + 8 + 8 + 8 + 8 + 16 + DETAIL_MAX + 32);
+const _: () = assert!(size_of::<Header>() == 80 + 8 + 8 + 32 + 8 + 8 + 8 + 8 + 16 + DETAIL_MAX + 72);
 const _: () = assert!(LOG + LOG_SIZE <= REQUEST);
 const _: () = assert!(8 * PREFAULT_MAX as u64 <= REQUEST_MAX);
 const _: () = assert!(MAILBOX_SIZE.is_multiple_of(crate::layout::HUGE));

@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::commands::{bench, deploy, describe, doctor, invoke, logs, rm, run, up};
+use crate::commands::{bench, deploy, describe, doctor, invoke, load, logs, rm, run, up};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Where the platform listens unless told otherwise.
@@ -69,6 +69,8 @@ pub(crate) enum Command {
     Doctor(doctor::DoctorArgs),
     /// Measure this machine: forks, live children, other ways to start, a long run
     Bench(bench::BenchArgs),
+    /// Load an HTTP server and report what it did: latency, failures, limits
+    Load(Box<load::LoadArgs>),
     /// Print the version
     Version,
     /// Prepare the runtime images ahead of the first deploy

@@ -42,6 +42,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::BenchChildren => return Ok(worker::bench::children_main()),
         Command::Run(args) => return commands::run::run(args),
         Command::Bench(args) => commands::bench::run(args, global.output),
+        Command::Load(args) => commands::load::run(*args, &global),
         Command::Doctor(args) => commands::doctor::run(&args, global.output),
         Command::Version => commands::version::run(global.output),
         Command::Images => commands::images::run(global.output),

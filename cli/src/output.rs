@@ -3,20 +3,20 @@
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 /// A column's title and where its text stands.
-pub(crate) struct Column(pub(crate) &'static str, pub(crate) CellAlignment);
+pub(crate) struct Column<'a>(pub(crate) &'a str, pub(crate) CellAlignment);
 
 /// A left-aligned column.
-pub(crate) const fn left(title: &'static str) -> Column {
+pub(crate) const fn left(title: &str) -> Column<'_> {
     Column(title, CellAlignment::Left)
 }
 
 /// A right-aligned column, for numbers.
-pub(crate) const fn right(title: &'static str) -> Column {
+pub(crate) const fn right(title: &str) -> Column<'_> {
     Column(title, CellAlignment::Right)
 }
 
 /// Renders rows under a header, without a final newline.
-pub(crate) fn table(columns: &[Column], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+pub(crate) fn table(columns: &[Column<'_>], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(columns.iter().map(|c| c.0));

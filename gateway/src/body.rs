@@ -61,7 +61,8 @@ async fn next(body: &mut Incoming, pause: Duration) -> Result<Option<Bytes>, Fai
     }
 }
 
-async fn drain(mut body: Incoming, mut taken: u64, pause: Duration) {
+/// Takes in what nobody wants.
+pub(crate) async fn drain(mut body: Incoming, mut taken: u64, pause: Duration) {
     while taken <= DRAIN_MAX_BYTES {
         match next(&mut body, pause).await {
             Ok(Some(data)) => taken += data.len() as u64,

@@ -1,14 +1,18 @@
 //! The data path: `ANY /function/NAME[/path][?query]`.
 
 use crate::app::App;
-use crate::body;
+use crate::config::STREAM_ABOVE_BYTES;
 use crate::error::Failure;
 use crate::event::{self, About};
+use crate::inflow::{self, Refusal};
+use crate::intake::{self, Intake};
 use crate::metrics::Counted;
 use crate::names::{is_function_name, split_function_path};
-use crate::reply::{self, Answer};
+use crate::reply::{self, Answer, Beginning};
 use crate::routes::{Live, Route};
-use crate::stream::{Ongoing, Rest, Streamed};
+use crate::stream::{self, Ongoing, Rest, Streamed};
+use crate::turn::Turn;
+use crate::upgrade::{self, Asked, Slot};
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::HOST;
@@ -19,7 +23,7 @@ use prometheus::IntCounter;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use worker::api::{Contract, Invocation, InvokeError, Reply, StartKind, Timing};
+use worker::api::{Contract, Invocation, InvokeError, Parts, Reply, StartKind, Timing};
 
 const START: HeaderName = HeaderName::from_static("x-spore-start");
 const INSTANCE: HeaderName = HeaderName::from_static("x-spore-instance");
@@ -33,11 +37,22 @@ pub(crate) struct Answered {
     pub timing: Option<Timing>,
 }
 
+/// Where a request came from.
+#[derive(Clone, Copy)]
+pub(crate) struct Client<'a> {
+    /// Its address.
+    pub source: IpAddr,
+    /// Where its connection finds what it is to become.
+    pub slot: &'a Slot,
+    /// Where the connection is with it, and what the client owes.
+    pub turn: &'a Turn,
+}
+
 /// Answers one request. Dropping the future, as hyper does when the client goes away, ends the fork.
 pub(crate) async fn handle(
     app: &Arc<App>,
     request: Request<Incoming>,
-    source: IpAddr,
+    client: Client<'_>,
     request_id: &str,
     started: Instant,
 ) -> Answered {
@@ -53,18 +68,20 @@ pub(crate) async fn handle(
     };
     let _in_flight = Counted::new(&app.metrics.in_flight);
     let mut departure = Departure { counter: &app.metrics.disconnects, answered: false };
-    let outcome = invoke(app, &route, request, source, request_id).await;
+    let outcome = invoke(app, &route, request, client, request_id).await;
     departure.answered = true;
     let answered = match outcome {
-        Ok((answer, reply, Some(rest))) => {
-            let ongoing = Ongoing::new((app, route), place, request_id, started, answer.status);
-            let body = Body::new(Streamed::new(answer.body.clone(), rest, ongoing));
-            let response = respond(answer, Either::Right(body), &reply);
-            return Answered { timing: Some(reply.timing), response };
-        }
-        Ok((answer, reply, None)) => {
+        Ok((answer, reply, More::Nothing)) => {
+            let length = answer.body.len() as u64;
+            if length > STREAM_ABOVE_BYTES {
+                client.turn.must_end_by(tokio::time::Instant::now() + app.config.time_to_take(length));
+            }
             let body = Either::Left(Full::new(answer.body.clone()));
             Answered { timing: Some(reply.timing), response: respond(answer, body, &reply) }
+        }
+        Ok((answer, reply, more)) => {
+            let ongoing = Ongoing::new((app, route), place, request_id, started, answer.status);
+            return go_on(answer, &reply, more, ongoing, client);
         }
         Err((failure, reply)) => {
             let mut response = failure.into_response(request_id).map(Either::Left);
@@ -76,6 +93,22 @@ pub(crate) async fn handle(
     };
     app.answered(&route, answered.response.status(), started.elapsed(), answered.timing.as_ref());
     answered
+}
+
+/// A response that is not over when its head is sent.
+fn go_on(answer: Answer, reply: &Reply, more: More, ongoing: Ongoing, client: Client<'_>) -> Answered {
+    let body = match more {
+        More::Nothing => Either::Left(Full::default()),
+        More::Body(rest) => {
+            client.turn.must_end_by(rest.parts.deadline() + ongoing.grace());
+            Either::Right(Body::new(Streamed::new(answer.body.clone(), rest, ongoing)))
+        }
+        More::Protocol { asked, first, parts } => {
+            upgrade::put(client.slot, asked.agreed(first, parts, ongoing));
+            Either::Left(Full::default())
+        }
+    };
+    Answered { timing: Some(reply.timing), response: respond(answer, body, reply) }
 }
 
 fn rejected(app: &App, failure: Failure, request_id: &str) -> Answered {
@@ -100,52 +133,78 @@ impl Drop for Departure<'_> {
 /// A failure, with the reply that caused it if there was one.
 type Failed = (Failure, Option<Box<Reply>>);
 
+/// What follows the head of a response.
+enum More {
+    /// Only the body that is there.
+    Nothing,
+    /// A body that comes.
+    Body(Rest),
+    /// Another protocol: what the function has sent of it, and what it will send.
+    Protocol { asked: Asked, first: Bytes, parts: Option<Parts> },
+}
+
 async fn invoke(
     app: &App,
-    route: &Route,
+    route: &Arc<Route>,
     request: Request<Incoming>,
-    source: IpAddr,
+    client: Client<'_>,
     request_id: &str,
-) -> Result<(Answer, Box<Reply>, Option<Rest>), Failed> {
+) -> Result<(Answer, Box<Reply>, More), Failed> {
     let early = |failure| (failure, None);
     if app.stopping.is_cancelled() {
         return Err(early(Failure::ShuttingDown));
     }
-    let (parts, body) = request.into_parts();
-    check_host(&parts.headers, parts.version).map_err(early)?;
-    let deadline = app.config.body_deadline;
-    let received = body::read(body, &parts.headers, app.config.body_timeout);
-    let received = tokio::time::timeout(deadline, received).await;
-    let body = received.unwrap_or(Err(Failure::RequestTimeout(deadline))).map_err(early)?;
+    check_host(request.headers(), request.version()).map_err(early)?;
+    let (parts, mut intake) = intake::take_in(app, route, request, client.turn).await.map_err(early)?;
     let waited = Instant::now();
     let live = live(app, route).await.map_err(early)?;
     let waited = waited.elapsed();
-    let (payload, contract) = payload(route, &parts, &body, source, request_id).map_err(early)?;
-    let invocation = Invocation { request_id: request_id.to_owned(), payload };
-    let mut reply = live.function.invoke(invocation).await.map_err(|error| early(error.into()))?;
+    let (payload, contract) = payload(route, &parts, &intake, client.source, request_id).map_err(early)?;
+    let invocation = Invocation { request_id: request_id.to_owned(), payload, feed: intake.feed.take() };
+    let replied = live.function.invoke(invocation).await;
+    let refused = |error| inflow::explained(Failure::Invoke(error), &intake.refusal);
+    let mut reply = replied.map_err(|error| early(refused(error)))?;
     reply.timing.queue += waited;
+    if let Some(parts) = &mut reply.rest {
+        parts.note_wait(waited);
+    }
     let mut reply = Box::new(reply);
-    match map(&mut reply, contract, &parts.method) {
-        Ok((answer, rest)) => Ok((answer, reply, rest)),
+    match map(&mut reply, contract, &parts.method, (intake.asked, intake.refusal)).await {
+        Ok((answer, more)) => Ok((answer, reply, more)),
         Err(failure) => Err((failure, Some(reply))),
     }
 }
 
 /// The answer in a reply, and what follows if that is not all.
-fn map(reply: &mut Reply, contract: Contract, method: &Method) -> Result<(Answer, Option<Rest>), Failure> {
+async fn map(
+    reply: &mut Reply,
+    contract: Contract,
+    method: &Method,
+    (asked, refusal): (Option<Asked>, Refusal),
+) -> Result<(Answer, More), Failure> {
+    if let Some(asked) = asked
+        && let Some((answer, first)) = reply::wire::upgrade(&reply.payload)?
+    {
+        return Ok((answer, More::Protocol { asked, first, parts: reply.rest.take() }));
+    }
+    let beginning = if contract == Contract::Http { None } else { Beginning::of(&reply.payload) };
+    if let Some(beginning) = beginning {
+        let (answer, rest) = stream::begin(beginning?, reply.rest.take(), method).await?;
+        return Ok((answer, rest.map_or(More::Nothing, More::Body)));
+    }
     let Some(parts) = reply.rest.take() else {
         let answer = match contract {
             Contract::Handler => reply::lambda::answer(&reply.payload),
             Contract::Http => reply::wire::answer(&reply.payload, method),
             Contract::RuntimeApi => reply::runtime_api::answer(&reply.payload),
         };
-        return Ok((answer?, None));
+        return Ok((answer?, More::Nothing));
     };
     if contract != Contract::Http {
         return Err(reply::invalid("it comes in parts"));
     }
     let (answer, decoder) = reply::wire::begin(&reply.payload, method)?;
-    Ok((answer, decoder.map(|decoder| Rest { decoder, parts })))
+    Ok((answer, decoder.map_or(More::Nothing, |decoder| More::Body(Rest { decoder, parts, refusal }))))
 }
 
 async fn live(app: &App, route: &Route) -> Result<Arc<Live>, Failure> {
@@ -165,7 +224,7 @@ fn check_host(headers: &HeaderMap, version: Version) -> Result<(), Failure> {
 fn payload(
     route: &Route,
     parts: &http::request::Parts,
-    body: &Bytes,
+    intake: &Intake,
     source: IpAddr,
     request_id: &str,
 ) -> Result<(Bytes, Contract), Failure> {
@@ -179,7 +238,8 @@ fn payload(
         query: parts.uri.query().unwrap_or_default(),
         headers: &parts.headers,
         source,
-        body,
+        body: &intake.body,
+        rest: intake.rest.clone(),
         request_id,
         now: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO),
     };
@@ -209,7 +269,9 @@ fn describe(headers: &mut HeaderMap, reply: &Reply) {
     let start = match reply.start {
         StartKind::Recycled => "recycled",
         StartKind::Remapped => "remapped",
+        StartKind::Spare => "spare",
         StartKind::New => "new",
+        StartKind::Cold => "cold",
     };
     headers.insert(START, HeaderValue::from_static(start));
     if let Ok(instance) = HeaderValue::from_str(&reply.instance) {

@@ -71,7 +71,9 @@ async fn start(app: &Arc<App>, record: Record, package: Pinned) -> Result<(Arc<R
     blocking(move || store.put(&stored)).await??;
     let metrics = app.metrics.function(&record.name);
     let live = Arc::new(Live { function, _package: package });
-    let route = Arc::new(Route::new(record.name.clone(), Some(record), metrics, RouteState::Ready(live)));
+    let old = app.routes.get(&record.name);
+    let route = Route::new(record.name.clone(), Some(record), metrics, RouteState::Ready(live));
+    let route = Arc::new(route.replacing(old.as_deref()));
     let old = app.routes.put(Arc::clone(&route));
     Ok((route, old.is_none()))
 }

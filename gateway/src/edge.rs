@@ -1,10 +1,12 @@
 //! What hyper answers by itself when it cannot read a request is a bare status. This puts an error document
 //! in its place, on the way to the socket.
 //!
-//! Every response of the gateway carries `x-request-id`; hyper's own do not. That is how they are told apart.
+//! Every response of the gateway carries `x-request-id`; hyper's own do not. That tells them apart, but not from what a function
+//! puts into a body: so nothing is replaced while a response of the gateway is under way ([`Turn`]).
 
 use crate::api::{ErrorBody, ErrorDetail};
 use crate::config::{FIELDS_MAX, HEAD_MAX_BYTES};
+use crate::turn::Turn;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use std::io;
 use std::pin::Pin;
@@ -16,13 +18,19 @@ const CLIENT_ERROR: &[u8] = b"HTTP/1.1 4";
 /// A connection whose bare error responses get a body.
 pub(crate) struct Edge<S> {
     inner: S,
+    turn: Turn,
     replacement: Vec<u8>,
     sent: usize,
 }
 
 impl<S> Edge<S> {
-    pub(crate) fn new(inner: S) -> Self {
-        Self { inner, replacement: Vec::new(), sent: 0 }
+    pub(crate) fn new(inner: S, turn: Turn) -> Self {
+        Self { inner, turn, replacement: Vec::new(), sent: 0 }
+    }
+
+    /// The connection itself.
+    pub(crate) fn into_inner(self) -> S {
+        self.inner
     }
 }
 
@@ -53,7 +61,7 @@ impl<S: Read + Unpin> Read for Edge<S> {
 impl<S: Write + Unpin> Write for Edge<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_replacement(cx))?;
-        match replacement(bytes) {
+        match self.turn.is_nobodys().then(|| replacement(bytes)).flatten() {
             Some(replacement) => {
                 self.replacement = replacement;
                 self.sent = 0;
@@ -66,7 +74,9 @@ impl<S: Write + Unpin> Write for Edge<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_replacement(cx))?;
-        Pin::new(&mut self.inner).poll_flush(cx)
+        ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
+        self.turn.flushed();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -85,7 +95,9 @@ impl<S: Write + Unpin> Write for Edge<S> {
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_replacement(cx))?;
         match slices {
-            [first, ..] if first.starts_with(CLIENT_ERROR) => self.poll_write(cx, first),
+            [first, ..] if first.starts_with(CLIENT_ERROR) && self.turn.is_nobodys() => {
+                self.poll_write(cx, first)
+            }
             _ => Pin::new(&mut self.inner).poll_write_vectored(cx, slices),
         }
     }

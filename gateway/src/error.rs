@@ -31,6 +31,10 @@ pub(crate) enum Failure {
     DeployRefused { reason: String, output: String },
     #[error("the platform is at its limit of {limit} requests in flight")]
     PlatformOverloaded { limit: usize },
+    #[error("the function is at its limit of {limit} upgraded connections")]
+    UpgradesFull { limit: usize },
+    #[error("nothing went over the upgraded connection for {0:?}")]
+    UpgradeIdle(Duration),
     #[error("the function raised {kind}: {message}")]
     FunctionError { kind: String, message: String },
     #[error("the function's response cannot be used: {0}")]
@@ -61,7 +65,10 @@ impl Failure {
             Self::DeployInProgress(_) => (StatusCode::CONFLICT, "DeployInProgress"),
             Self::RequestTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLarge"),
             Self::DeployRefused { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "DeployRefused"),
-            Self::PlatformOverloaded { .. } => (StatusCode::TOO_MANY_REQUESTS, "Overloaded"),
+            Self::PlatformOverloaded { .. } | Self::UpgradesFull { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, "Overloaded")
+            }
+            Self::UpgradeIdle(_) => (StatusCode::REQUEST_TIMEOUT, "RequestTimeout"),
             Self::FunctionError { kind, .. } if kind == "MemoryError" => {
                 (StatusCode::BAD_GATEWAY, "FunctionOutOfMemory")
             }
@@ -92,7 +99,8 @@ impl Failure {
                 "Correct the package or the settings and deploy again."
             }
             Self::DeployRefused { .. } => "Correct what the program's output says and deploy again.",
-            Self::PlatformOverloaded { .. } => "Try again later.",
+            Self::PlatformOverloaded { .. } | Self::UpgradesFull { .. } => "Try again later.",
+            Self::UpgradeIdle(_) => "Let one side send something now and then, a ping for instance.",
             Self::FunctionError { .. } => "The traceback is in the function's logs: `spore logs NAME`.",
             Self::InvalidResponse(_) => {
                 "Return a JSON value, or an object with statusCode, headers and a string body."
@@ -112,6 +120,7 @@ impl Failure {
                 | InvokeError::WorkerOverloaded { retry_after, .. },
             ) => Some(*retry_after),
             Self::PlatformOverloaded { .. }
+            | Self::UpgradesFull { .. }
             | Self::ShuttingDown
             | Self::DeployInProgress(_)
             | Self::Invoke(InvokeError::NotReady(_) | InvokeError::ShuttingDown) => {
@@ -161,6 +170,8 @@ impl Failure {
 fn invoke_code(error: &InvokeError) -> (StatusCode, &'static str) {
     match error {
         InvokeError::Timeout(_) => (StatusCode::GATEWAY_TIMEOUT, "FunctionTimeout"),
+        InvokeError::BodyTimeout(_) => (StatusCode::REQUEST_TIMEOUT, "RequestTimeout"),
+        InvokeError::BodyRefused(_) => (StatusCode::BAD_REQUEST, "BadRequest"),
         InvokeError::Exited { .. } => (StatusCode::BAD_GATEWAY, "FunctionExited"),
         InvokeError::Killed { .. } => (StatusCode::BAD_GATEWAY, "FunctionKilled"),
         InvokeError::OutOfMemory { .. } => (StatusCode::BAD_GATEWAY, "FunctionOutOfMemory"),
@@ -179,6 +190,10 @@ fn invoke_code(error: &InvokeError) -> (StatusCode, &'static str) {
 fn invoke_hint(error: &InvokeError) -> &'static str {
     match error {
         InvokeError::Timeout(_) => "Make it faster, or deploy it with a longer --timeout.",
+        InvokeError::BodyTimeout(_) => {
+            "Send the body faster, or deploy the function with a longer --timeout: it runs while the body arrives."
+        }
+        InvokeError::BodyRefused(_) => "Correct the request; sending it again unchanged will fail again.",
         InvokeError::Exited { .. } => "Let the program answer instead of exiting; see `spore logs NAME`.",
         InvokeError::Killed { .. } => "See `spore logs NAME` for what it printed before.",
         InvokeError::OutOfMemory { .. } => "Use less memory, or deploy it with a larger --memory.",
@@ -212,6 +227,8 @@ mod tests {
         let second = Duration::from_millis(1500);
         vec![
             (InvokeError::Timeout(second), 504, "FunctionTimeout"),
+            (InvokeError::BodyTimeout(second), 408, "RequestTimeout"),
+            (InvokeError::BodyRefused(String::new()), 400, "BadRequest"),
             (InvokeError::Exited { status: 3 }, 502, "FunctionExited"),
             (InvokeError::Killed { number: 11, name: "SIGSEGV".into(), address: 16 }, 502, "FunctionKilled"),
             (InvokeError::OutOfMemory { limit_bytes: 1 }, 502, "FunctionOutOfMemory"),

@@ -11,6 +11,7 @@ use crate::backend::Prepared;
 use crate::metrics::FunctionMetrics;
 use crate::store::Record;
 use crate::store::packages::Pinned;
+use crate::upgrade::Count;
 use arc_swap::ArcSwap;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -25,6 +26,8 @@ pub(crate) struct Route {
     pub record: Option<Record>,
     /// Its metrics.
     pub metrics: FunctionMetrics,
+    /// How many of its connections were upgraded, or may be; those of the routes it replaced included.
+    pub upgrades: Arc<Count>,
     state: watch::Sender<RouteState>,
 }
 
@@ -54,7 +57,13 @@ impl Route {
         metrics: FunctionMetrics,
         state: RouteState,
     ) -> Self {
-        Self { name, record, metrics, state: watch::Sender::new(state) }
+        Self { name, record, metrics, upgrades: Arc::default(), state: watch::Sender::new(state) }
+    }
+
+    /// The same, in the place of `old`.
+    pub(crate) fn replacing(self, old: Option<&Self>) -> Self {
+        let upgrades = old.map_or(self.upgrades, |old| Arc::clone(&old.upgrades));
+        Self { upgrades, ..self }
     }
 
     pub(crate) fn state(&self) -> RouteState {

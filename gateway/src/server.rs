@@ -4,18 +4,22 @@ use crate::app::App;
 use crate::backend::Backend;
 use crate::config::{FIELDS_MAX, GatewayConfig, HEAD_MAX_BYTES, ServeError};
 use crate::control;
-use crate::data::{self, Answered, ResponseBody};
+use crate::data::{self, Answered, Client, ResponseBody};
 use crate::edge::Edge;
 use crate::error::Failure;
 use crate::metrics::Counted;
 use crate::names::{REQUEST_ID, request_id};
+use crate::presence::Attended;
+use crate::turn::{Turn, Watched};
+use crate::upgrade::{self, Slot};
 use axum::Router;
+use http::header::CONNECTION;
 use http::{HeaderName, HeaderValue, Request, Response};
 use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use hyper_util::service::TowerToHyperService;
 use std::convert::Infallible;
 use std::future::Future;
@@ -172,17 +176,33 @@ async fn connection(app: &Arc<App>, control: Router, stream: TcpStream, peer: Ip
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
+    // Who does not read loses the connection (tcp(7), TCP_USER_TIMEOUT): its request would keep its place for ever.
+    let pause = u32::try_from(app.config.body_timeout.as_millis()).unwrap_or(u32::MAX);
+    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(&stream, pause) {
+        tracing::debug!(%error, "cannot set TCP_USER_TIMEOUT");
+    }
     let control = TowerToHyperService::new(control);
+    let (slot, turn) = (Slot::default(), Turn::default());
     let service = service_fn(|request| {
-        let (app, control) = (Arc::clone(app), control.clone());
-        async move { Ok::<_, Infallible>(answer(&app, control, request, peer).await) }
+        turn.begin();
+        let (app, control, slot, turn) = (Arc::clone(app), control.clone(), Arc::clone(&slot), turn.clone());
+        async move {
+            let client = Client { source: peer, slot: &slot, turn: &turn };
+            let mut response = answer(&app, control, request, client).await;
+            if turn.has_unread() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response.map(|body| Watched::new(body, &turn)))
+        }
     });
+    let attended = Attended::new(stream, turn.clone(), app.config.leave_grace);
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(app.config.head_timeout)
         .max_buf_size(HEAD_MAX_BYTES)
         .max_headers(FIELDS_MAX)
-        .serve_connection(Edge::new(TokioIo::new(stream)), service);
+        .serve_connection(Edge::new(attended, turn.clone()), service)
+        .with_upgrades();
     let mut serving = pin!(serving);
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
@@ -194,6 +214,9 @@ async fn connection(app: &Arc<App>, control: Router, stream: TcpStream, peer: Ip
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "connection ended");
     }
+    if let Some(pending) = upgrade::take(&slot) {
+        pending.run(app).await;
+    }
 }
 
 /// Answers one request and adds what every response has.
@@ -201,12 +224,12 @@ async fn answer(
     app: &Arc<App>,
     control: TowerToHyperService<Router>,
     request: Request<Incoming>,
-    peer: IpAddr,
+    client: Client<'_>,
 ) -> Response<ResponseBody> {
     let started = Instant::now();
     let id = request_id(request.headers());
     let (mut response, timing) = if request.uri().path().starts_with("/function/") {
-        let Answered { response, timing } = data::handle(app, request, peer, &id, started).await;
+        let Answered { response, timing } = data::handle(app, request, client, &id, started).await;
         (response, timing)
     } else {
         (control_answer(control, request, &id).await, None)

@@ -2,15 +2,17 @@
 
 use crate::app::App;
 use crate::error::Failure;
-use crate::reply::Decoder;
+use crate::inflow::{self, Refusal};
+use crate::reply::{Answer, Beginning, Decoder, is_bodiless};
 use crate::routes::Route;
 use bytes::Bytes;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::SemaphorePermit;
 use worker::api::{Parts, Timing};
 
@@ -18,6 +20,33 @@ use worker::api::{Parts, Timing};
 pub(crate) struct Rest {
     pub decoder: Decoder,
     pub parts: Parts,
+    /// Why the request's body was refused, if it was.
+    pub refusal: Refusal,
+}
+
+/// Waits until enough of a streamed answer has come to know its head. Gives back what follows, unless that is nothing or
+/// nobody's business.
+pub(crate) async fn begin(
+    mut beginning: Beginning,
+    rest: Option<Parts>,
+    method: &Method,
+) -> Result<(Answer, Option<Rest>), Failure> {
+    let Some(mut parts) = rest else { return Ok((beginning.whole()?, None)) };
+    loop {
+        if let Some(answer) = beginning.head()? {
+            let wanted = method != Method::HEAD && !is_bodiless(answer.status);
+            if !wanted {
+                // What has come by now would be taken for all there is to come.
+                return Ok((Answer { body: Bytes::new(), ..answer }, None));
+            }
+            let (decoder, refusal) = (beginning.into_decoder(), Refusal::default());
+            return Ok((answer, Some(Rest { decoder, parts, refusal })));
+        }
+        match poll_fn(|context| parts.poll_next(context)).await {
+            Some(part) => beginning.take(part.map_err(Failure::Invoke)?)?,
+            None => return Ok((beginning.whole()?, None)),
+        }
+    }
 }
 
 /// The body of a response that goes on. An error ends the client's connection, which tells it that the body is not whole.
@@ -72,6 +101,7 @@ impl Body for Streamed {
             return Poll::Ready(None);
         }
         let polled = ready!(self.poll_bytes(context));
+        let polled = polled.map_err(|failure| inflow::explained(failure, &self.rest.refusal));
         self.ended |= polled.is_err();
         if self.ended {
             let timing = self.rest.parts.timing();
@@ -121,8 +151,13 @@ impl Ongoing {
         Self { app, route, request_id, started, status, ended: false }
     }
 
+    /// How long after the function's time its response may still be taken.
+    pub(crate) fn grace(&self) -> Duration {
+        self.app.config.response_grace
+    }
+
     /// The response has ended well, or broken off.
-    fn end(&mut self, outcome: Result<Option<Timing>, &Failure>) {
+    pub(crate) fn end(&mut self, outcome: Result<Option<Timing>, &Failure>) {
         self.ended = true;
         let (status, timing) = match outcome {
             Ok(timing) => (self.status, timing),

@@ -12,6 +12,8 @@
 //     in   {"event": ..., "context": {"request_id", "deadline_ms", "function_name", "memory_mb"}}
 //     out  {"result": ...}   or   {"error": {"type": ..., "message": ...}}
 //
+// A streaming handler's answer is another one: streaming.cjs.
+//
 // The first read is the moment the VM is stunned: everything before it happens once, everything after it in a fork.
 // The read is synchronous, on the main thread, so a request finds V8 where it uses it. Then the event loop runs until
 // the handler's promise is settled.
@@ -62,12 +64,17 @@ function send(device, answer) {
     if (writeSync(device, buffer, 0, length, null) === length) return;
     throw new Error("the platform did not take the answer");
   }
-  for (let rest = Buffer.from(answer); rest.length > 0; ) rest = rest.subarray(writeSync(device, rest));
+  sendAll(device, answer);
 }
 
-/** Answers one invocation; `done` gets the line to send, once. */
-function invoke(line, handler, done, complainer) {
-  const invocation = new Invocation(done, complainer);
+/** Writes bytes, or a text, however long. */
+function sendAll(device, bytes) {
+  for (let rest = typeof bytes === "string" ? Buffer.from(bytes) : bytes; rest.length > 0; ) rest = rest.subarray(writeSync(device, rest));
+}
+
+/** Answers one invocation; `done` gets the line to send, once; nothing if all was sent by `put`. */
+function invoke(line, handler, done, complainer, put) {
+  const invocation = new Invocation(done, complainer, put);
   current = invocation;
   let document;
   try {
@@ -84,13 +91,14 @@ function invoke(line, handler, done, complainer) {
 function serve(device, handler) {
   const done = (answer) => {
     current = null;
-    send(device, answer);
+    if (answer !== null) send(device, answer);
     setImmediate(next);
   };
+  const put = (bytes) => sendAll(device, bytes);
   const next = () => {
     const line = receive(device);
     if (line === null) process.reallyExit(0);
-    invoke(line, handler, done);
+    invoke(line, handler, done, undefined, put);
   };
   setImmediate(next);
 }

@@ -8,6 +8,8 @@ const streaming = require("./streaming.cjs");
 const { stringify } = JSON;
 const { now } = Date;
 
+const UNSETTLED = "the handler's promise is not settled, and nothing is left that could settle it";
+
 /** What AWS Lambda tells a handler about the invocation. */
 class Context {
   #deadline;
@@ -51,6 +53,16 @@ class Context {
   }
 }
 
+/** Where code that traces looks for the trace of the invocation; an earlier one's is gone. */
+const TRACE = "_X_AMZN_TRACE_ID";
+let traced = false;
+
+function setTrace(id) {
+  traced = id !== undefined;
+  if (traced) process.env[TRACE] = id;
+  else delete process.env[TRACE];
+}
+
 /** An invocation that is being answered. */
 class Invocation {
   /** Takes the answer; null once it is given. */
@@ -58,24 +70,31 @@ class Invocation {
   /** A result that is given when nothing is left to do. */
   #waiting;
   /** What is told if nothing is left to do and there is no answer. */
-  #missing = "the handler's promise is not settled, and nothing is left that could settle it";
+  #missing = UNSETTLED;
 
   #complain;
+  /** Writes bytes of a streamed answer. */
+  #put;
+  /** The response of a streaming handler. */
+  #stream = null;
 
-  constructor(done, complainer = complain) {
+  constructor(done, complainer = complain, put = undefined) {
     this.#done = done;
     this.#complain = complainer;
+    this.#put = put;
   }
 
   /** Calls the handler. Its answer comes now or later. */
   run(handler, event, about) {
     const context = new Context(about, this);
+    if (about.trace_id !== undefined || traced) setTrace(about.trace_id);
     const callback = (error, result) => this.callback(context, error, result);
     let result;
     try {
       if (streaming.isStreaming(handler)) {
         this.#missing = "the response stream was not ended, and nothing is left that could end it";
-        result = streaming.run(handler, event, context);
+        this.#stream = streaming.open(handler, this.#put);
+        result = streaming.run(handler, event, this.#stream, context);
       } else result = handler(event, context, callback);
     } catch (error) {
       return this.fail(error);
@@ -99,11 +118,15 @@ class Invocation {
     if (this.#waiting !== undefined) this.succeed(this.#waiting);
     // A plain function that neither returned nor called back: null, as in Lambda.
     else if (this.#missing === null) this.succeed(null);
-    else this.fail(new Error(this.#missing), "Runtime.NodeJsExit");
+    else {
+      const missing = this.#stream?.writableFinished ? UNSETTLED : this.#missing;
+      this.fail(new Error(missing), "Runtime.NodeJsExit");
+    }
   }
 
   succeed(result) {
     if (this.#done === null) return;
+    if (this.#stream !== null) return this.#complete();
     let text;
     try {
       text = stringify(result) ?? "null";
@@ -118,7 +141,23 @@ class Invocation {
     if (this.#done === null) return;
     const message = describe(error);
     this.#complain(`[ERROR] ${type}: ${message}\n${trace(error)}`);
+    if (this.#stream?.begun) return this.#end(() => this.#stream.breakOff(type, message));
     this.#give(`${stringify({ error: { type, message } })}\n`);
+  }
+
+  /** The stream has ended well. It may never have begun, and then not begin. */
+  #complete() {
+    try {
+      this.#end(() => this.#stream.complete());
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** Writes the end of a streamed answer. */
+  #end(write) {
+    write();
+    this.#give(null);
   }
 
   #give(answer) {

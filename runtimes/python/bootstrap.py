@@ -28,6 +28,7 @@ import time
 import traceback
 
 DEVICE = "/dev/invocation"
+TRACE = "_X_AMZN_TRACE_ID"
 READ_SIZE = 65000  # below malloc's threshold for mmap: a buffer costs no system call
 MESSAGE_MAX = 8192
 
@@ -36,6 +37,9 @@ _read, _write, _urandom, _time, _loads = os.read, os.write, os.urandom, time.tim
 _modules = sys.modules
 # Strict JSON: no NaN, and no lone surrogates (they fail in the conversion to UTF-8).
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+# The trace of the invocation, if it belongs to one.
+_trace = None
 
 OUT_OF_MEMORY = b'{"error":{"type":"MemoryError","message":"out of memory"}}\n'
 
@@ -51,7 +55,7 @@ class Context:
         self.aws_request_id = given.get("request_id", "")
         self.function_name = name
         self.function_version = os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-        self.invoked_function_arn = "arn:aws:lambda:local:000000000000:function:" + name
+        self.invoked_function_arn = given.get("invoked_function_arn") or "arn:aws:lambda:local:anonymous:function:" + name
         self.memory_limit_in_mb = str(given.get("memory_mb") or os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", ""))
         self.log_group_name = "/aws/lambda/" + name
         self.identity = self.client_context = self.tenant_id = None
@@ -181,12 +185,25 @@ def renew():
         tempfile._name_sequence = None
 
 
+def set_trace(trace):
+    """Tells code that traces which trace the invocation belongs to; an earlier one's is gone."""
+    global _trace
+    _trace = trace
+    if trace is None:
+        os.environ.pop(TRACE, None)
+    else:
+        os.environ[TRACE] = trace
+
+
 def invoke(line, handler, renew, complain):
     """Answers one invocation: a line of JSON in, a line of JSON out."""
     try:
         renew()
         document = _loads(line)
-        context = Context(document["context"])
+        about = document["context"]
+        context = Context(about)
+        if "trace_id" in about or _trace is not None:
+            set_trace(about.get("trace_id"))
         log.request_id = context.aws_request_id
         result = handler(document["event"], context)
     except MemoryError as error:

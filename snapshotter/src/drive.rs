@@ -4,7 +4,7 @@
 //!            +--- Log: hand the text on ---+
 //!            +--- Part: hand it on --------+
 //!            v                             |
-//!   run -> doorbell ---- Sleep: wait ------+
+//!   run -> doorbell ---- Sleep: wait ------+   (or until there is more of the request)
 //!            |
 //!            +--> Ready | Response | Exit | Signal | Panic | ResponseTooLarge
 //!   run -> kicked ------> Interrupted
@@ -108,7 +108,22 @@ impl Interrupt {
     }
 }
 
-/// What takes a VM's output while it runs. A function is one for log records only.
+/// What there is of a request that goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Nothing can come.
+    Never,
+    /// Nothing has come yet.
+    NotYet,
+    /// The next bytes, not empty.
+    Data(Vec<u8>),
+    /// The end.
+    End,
+    /// It cannot be had: an error number for the program.
+    Error(u32),
+}
+
+/// What takes a VM's output while it runs, and has more of its request. A function is one for log records only.
 pub trait Output {
     /// Takes raw log records ([`abi::mailbox::LogRecord`]), unchecked.
     fn log(&mut self, records: Vec<u8>);
@@ -116,6 +131,11 @@ pub trait Output {
     /// Takes the next part of a response, and the VM waits until it has. What it says otherwise ends the VM.
     fn part(&mut self, _bytes: Vec<u8>) -> Result<(), Stop> {
         Err(Stop::Fault("it answered in parts where nobody takes them".to_owned()))
+    }
+
+    /// Waits for more of the request, at most until `until`. What it says otherwise ends the VM.
+    fn input(&mut self, _until: Option<Instant>) -> Result<Input, Stop> {
+        Ok(Input::Never)
     }
 }
 
@@ -157,11 +177,15 @@ pub fn drive(
             }
             Some(Doorbell::Part) => {
                 drain_log(machine, output);
-                if let Err(stop) = hand_on(machine, header.response_len, output) {
+                if let Err(stop) = hand_on(machine, &header, output) {
                     return Ok(stopped(stop, &header));
                 }
             }
-            Some(Doorbell::Sleep) => interrupt.sleep(wake_time(header.args[0])),
+            Some(Doorbell::Sleep) => {
+                if let Err(stop) = sleep(machine, &header, interrupt, output) {
+                    return Ok(stopped(stop, &header));
+                }
+            }
             doorbell => {
                 drain_log(machine, output);
                 return Ok(stopped(stop_of_doorbell(doorbell, &header), &header));
@@ -170,13 +194,33 @@ pub fn drive(
     }
 }
 
-/// Hands on a part of the response.
-fn hand_on(machine: &mut Machine, len: u64, output: &mut dyn Output) -> Result<(), Stop> {
-    match machine.mailbox().response(len) {
-        Ok(bytes) if bytes.is_empty() => Ok(()),
-        Ok(bytes) => output.part(bytes),
-        Err(_) => Err(Stop::ResponseTooLarge),
+/// Hands on a part of the response; an empty one says that only the end can follow.
+fn hand_on(machine: &mut Machine, header: &Header, output: &mut dyn Output) -> Result<(), Stop> {
+    match machine.mailbox().response(header.response_len) {
+        Ok(bytes) if bytes.is_empty() => {}
+        Ok(bytes) => output.part(bytes)?,
+        Err(_) => return Err(Stop::ResponseTooLarge),
     }
+    if header.args[0] == 0 { Ok(()) } else { output.part(Vec::new()) }
+}
+
+/// Waits until it is time, or there is more of the request if the guest wants that.
+fn sleep(
+    machine: &mut Machine,
+    header: &Header,
+    interrupt: &Interrupt,
+    output: &mut dyn Output,
+) -> Result<(), Stop> {
+    let until = wake_time(header.args[0]);
+    let input = if header.args[1] == 0 { Input::Never } else { output.input(until)? };
+    match input {
+        Input::Never => interrupt.sleep(until),
+        Input::NotYet => {}
+        Input::Data(bytes) => machine.mailbox().set_input(Ok(&bytes)),
+        Input::End => machine.mailbox().set_input(Ok(&[])),
+        Input::Error(number) => machine.mailbox().set_input(Err(number)),
+    }
+    Ok(())
 }
 
 fn wake_time(until_ns: u64) -> Option<Instant> {
@@ -229,7 +273,7 @@ fn stop_of_doorbell(doorbell: Option<Doorbell>, header: &Header) -> Stop {
             instruction: header.args[2],
         },
         Some(Doorbell::Panic) => Stop::Fault(format!("guest kernel: {}", detail(header))),
-        Some(Doorbell::Log | Doorbell::Sleep | Doorbell::Part) | None => {
+        Some(Doorbell::Log | Doorbell::Sleep | Doorbell::Part | Doorbell::Terminal) | None => {
             Stop::Fault(format!("it rang the doorbell with an unknown reason, {}", header.doorbell))
         }
     }

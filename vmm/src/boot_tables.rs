@@ -32,8 +32,10 @@ pub(crate) const LARGE: u64 = 1 << 7;
 pub(crate) const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
 /// The dirty bit counts where a table is seen as a page, through the entry of the root that leads to itself.
-const TABLE_FLAGS: u64 = PRESENT | WRITABLE | USER | ACCESSED | DIRTY;
+pub(crate) const TABLE_FLAGS: u64 = PRESENT | WRITABLE | USER | ACCESSED | DIRTY;
 pub(crate) const LEAF_FLAGS: u64 = PRESENT | USER | ACCESSED | DIRTY | LARGE;
+/// Of a small page that allows everything.
+pub(crate) const OPEN_FLAGS: u64 = PRESENT | WRITABLE | USER | ACCESSED | DIRTY;
 
 /// Bytes and the guest-physical address they belong at.
 pub(crate) type Piece = (u64, Vec<u8>);
@@ -77,8 +79,15 @@ pub(crate) type MovedPage = (u64, u64);
 pub(crate) type SparsePage = (u64, u64);
 
 /// Page tables for `ranges`, to be put at guest-physical address `at`; the first page is the root, and one of its
-/// entries is its own address. Every moved page lies in one of the ranges, no sparse page does.
-pub(crate) fn page_tables(ranges: &[Range], moved: &[MovedPage], sparse: &[SparsePage], at: u64) -> Vec<u8> {
+/// entries is its own address. Every moved page lies in one of the ranges, no sparse page does. `closed` are pages of ranges
+/// with the flags they have instead of those of their range.
+pub(crate) fn page_tables(
+    ranges: &[Range],
+    moved: &[MovedPage],
+    sparse: &[SparsePage],
+    closed: &[SparsePage],
+    at: u64,
+) -> Vec<u8> {
     let mut tables = Tables { entries: vec![0; ENTRIES], at };
     tables.entries[size(TABLES_VA / ROOT_ENTRY)] = at | TABLE_FLAGS;
     for range in ranges {
@@ -88,6 +97,10 @@ pub(crate) fn page_tables(ranges: &[Range], moved: &[MovedPage], sparse: &[Spars
     }
     for &(va, gpa) in moved {
         tables.map_page(va, gpa);
+    }
+    for &(va, flags) in closed {
+        let page = tables.small_page(va);
+        tables.entries[page] = tables.entries[page] & ADDRESS | flags;
     }
     for &(va, entry) in sparse {
         let page = tables.page_entry(va);
@@ -112,6 +125,13 @@ impl Tables {
 
     /// Maps one small page; the 2 MiB around it become small pages too.
     fn map_page(&mut self, va: u64, gpa: u64) {
+        let page = self.small_page(va);
+        let flags = self.entries[page] & (PAGE - 1);
+        self.entries[page] = gpa | flags;
+    }
+
+    /// The entry of a page of a range. The 2 MiB around it become small pages.
+    fn small_page(&mut self, va: u64) -> usize {
         let entry = self.directory_entry(va);
         let large = self.entries[entry];
         if large & LARGE != 0 {
@@ -121,9 +141,7 @@ impl Tables {
                 *small = (large & !LARGE) + page * PAGE;
             }
         }
-        let page = self.page_entry(va);
-        let flags = self.entries[page] & (PAGE - 1);
-        self.entries[page] = gpa | flags;
+        self.page_entry(va)
     }
 
     fn page_entry(&mut self, va: u64) -> usize {

@@ -27,7 +27,7 @@ fn walk(tables: &[u8], at: u64, va: u64) -> Option<(u64, u64)> {
 #[test]
 fn every_range_maps_to_its_place_and_nothing_else_is_mapped() {
     let sizes = Sizes { ram: KERNEL_SIZE + 32 * HUGE, root: 3 * HUGE, package: HUGE };
-    let tables = page_tables(&ranges(sizes), &[], &[], kernel_area::PAGE_TABLES);
+    let tables = page_tables(&ranges(sizes), &[], &[], &[], kernel_area::PAGE_TABLES);
     let walk = |va| walk(&tables, kernel_area::PAGE_TABLES, va);
     let physical = |va| walk(va).map(|(_, gpa)| gpa);
     assert_eq!(physical(KERNEL_VA + 0x1234), Some(0x1234));
@@ -48,7 +48,7 @@ fn every_range_maps_to_its_place_and_nothing_else_is_mapped() {
 fn the_largest_machine_fits() {
     let at = kernel_area::PAGE_TABLES;
     let tables =
-        page_tables(&ranges(Sizes { ram: RAM_MAX, root: IMAGE_MAX, package: IMAGE_MAX }), &[], &[], at);
+        page_tables(&ranges(Sizes { ram: RAM_MAX, root: IMAGE_MAX, package: IMAGE_MAX }), &[], &[], &[], at);
     assert_eq!(walk(&tables, at, PACKAGE_VA + IMAGE_MAX - 1).unwrap().1, PACKAGE_GPA + IMAGE_MAX - 1);
     assert!(tables.len() as u64 <= kernel_area::PAGE_TABLES_SIZE);
 }
@@ -63,7 +63,7 @@ fn moved_pages_are_found_where_they_went_and_their_neighbours_where_they_were() 
         (PROGRAM_VA + 4 * HUGE, KERNEL_SIZE + 32 * HUGE + 2 * PAGE),
     ];
     let sparse = (SPARSE_VA + 5 * PAGE, (7 * HUGE) | (LEAF_FLAGS & !LARGE));
-    let tables = page_tables(&ranges(sizes), &moved, &[sparse], at);
+    let tables = page_tables(&ranges(sizes), &moved, &[sparse], &[], at);
     assert_eq!(walk(&tables, at, sparse.0 + 3), Some((sparse.1, 7 * HUGE + 3)));
     assert_eq!(walk(&tables, at, sparse.0 + PAGE), None);
     let walk = |va| walk(&tables, at, va).unwrap();

@@ -1,5 +1,6 @@
 //! Making shells for forks, and touching their pages before there is a request.
 
+use crate::boot_tables::PRESENT;
 use crate::error::{Discard, MachineError};
 use crate::exit::Exit;
 use crate::kvm::Kvm;
@@ -14,7 +15,7 @@ use crate::space::{Images, Space};
 use crate::stats::ForkStep;
 use crate::sys::map_singly;
 use abi::boot::PREFAULT_WRITE;
-use abi::layout::MAILBOX_VA;
+use abi::layout::{HUGE, MAILBOX_VA, PAGE};
 use abi::mailbox::{PREFAULT_MAX, REQUEST};
 use kvm_ioctls::VcpuFd;
 use std::io;
@@ -115,7 +116,7 @@ pub(crate) fn prepare(ram: &mut Mapping, parent: &Parent) -> Option<Watch> {
 }
 
 /// What a new shell is to touch: pages that are written to, then those that are read. As long as that is not known,
-/// all that exist.
+/// all that exist. Last of what is seen of images, page by page: nested paging may know nothing of larger ones.
 fn list(parent: &Parent) -> io::Result<Vec<u64>> {
     let pages = |set: &[Range<usize>]| -> Vec<u64> {
         let pages = set.iter().flat_map(|range| range.clone().step_by(PAGE_BYTES));
@@ -124,17 +125,20 @@ fn list(parent: &Parent) -> io::Result<Vec<u64>> {
     let images = images(parent);
     let mut written = pages(parent.written());
     // A fork that made memory of a piece of an image has written there; a new one finds the image.
-    written.retain(|&address| !hides(&images, address));
+    written.retain(|&address| !hides(&images, address) && parent.closed(address).is_none());
     let touched = match parent.touched() {
         Some(touched) => pages(touched),
         None => pages(&existing(parent)?),
     };
+    let is_readable = |&address: &u64| parent.closed(address).is_none_or(|entry| entry & PRESENT != 0);
+    let pages_of_images =
+        (0..HUGE / PAGE).flat_map(|page| images.iter().map(move |&(va, _)| va + page * PAGE));
     let mailbox = WARM.iter().flat_map(|&(offset, len)| (offset..offset + len).step_by(PAGE_BYTES));
     let written = mailbox.map(|offset| MAILBOX_VA + offset).chain(written);
     Ok(written
         .map(|address| address | PREFAULT_WRITE)
-        .chain(touched)
-        .chain(images.iter().map(|&(va, _)| va))
+        .chain(touched.into_iter().filter(is_readable))
+        .chain(pages_of_images)
         .take(TOUCHED_MAX)
         .collect())
 }

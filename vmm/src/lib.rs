@@ -51,6 +51,7 @@ mod size;
 mod space;
 mod sparse_tables;
 mod specialize;
+mod splits;
 mod stats;
 mod sys;
 mod ticks;

@@ -2,7 +2,7 @@
 
 use crate::memory::{Advice, Backing, Mapping};
 use crate::size::size;
-use abi::console::{Console, INPUT_DATA, INPUT_END, INPUT_ERROR, INPUT_MAX};
+use abi::console::{Console, INPUT_DATA, INPUT_END, INPUT_ERROR, STREAM_MAX, Settings};
 use abi::identity::Identity;
 use abi::layout::PAGE;
 use abi::mailbox::{
@@ -145,14 +145,19 @@ impl Mailbox {
         self.put_console(offset_of!(Console, signals), all.as_bytes());
     }
 
-    /// Hands over input, up to [`INPUT_MAX`] bytes; none is the end, and an error number an error.
+    /// Says whether more of the request follows what was put in place, and what: an `INPUT_*` of [`abi::console`].
+    pub fn open_input(&mut self, kind: u32) {
+        self.put_console(offset_of!(Console, input), kind.as_bytes());
+    }
+
+    /// Hands over input, up to [`STREAM_MAX`] bytes; none is the end, and an error number an error.
     pub fn set_input(&mut self, input: Result<&[u8], u32>) {
         let (kind, len) = match input {
             Ok([]) => (INPUT_END, 0),
             Ok(bytes) => {
-                let bytes = &bytes[..bytes.len().min(INPUT_MAX)];
+                let bytes = &bytes[..bytes.len().min(STREAM_MAX)];
                 self.put(size(REQUEST), bytes);
-                (INPUT_DATA, u32::try_from(bytes.len()).expect("INPUT_MAX fits"))
+                (INPUT_DATA, u32::try_from(bytes.len()).expect("STREAM_MAX fits"))
             }
             Err(number) => (INPUT_ERROR, number),
         };
@@ -163,6 +168,15 @@ impl Mailbox {
     /// Says that what the program wrote to standard output and standard error cannot be passed on, and why.
     pub fn set_output_errors(&mut self, errors: [u32; 2]) {
         self.put_console(offset_of!(Console, output_errors), errors.as_bytes());
+    }
+
+    /// Says what the settings of the terminal are, or why they cannot be had.
+    pub fn set_settings(&mut self, settings: Result<Settings, u32>) {
+        if let Ok(settings) = settings {
+            self.put_console(offset_of!(Console, settings), settings.as_bytes());
+        }
+        let error = settings.err().unwrap_or(0);
+        self.put_console(offset_of!(Console, settings_error), error.as_bytes());
     }
 
     fn put_console(&mut self, offset: usize, bytes: &[u8]) {
@@ -269,15 +283,21 @@ mod tests {
             terminals: 3,
             rows: 24,
             columns: 80,
+            ..Console::default()
         };
         assert_eq!(mailbox.header().console, expected);
         assert_eq!(mailbox.get(size(REQUEST), 3), b"abc");
-        mailbox.set_input(Ok(&vec![7; INPUT_MAX + 1]));
-        assert_eq!(mailbox.header().console.input_len as usize, INPUT_MAX);
+        mailbox.set_input(Ok(&vec![7; STREAM_MAX + 1]));
+        assert_eq!(mailbox.header().console.input_len as usize, STREAM_MAX);
         mailbox.set_input(Ok(b""));
         assert_eq!(mailbox.header().console.input, INPUT_END);
         mailbox.set_input(Err(21));
         assert_eq!(mailbox.header().console, Console { input: INPUT_ERROR, input_len: 21, ..expected });
+        let settings = Settings { local: 5, characters: [9; 19], ..Settings::default() };
+        mailbox.set_settings(Ok(settings));
+        mailbox.set_settings(Err(25));
+        let console = mailbox.header().console;
+        assert_eq!((console.settings, console.settings_error), (settings, 25));
     }
 
     #[test]

@@ -36,10 +36,14 @@ pub(crate) enum Backing<'a> {
 pub(crate) enum Advice {
     /// Drop the pages: private copies are gone, anonymous memory is zero again.
     DontNeed,
+    /// Make the pages present now, to be read.
+    PopulateRead,
     /// Make the pages present and writable now.
     PopulateWrite,
     /// Replace small pages by a large one.
     Collapse,
+    /// Use large pages from the first touch on.
+    Huge,
     /// Never use large pages.
     NoHuge,
 }
@@ -48,8 +52,10 @@ impl Advice {
     fn value(self) -> c_int {
         match self {
             Advice::DontNeed => libc::MADV_DONTNEED,
+            Advice::PopulateRead => libc::MADV_POPULATE_READ,
             Advice::PopulateWrite => libc::MADV_POPULATE_WRITE,
             Advice::Collapse => libc::MADV_COLLAPSE,
+            Advice::Huge => libc::MADV_HUGEPAGE,
             Advice::NoHuge => libc::MADV_NOHUGEPAGE,
         }
     }
@@ -113,6 +119,17 @@ impl Mapping {
             offset += len;
         }
         Ok(())
+    }
+
+    /// Maps the first `len` bytes (a multiple of 2 MiB) of `file` read-only over the beginning of the mapping, which cannot be written
+    /// to any more.
+    pub(crate) fn cover(&mut self, file: BorrowedFd<'_>, len: usize) -> io::Result<()> {
+        if len == 0 || !len.is_multiple_of(HUGE_BYTES) {
+            return Err(io::Error::other("length is not a multiple of 2 MiB"));
+        }
+        self.check(0, len).map_err(io::Error::other)?;
+        self.writable = false;
+        self.place(0, len, &Backing::ReadOnly(file, len))
     }
 
     /// Replaces `len` bytes at `offset`, which lie inside the area, by `backing`.

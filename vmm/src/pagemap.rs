@@ -34,6 +34,12 @@ impl Pagemap {
         self.pages(mapping, Wanted::Present)
     }
 
+    /// Byte ranges of `mapping` that are in large pages of the page tables of this process, in order. Before Linux 6.7
+    /// nothing tells that: an error.
+    pub(crate) fn large_pages(&self, mapping: &Mapping) -> io::Result<Vec<Range<usize>>> {
+        self.scan(mapping, Wanted::Large)
+    }
+
     fn pages(&self, mapping: &Mapping, wanted: Wanted) -> io::Result<Vec<Range<usize>>> {
         match self.scan(mapping, wanted) {
             // Before Linux 6.7 there is no PAGEMAP_SCAN.
@@ -82,11 +88,12 @@ impl Pagemap {
     }
 }
 
-/// Present (bit 63), or swapped (bit 62); a page of a file (bit 61).
+/// Present (bit 63), or swapped (bit 62); a page of a file (bit 61). How large it is is not told.
 fn is_wanted(entry: u64, wanted: Wanted) -> bool {
     match wanted {
         Wanted::Private => entry >> 62 != 0 && entry >> 61 & 1 == 0,
         Wanted::Present => entry >> 63 != 0,
+        Wanted::Large => false,
     }
 }
 

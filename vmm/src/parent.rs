@@ -1,11 +1,13 @@
 //! Parents: the memory all forks share, the state they start in, and what is known of what they touch.
 
+use crate::boot_tables::SparsePage;
 use crate::entry::{EntryState, Prepared};
 use crate::error::MachineError;
 use crate::memory::{Advice, Mapping};
 use crate::pagemap::Pagemap;
 use crate::parent_memory::{ParentError, ParentMemory};
 use crate::size::{PAGE_BYTES, size};
+use crate::sparse_tables::SparseTables;
 use abi::layout::{KERNEL_SIZE, KERNEL_VA, PAGE, PROGRAM_VA};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -27,6 +29,7 @@ pub struct Parent {
     pub(crate) pagemap: Pagemap,
     written: OnceLock<Box<[Range<usize>]>>,
     touched: OnceLock<Box<[Range<usize>]>>,
+    closed: OnceLock<Box<[SparsePage]>>,
 }
 
 impl Parent {
@@ -44,6 +47,7 @@ impl Parent {
             pagemap,
             written: OnceLock::new(),
             touched: OnceLock::new(),
+            closed: OnceLock::new(),
         })
     }
 
@@ -67,6 +71,16 @@ impl Parent {
         if let Some(touched) = set.touched {
             self.learn_touched(touched.into_iter().filter(fits).collect());
         }
+    }
+
+    /// The entry of the page of the program's memory at `va`, if the program may not write to it, or not touch it.
+    pub(crate) fn closed(&self, va: u64) -> Option<u64> {
+        let closed = self.closed.get_or_init(|| {
+            let tables = self.memory.view().map(|view| SparseTables::read(view, self.entry.sregs().cr3));
+            tables.and_then(Result::ok).map(SparseTables::into_closed).unwrap_or_default().into()
+        });
+        let at = closed.binary_search_by_key(&va, |&(va, _)| va).ok()?;
+        closed.get(at).map(|&(_, entry)| entry)
     }
 
     /// Where the guest finds what lies at `offset` of its RAM; `None` if it cannot see it.

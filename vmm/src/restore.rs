@@ -26,6 +26,8 @@ use std::sync::Arc;
 
 /// Most pages that are restored; a fork that wrote more is cheaper to replace, and would keep that memory.
 const RESTORED_PAGES_MAX: usize = (16 << 20) / PAGE_BYTES;
+/// Most lists of entries of page tables that are put back; a fork that changed more is cheaper to replace.
+const ROUNDS_MAX: usize = 16;
 /// Bytes of the request and response areas that stay resident between requests; what lies beyond is given back.
 const MAILBOX_AREA_KEPT: u64 = 256 << 10;
 
@@ -73,7 +75,9 @@ pub(crate) enum Ran {
     Request,
     /// Touched the pages it was told to.
     Prefault,
-    /// Put its page tables back.
+    /// Put a part of its page tables back: there is more.
+    SomeTables,
+    /// Put its page tables back, or the rest of them.
     Tables,
 }
 
@@ -135,6 +139,8 @@ impl Machine {
             self.scan_mailbox(&parent)?;
         }
         let stats = match self.put_back(&parent) {
+            // The last round compares all.
+            Err(Discard::TablesTouched) if ran == Ran::SomeTables => self.put_pages_back(&parent)?,
             Err(Discard::TablesTouched) if ran != Ran::Tables => {
                 let stats = self.put_pages_back(&parent)?;
                 self.put_tables_back(&parent)?;
@@ -221,11 +227,15 @@ impl Machine {
             }
         }
         let list: Vec<u64> = stores.iter().flat_map(|&(at, value)| [at | PREFAULT_STORE, value]).collect();
-        if list.is_empty() || list.len() > PREFAULT_MAX {
+        let rounds = list.len().div_ceil(PREFAULT_MAX);
+        if !(1..=ROUNDS_MAX).contains(&rounds) {
             return Err(Discard::TablesTouched);
         }
-        self.stage = Stage::Pristine;
-        self.touch(parent, &list, Ran::Tables)
+        for (round, part) in (1..).zip(list.chunks(PREFAULT_MAX)) {
+            self.stage = Stage::Pristine;
+            self.touch(parent, part, if round < rounds { Ran::SomeTables } else { Ran::Tables })?;
+        }
+        Ok(())
     }
 
     fn put_back(&mut self, parent: &Parent) -> Result<RestoreStats, Discard> {

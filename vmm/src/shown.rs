@@ -18,7 +18,7 @@ pub(crate) fn any_image(ram: u64) -> Sizes {
 }
 
 /// Where the entry of a directory for `va` is, in tables whose root is at `root` and whose entries `read` returns.
-fn entry_at(root: u64, va: u64, read: impl Fn(u64) -> Option<u64>) -> Option<u64> {
+pub(crate) fn entry_at(root: u64, va: u64, read: impl Fn(u64) -> Option<u64>) -> Option<u64> {
     let index = |shift: u32| 8 * (va >> shift & 0x1ff);
     let pointers = read(root + index(39)).filter(|entry| entry & PRESENT != 0)? & ADDRESS;
     let directory = read(pointers + index(30)).filter(|entry| entry & PRESENT != 0)? & ADDRESS;
@@ -36,12 +36,12 @@ fn find(root: u64, sizes: Sizes, read: impl Fn(u64) -> Option<u64>) -> Vec<Piece
     found.filter(|&(_, entry)| is_piece(entry, sizes)).collect()
 }
 
-fn entry_of(tables: &[u8], at: u64, gpa: u64) -> Option<u64> {
+pub(crate) fn entry_of(tables: &[u8], at: u64, gpa: u64) -> Option<u64> {
     let offset = usize::try_from(gpa.checked_sub(at)?).ok()?;
     Some(u64::from_le_bytes(tables.get(offset..offset.checked_add(8)?)?.try_into().ok()?))
 }
 
-fn set_entry(tables: &mut [u8], at: u64, va: u64, entry: u64) {
+pub(crate) fn set_entry(tables: &mut [u8], at: u64, va: u64, entry: u64) {
     let gpa = entry_at(at, va, |gpa| entry_of(tables, at, gpa));
     if let Some(bytes) = gpa.and_then(|gpa| tables.get_mut(size(gpa.checked_sub(at)?)..)?.get_mut(..8)) {
         bytes.copy_from_slice(&entry.to_le_bytes());

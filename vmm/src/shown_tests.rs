@@ -8,7 +8,7 @@ use abi::layout::{PACKAGE_GPA, ROOT_VA, kernel_area::PAGE_TABLES};
 const SIZES: Sizes = Sizes { ram: KERNEL_SIZE + 8 * HUGE, root: 4 * HUGE, package: HUGE };
 
 fn tables() -> Vec<u8> {
-    page_tables(&ranges(SIZES), &[], &[], PAGE_TABLES)
+    page_tables(&ranges(SIZES), &[], &[], &[], PAGE_TABLES)
 }
 
 #[test]

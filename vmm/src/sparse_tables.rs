@@ -1,10 +1,11 @@
 //! The page tables that pico makes for itself, as the host finds them in guest memory.
 //!
 //! The entries of the root from [`SPARSE_VA`] to [`SPARSE_END`] are pico's. They lead to tables in the program's memory
-//! or, in a function's parent, to tables the host has made of them. Nothing here relies on what a guest writes there:
+//! or, in a function's parent, to tables the host has made of them. So are the directories of linear memory: pico gives
+//! pieces with protected parts tables of their own. Nothing here relies on what a guest writes there:
 //! what is not a tree of tables in RAM is refused.
 
-use crate::boot_tables::{ADDRESS, ENTRIES, LARGE, PRESENT, SparsePage};
+use crate::boot_tables::{ADDRESS, ENTRIES, LARGE, PRESENT, SparsePage, WRITABLE};
 use crate::memory::{Mapping, OutOfBounds};
 use crate::size::{PAGE_BYTES, size};
 use abi::layout::{DIRECT_VA, KERNEL_SIZE, PAGE, ROOT_ENTRY, SPARSE_END, SPARSE_VA, TABLES_VA};
@@ -40,6 +41,8 @@ pub(crate) struct SparseTables {
     /// All tables, the root first, each before those below it.
     tables: Vec<Table>,
     pages: Vec<SparsePage>,
+    /// Pages of linear memory that the program may not write to, or not touch.
+    closed: Vec<SparsePage>,
 }
 
 type Entries = [u64; ENTRIES];
@@ -62,7 +65,22 @@ impl Table {
 
     /// Which of its entries are pico's.
     fn own(self) -> Range<usize> {
-        if self.height == 3 { ROOT_ENTRIES } else { 0..ENTRIES }
+        match self.height {
+            3 => ROOT_ENTRIES,
+            2 if self.is_linear() => 0..0,
+            _ => 0..ENTRIES,
+        }
+    }
+
+    /// Whether it is one of linear memory.
+    fn is_linear(self) -> bool {
+        self.height < 3 && self.va < SPARSE_VA
+    }
+
+    /// Which of its entries lead to what is looked at.
+    fn followed(self) -> impl Iterator<Item = usize> {
+        let linear = if self.height == 3 { 0..1 } else { 0..0 };
+        linear.chain(if self.height == 3 { ROOT_ENTRIES } else { 0..ENTRIES })
     }
 
     /// Where the guest sees entry `index`.
@@ -79,20 +97,30 @@ impl Table {
 impl SparseTables {
     /// Reads the tree below the root at `root`.
     pub(crate) fn read(ram: &Mapping, root: u64) -> Result<SparseTables, Malformed> {
-        let mut found =
-            SparseTables { tables: vec![Table { gpa: root, va: 0, height: 3 }], pages: Vec::new() };
+        let tables = vec![Table { gpa: root, va: 0, height: 3 }];
+        let mut found = SparseTables { tables, pages: Vec::new(), closed: Vec::new() };
         let mut seen = BTreeSet::new();
         let mut next = 0;
         while let Some(&table) = found.tables.get(next) {
             next += 1;
             let entries = entries(ram, table.gpa)?;
-            for index in table.own() {
+            for index in table.followed() {
                 let (entry, va) = (entries[index], table.va + index as u64 * table.step());
-                if entry & PRESENT == 0 {
+                if table.is_linear() && table.height == 0 {
+                    if entry & (PRESENT | WRITABLE) != PRESENT | WRITABLE {
+                        found.closed.push((va, entry));
+                    }
+                    continue;
+                }
+                if entry & PRESENT == 0 || (table.is_linear() && table.height == 1 && entry & LARGE != 0) {
                     continue;
                 }
                 let gpa = entry & ADDRESS;
-                if gpa < KERNEL_SIZE || size(gpa) >= ram.len() || (table.height > 0 && entry & LARGE != 0) {
+                let is_linear = table.is_linear() || va < SPARSE_VA;
+                if (gpa < KERNEL_SIZE && !is_linear)
+                    || size(gpa) >= ram.len()
+                    || (table.height > 0 && entry & LARGE != 0)
+                {
                     return Err(Malformed);
                 }
                 if table.height == 0 && found.pages.len() < ram.len() / PAGE_BYTES {
@@ -116,6 +144,11 @@ impl SparseTables {
     pub(crate) fn pages(&self, place: impl Fn(u64) -> u64) -> Vec<SparsePage> {
         let moved = |&(va, entry): &SparsePage| (va, entry & !ADDRESS | place(entry & ADDRESS));
         self.pages.iter().map(moved).collect()
+    }
+
+    /// Pages of linear memory that the program may not write to, or not touch, with their entries; in order.
+    pub(crate) fn into_closed(self) -> Vec<SparsePage> {
+        self.closed
     }
 
     /// What the guest has to store, and where, so that the tables in `now` become what they are in `before`, from

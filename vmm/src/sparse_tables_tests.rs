@@ -16,7 +16,7 @@ fn memory() -> Mapping {
 /// Memory in which these pages are mapped.
 fn mapped(pages: &[SparsePage]) -> Mapping {
     let mut ram = memory();
-    ram.write(size(ROOT), &page_tables(&[], &[], pages, ROOT)).unwrap();
+    ram.write(size(ROOT), &page_tables(&[], &[], pages, &[], ROOT)).unwrap();
     ram
 }
 
@@ -84,7 +84,7 @@ fn differences_are_told_with_the_address_the_guest_sees_them_at() {
 
 #[test]
 fn tables_are_compared_but_for_what_is_picos() {
-    let plain = page_tables(&[], &[], &[], ROOT);
+    let plain = page_tables(&[], &[], &[], &[], ROOT);
     let mut own = plain.clone();
     own[ROOT_ENTRIES.start * 8] = 7;
     own[ROOT_ENTRIES.end * 8 - 1] = 7;

@@ -27,6 +27,7 @@ use crate::shown::{self, any_image, hides};
 use crate::size::{PAGE_BYTES, size};
 use crate::space::{Images, Space};
 use crate::sparse_tables::{Malformed, SparseTables, is_same_but_sparse, remove_second_view, take_over};
+use crate::splits::{self, Split};
 use abi::layout::{HUGE, KERNEL_SIZE, PAGE, RAM_MAX, kernel_area};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -65,6 +66,8 @@ impl Machine {
         let info = boot_info(images, spec)?;
         let mut given = tables.clone();
         shown::put_in(&mut given.1, given.0, &pieces);
+        let splits = splits::read(&space.ram, kernel_area::PAGE_TABLES, least);
+        splits::put_in(&mut given.1, given.0, &splits);
         for (gpa, bytes) in [&given, &info] {
             let fits = space.ram.write(size(*gpa), bytes);
             fits.map_err(|error| MachineError::Spec(error.to_string()))?;
@@ -86,12 +89,12 @@ impl Machine {
             return Err(MachineError::Order("only a specialised machine becomes a function"));
         };
         let runtime = Arc::clone(runtime);
-        let pieces = check_tables(&self.space, &runtime, tables)?;
+        let (pieces, splits) = check_tables(&self.space, &runtime, tables)?;
         let (vcpu, registration) = (&mut self.vcpu, &self.registration);
         finish_exit(vcpu, registration).map_err(|source| MachineError::Kvm { what: "KVM_RUN", source })?;
         let pages = changed_pages(&self.space.ram, &runtime)?;
         let sparse = SparseTables::read(&self.space.ram, kernel_area::PAGE_TABLES).map_err(tampered)?;
-        let plan = Plan::new(&self.space, &runtime, &pages, &sparse, &pieces);
+        let plan = Plan::new(&self.space, &runtime, &pages, &sparse, (&pieces, &splits));
         let mut guarded: Vec<_> = untouched_ranges(&runtime).collect();
         guarded.push((plan.tables_at, plan.tables_at + plan.tables.len() as u64));
         let mut entry =
@@ -115,8 +118,12 @@ fn untouched_ranges(runtime: &Parent) -> impl Iterator<Item = (u64, u64)> {
     guarded.filter(|&(start, _)| start != kernel_area::PAGE_TABLES && start < KERNEL_SIZE)
 }
 
-/// Refuses tables that are not what they may become, and returns the pieces of images among them.
-fn check_tables(space: &Space, runtime: &Parent, tables: &Piece) -> Result<Vec<shown::Piece>, MachineError> {
+/// Refuses tables that are not what they may become, and returns the pieces of images and the split ones among them.
+fn check_tables(
+    space: &Space,
+    runtime: &Parent,
+    tables: &Piece,
+) -> Result<(Vec<shown::Piece>, Vec<Split>), MachineError> {
     let ram = &space.ram;
     let tampered = || MachineError::Tampered("descriptor or page tables");
     let view = view(runtime)?;
@@ -131,7 +138,9 @@ fn check_tables(space: &Space, runtime: &Parent, tables: &Piece) -> Result<Vec<s
         return Err(MachineError::Spaces);
     }
     let pieces = shown::take_out(&mut found, tables.0, space.sizes());
-    if read.is_err() || !is_same_but_sparse(&found, &tables.1) { Err(tampered()) } else { Ok(pieces) }
+    let splits = splits::take_out(&mut found, tables.0, ram);
+    let same = read.is_ok() && is_same_but_sparse(&found, &tables.1);
+    if same { Ok((pieces, splits)) } else { Err(tampered()) }
 }
 
 fn view(runtime: &Parent) -> Result<&Mapping, MachineError> {
@@ -190,7 +199,7 @@ impl Plan {
         runtime: &Parent,
         pages: &[usize],
         sparse: &SparseTables,
-        pieces: &[shown::Piece],
+        (pieces, splits): (&[shown::Piece], &[Split]),
     ) -> Plan {
         let (base, ram) = (runtime.memory.len(), space.ram.len() as u64);
         let mut next = ram;
@@ -214,7 +223,7 @@ impl Plan {
         let ranges = ranges(space.images.sizes(ram));
         let tables_at = next;
         let sparse = sparse.pages(|page| places.get(&page).copied().unwrap_or(page));
-        let mut tables = page_tables(&ranges, &moved, &sparse, tables_at);
+        let mut tables = page_tables(&ranges, &moved, &sparse, &splits::closed(splits), tables_at);
         shown::put_in(&mut tables, tables_at, pieces);
         let end = (tables_at + tables.len() as u64).next_multiple_of(HUGE);
         Plan { base, ram, moved, copies, tables_at, tables, end }

@@ -115,6 +115,7 @@ const PAGE_IS_FILE: u64 = 1 << 2;
 const PAGE_IS_PRESENT: u64 = 1 << 3;
 const PAGE_IS_SWAPPED: u64 = 1 << 4;
 const PAGE_IS_PFNZERO: u64 = 1 << 5;
+const PAGE_IS_HUGE: u64 = 1 << 6;
 
 /// Which pages are looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +124,8 @@ pub(crate) enum Wanted {
     Private,
     /// Those in the page tables of this process.
     Present,
+    /// Those in large pages there.
+    Large,
 }
 
 /// Finds the wanted pages of `start..end`. Returns how many entries of `regions` it filled and where it stopped.
@@ -136,6 +139,7 @@ pub(crate) fn pagemap_scan(
     let (inverted, any_of) = match wanted {
         Wanted::Private => (PAGE_IS_FILE | PAGE_IS_PFNZERO, PAGE_IS_PRESENT | PAGE_IS_SWAPPED),
         Wanted::Present => (0, PAGE_IS_PRESENT),
+        Wanted::Large => (0, PAGE_IS_HUGE),
     };
     let mut argument = ScanArgument {
         size: size_of::<ScanArgument>() as u64,

@@ -1,5 +1,6 @@
 //! What the gateway asks of a worker: plain values, no KVM type.
 
+pub use crate::feed::{Broken, Feed, Kind as FeedKind, PIECE_MAX, Source};
 pub use crate::parts::{Parts, Piece};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -79,12 +80,14 @@ pub struct Package {
 }
 
 /// One request for a function.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Invocation {
     /// Request id, unique.
     pub request_id: String,
     /// The invocation document (`Handler`), the HTTP/1.1 request (`Http`) or the answer to `next` (`RuntimeApi`).
     pub payload: Bytes,
+    /// What follows the payload (`Http` only).
+    pub feed: Option<Feed>,
 }
 
 /// How the VM that answered came to be.
@@ -95,8 +98,12 @@ pub enum StartKind {
     Recycled,
     /// A shell whose memory was mapped anew from the parent, because it could not be restored in place.
     Remapped,
-    /// A shell that had not run before, made for this fork or ahead of it.
+    /// A shell made ahead of the request, with its page faults behind it.
+    Spare,
+    /// A shell made while the request waited.
     New,
+    /// A shell made while the request waited, of a parent that was not in memory when the request came.
+    Cold,
 }
 
 /// Where the time of one invocation went.
@@ -131,6 +138,12 @@ pub enum InvokeError {
     /// The function ran longer than its timeout; its VM was destroyed.
     #[error("the function did not answer within {0:?}")]
     Timeout(Duration),
+    /// Its time was over while it waited for the rest of its request.
+    #[error("the request body did not arrive before the function's time ({0:?}) was over")]
+    BodyTimeout(Duration),
+    /// The rest of the request was refused, for this reason.
+    #[error("the rest of the request was refused: {0}")]
+    BodyRefused(String),
     /// The program ended instead of answering.
     #[error("the function exited with status {status} before it answered")]
     Exited {
@@ -267,8 +280,14 @@ pub struct FunctionStats {
     /// Forks into shells mapped anew.
     #[serde(default)]
     pub forks_remapped: u64,
-    /// Forks into new shells.
+    /// Forks into shells made ahead of demand.
+    #[serde(default)]
+    pub forks_spare: u64,
+    /// Forks into shells made while the request waited.
     pub forks_new: u64,
+    /// The same, of a parent that was not in memory when the request came.
+    #[serde(default)]
+    pub forks_cold: u64,
     /// Shells made ahead of demand.
     #[serde(default)]
     pub spares_prepared: u64,

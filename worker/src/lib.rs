@@ -4,7 +4,8 @@
 //! |---|---|
 //! | [`api`] | what the gateway asks of a worker: plain values |
 //! | [`cell`] | the cell process: builds the parent, runs a thread per shell |
-//! | `protocol` | what worker and cell say to each other |
+//! | `protocol`, `message` | what worker and cell say to each other |
+//! | `feed`, `parts` | requests that go on while they run, and responses that do |
 //! | `host` | the worker's side: starting cells, pools, admission |
 //! | [`run`] | one program in a VM of its own, without a platform |
 //! | `logs` | what functions print |
@@ -16,8 +17,10 @@ pub mod api;
 pub mod bench;
 pub mod cell;
 pub mod doctor;
+mod feed;
 mod host;
 mod logs;
+mod message;
 mod names;
 mod parts;
 mod protocol;

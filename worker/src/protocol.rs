@@ -4,7 +4,7 @@
 //! with descriptors to the cell and [`Event`]s back, one a packet. Each shell has a stream socket of its own:
 //!
 //! ```text
-//! worker -> cell   u32 length, payload
+//! worker -> cell   u32 length, u32 kind, payload (crate::message)
 //! cell -> worker   u32 head length, u32 payload length, u32 log length, head (a Frame), payload, log
 //! ```
 //!
@@ -13,7 +13,7 @@
 use crate::api::{Contract, StartKind};
 use abi::refusal::Refusal;
 use serde::{Deserialize, Serialize};
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, Write};
 
 /// Most bytes of a packet on the control socket.
 pub(crate) const PACKET_MAX: usize = 160 << 10;
@@ -136,8 +136,10 @@ pub(crate) enum Frame {
     Ready,
     /// More log; the request still runs.
     Log,
-    /// The payload is the next part of the response; the request still runs.
+    /// The payload is the next part of the response; the request still runs. An empty one says that only the end can follow.
     Part(Begun),
+    /// The program wants more of its request. One message is the answer; until then this is not said again.
+    Want,
     /// The request is over. Unless this says otherwise, the shell is gone.
     Done(Done),
     /// The shell is gone; the request that was sent to it, if any, was not begun.
@@ -188,33 +190,6 @@ pub(crate) enum Outcome {
     RequestTooLarge,
     /// The host side failed.
     Platform(String),
-}
-
-/// Writes a request to a shell's socket.
-pub(crate) fn request_prefix(len: usize) -> io::Result<[u8; 4]> {
-    u32::try_from(len).map(u32::to_le_bytes).map_err(|_| io::ErrorKind::InvalidInput.into())
-}
-
-/// Reads a request; `None` when the worker closed the socket between requests.
-pub(crate) fn read_request(socket: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
-    let mut prefix = [0; 4];
-    let mut have = 0;
-    while have < prefix.len() {
-        match socket.read(&mut prefix[have..]) {
-            Ok(0) if have == 0 => return Ok(None),
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(n) => have += n,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    let len = u64::from(u32::from_le_bytes(prefix));
-    let mut payload = Vec::new();
-    socket.take(len).read_to_end(&mut payload)?;
-    if payload.len() as u64 != len {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    Ok(Some(payload))
 }
 
 /// Bytes before the head of a frame.

@@ -30,6 +30,8 @@ const DRAIN_MAX: Duration = Duration::from_secs(10);
 const PRESSURE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often idle shells are looked at.
 const TRIM_INTERVAL: Duration = Duration::from_secs(10);
+/// The same where functions are evicted sooner.
+const TRIM_INTERVAL_LEAST: Duration = Duration::from_secs(1);
 
 /// What a worker is started with.
 #[derive(Clone, Debug)]
@@ -258,7 +260,9 @@ fn derived_max_vms() -> usize {
 
 /// Ends shells that have been idle for long and makes spares that are missing, while the worker exists.
 async fn trim(inner: Weak<Inner>) {
-    let mut ticks = tokio::time::interval(TRIM_INTERVAL);
+    let evict_after = inner.upgrade().map_or(TRIM_INTERVAL, |inner| inner.config.evict_after);
+    // A short wait would otherwise be as long as this one.
+    let mut ticks = tokio::time::interval(evict_after.clamp(TRIM_INTERVAL_LEAST, TRIM_INTERVAL));
     loop {
         ticks.tick().await;
         let Some(inner) = inner.upgrade() else { return };

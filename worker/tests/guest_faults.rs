@@ -34,6 +34,21 @@ fn exit_statuses_are_told() {
 }
 
 #[test]
+fn a_program_that_loads_tables_of_its_own_ends_its_vm() {
+    // What pico does to go from process to process, with a root that leads nowhere. What becomes of it is the processor's to say.
+    for root in ["$0", "$0x5000", "$-1"] {
+        let wish = format!("mov {root},%%rax; lea 1f(%%rip),%%rcx; int3; 1:");
+        let outcome = run(&format!("__asm__ volatile(\"{wish}\" ::: \"rax\", \"rcx\"); return 1;"));
+        let contained = [Doorbell::Signal, Doorbell::Panic];
+        let ended = match &outcome.end {
+            End::Doorbell(doorbell, ..) => contained.contains(doorbell),
+            end => matches!(end, End::Exit(_)),
+        };
+        assert!(ended, "{outcome:?}");
+    }
+}
+
+#[test]
 fn exceptions_kill_with_the_signal_linux_uses() {
     let cases = [
         ("*(volatile int *)0 = 1;", 11),

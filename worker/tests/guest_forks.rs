@@ -63,6 +63,20 @@ fn a_recycled_shell_is_as_good_as_a_new_one() {
 }
 
 #[test]
+fn what_a_parent_holds_every_fork_holds_whatever_the_one_before_did_with_it() {
+    let mut guest = Guest::new().with_file("/bin/keeper", &Programs::new().compile("keeper", &["-static"]));
+    guest.contract = Contract::Handler;
+    let parent = guest.parent(&["/bin/keeper"]);
+    let mut shell = parent.shell();
+    for generation in 1..=20 {
+        let outcome = parent.fork_in(&mut shell, generation, b"x");
+        let expected = "process open nobody flock 11 at 3 events -1 segment 0 5000 signals 0 1";
+        assert_eq!(words(&outcome).join(" "), expected);
+        shell.restore().expect("nothing but memory and registers changed");
+    }
+}
+
+#[test]
 fn a_fork_with_the_identity_of_its_parent_fails() {
     let guest = handler();
     let outcome = guest.parent(&["/bin/handler"]).fork(0, b"x");
@@ -125,6 +139,49 @@ fn sparse() -> Guest {
 fn what_forks_map_in_a_reservation_is_their_own() {
     let guest = sparse();
     forks_are_alike(&guest.parent(&["/bin/sparse"]), &counted(1, 0, 1));
+}
+
+fn closed() -> Guest {
+    let mut guest = Guest::new().with_file("/bin/closed", &Programs::new().compile("closed", &["-static"]));
+    guest.contract = Contract::Handler;
+    guest
+}
+
+/// What `closed.c` answers; `function` and `again`: pages that a function may have protected.
+fn protected(function: &str, again: &str) -> String {
+    format!(
+        "open=2 closed=fault read-only=only-1 function={function} again={again} opened=2 closing=fault kept=only-1 \
+         far=2 far-closed=only-2 anew=1"
+    )
+}
+
+#[test]
+fn what_forks_protect_in_their_memory_is_their_own() {
+    let guest = closed();
+    forks_are_alike(&guest.parent(&["/bin/closed"]), &protected("2", "2"));
+}
+
+#[test]
+fn forks_that_protect_more_than_one_list_of_entries_are_put_back() {
+    let guest = closed().with_memory(64);
+    let expected = format!("{} much=only-0", protected("2", "2"));
+    // 512 entries each.
+    for pieces in ["3", "9"] {
+        forks_are_alike(&guest.parent(&["/bin/closed", pieces]), &expected);
+    }
+}
+
+#[test]
+fn a_function_keeps_what_its_runtime_and_itself_protected() {
+    let mut guest = closed();
+    guest.awaits_function = true;
+    let runtime = guest.parent(&["/bin/closed"]);
+    let function = runtime.function(b"become\n", 32);
+    let expected = protected("only-2", "fault");
+    forks_are_alike(&function, &expected);
+    let other = runtime.function(b"become\n", 0);
+    forks_are_alike(&other, &expected);
+    forks_are_alike(&function, &expected);
 }
 
 #[test]

@@ -34,3 +34,14 @@ fn random_calls_of_several_threads_are_answered() {
         ended(&fuzz(&programs, seed, 1_500, 4));
     }
 }
+
+#[test]
+fn processes_that_make_any_calls_at_all_harm_themselves_only() {
+    let programs = Programs::new();
+    let program = programs.compile("fuzz", &["-static"]);
+    let guest = Guest::new().with_file("/bin/fuzz", &program);
+    for seed in ["1", "22"] {
+        let outcome = guest.run(&["/bin/fuzz", seed, "400", "40", "wild"]);
+        assert!(outcome.exited(0).out().contains("40 ended\n"));
+    }
+}

@@ -4,7 +4,7 @@ mod common;
 
 use abi::mailbox::Doorbell;
 use common::node::{answer, ask, command, document, invocation, node};
-use common::{End, counts};
+use common::{End, Outcome, counts};
 use std::collections::HashSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -66,14 +66,43 @@ exports.later = (event, context, callback) => {
   callback(event.fail ? new TypeError("as asked") : null, { get order() { return order; }, words });
 };
 exports.nothing = (event, context, callback) => {};
-exports.stream = awslambda.streamifyResponse(async (event, stream, context) => {
-  stream = awslambda.HttpResponseStream.from(stream, { statusCode: 201, headers: { "x-a": "b" }, cookies: ["c=d"] });
-  stream.write("one ");
-  setTimeout(() => stream.end("two"), 5);
-});
-exports.open = awslambda.streamifyResponse(async (event, stream) => { stream.setContentType("text/plain"); });
 "#;
-const FILES: [(&str, &str); 4] = [
+const STREAMS: &str = r#"
+const { Readable } = require("node:stream");
+const { pipeline } = require("node:stream/promises");
+const { setTimeout: wait } = require("node:timers/promises");
+const kinds = {
+  async parts(stream) {
+    stream = awslambda.HttpResponseStream.from(stream, { statusCode: 201, headers: { "x-a": "b" }, cookies: ["c=d"] });
+    stream.write("one ");
+    // Long enough that the timer is not due before the function waits, however slow the machine is.
+    setTimeout(() => stream.end("two"), 3000);
+  },
+  atOnce(stream) { stream.setContentType("text/plain"); stream.end("all"); },
+  async object(stream) { stream.end({ a: 1 }); },
+  async nothing(stream) { awslambda.HttpResponseStream.from(stream, { statusCode: 204 }).end(); },
+  pipes: (stream) => pipeline(Readable.from(["a", "b"]), stream),
+  pipeBreaks: (stream) => pipeline(Readable.from((async function* () {
+    yield "a";
+    await wait(2);
+    throw new RangeError("source");
+  })()), stream),
+  async early() { throw new TypeError("as asked"); },
+  async late(stream) { stream.write("a"); await wait(2); throw new TypeError("as asked"); },
+  async uncaught(stream) { stream.write("a"); setTimeout(() => { throw new EvalError("lost"); }, 1); await wait(60000); },
+  async afterEnd(stream) { stream.write("a"); stream.end(); stream.write("b"); },
+  async open(stream) { stream.write("a"); },
+  async exits(stream) { stream.write("a"); await wait(2); process.exit(3); },
+  async large(stream) {
+    const piece = Buffer.alloc(1 << 20, "l");
+    for (let count = 0; count < 24; count++) if (!stream.write(piece)) await new Promise((go) => stream.once("drain", go));
+    stream.end();
+  },
+};
+exports.handler = awslambda.streamifyResponse((event, stream) => kinds[event.do](stream), { highWaterMark: 1024 });
+"#;
+const FILES: [(&str, &str); 5] = [
+    ("streams.cjs", STREAMS),
     ("app.mjs", FUNCTIONS),
     ("old.js", CALLBACKS),
     ("node_modules/words/package.json", r#"{"name": "words", "main": "main.js"}"#),
@@ -114,19 +143,69 @@ fn handlers_answer_or_fail_as_in_lambda() {
 }
 
 #[test]
-fn callbacks_and_streams_of_commonjs_modules_answer_too() {
+fn callbacks_of_commonjs_modules_answer_too() {
     let guest = node(&FILES);
     let callbacks = guest.parent(&command("old.later"));
     assert_eq!(ask(&callbacks, "{}"), r#"{"result":{"order":"timer first","words":["one"]}}"#);
     assert_eq!(ask(&callbacks, r#"{"now":1}"#), r#"{"result":{"order":"called","words":["one"]}}"#);
     let failed = ask(&callbacks, r#"{"fail":1}"#);
     assert_eq!(failed, r#"{"error":{"type":"TypeError","message":"as asked"}}"#);
-    let stream = guest.parent(&command("old.stream"));
-    let streamed = ask(&stream, "{}");
-    assert!(
-        streamed.contains(r#""statusCode":201"#) && streamed.contains(r#""body":"b25lIHR3bw==""#),
-        "{streamed}"
-    );
+}
+
+/// How many parts of a streamed answer came before its end, and all of it.
+#[track_caller]
+fn streamed(outcome: &Outcome) -> (usize, String) {
+    let last = answer(outcome);
+    let text: String = outcome.parts.iter().map(|part| String::from_utf8_lossy(part)).collect();
+    (outcome.parts.len(), text + &last)
+}
+
+#[test]
+fn streams_go_out_as_they_are_written() {
+    let guest = node(&FILES);
+    let parent = guest.parent(&command("streams.handler"));
+    let ask = |what: &str| parent.fork(2, &invocation(&format!("{{\"do\":\"{what}\"}}")));
+    let head = "chunks application/vnd.awslambda.http-integration-response\n";
+    // `answer` trims the end of what it returns.
+    let (nul, end) = ("8\r\n\0\0\0\0\0\0\0\0\r\n", "0");
+    let prelude = r#"{"statusCode":201,"headers":{"x-a":"b"},"cookies":["c=d"]}"#;
+    let whole = format!("{head}{:x}\r\n{prelude}\r\n{nul}4\r\none \r\n3\r\ntwo\r\n{end}", prelude.len());
+    let outcome = ask("parts");
+    assert_eq!(streamed(&outcome), (outcome.parts.len(), whole));
+    assert!(outcome.parts.first().is_some_and(|part| part.ends_with(b"4\r\none \r\n")), "{outcome:#?}");
+    let octets = "chunks application/octet-stream\n";
+    for (what, whole) in [
+        ("atOnce", format!("chunks text/plain\n3\r\nall\r\n{end}")),
+        ("object", format!("{octets}7\r\n{{\"a\":1}}\r\n{end}")),
+        ("nothing", format!("{head}12\r\n{{\"statusCode\":204}}\r\n{nul}{end}")),
+        ("pipes", format!("{octets}1\r\na\r\n1\r\nb\r\n{end}")),
+    ] {
+        assert_eq!(streamed(&ask(what)).1, whole, "{what}");
+    }
+    assert_eq!(streamed(&ask("atOnce")).0, 0, "it leaves the VM once");
+    assert_eq!(streamed(&ask("early")).1, r#"{"error":{"type":"TypeError","message":"as asked"}}"#);
+    for (what, kind) in [
+        ("pipeBreaks", "RangeError"),
+        ("late", "TypeError"),
+        ("uncaught", "EvalError"),
+        ("afterEnd", "Error"),
+        ("open", "Runtime.NodeJsExit"),
+        ("exits", "Runtime.ExitError"),
+    ] {
+        let outcome = ask(what);
+        let text = streamed(&outcome).1;
+        let broken = format!("{octets}1\r\na\r\n0\r\nLambda-Runtime-Function-Error-Type: {kind}\r\n");
+        assert!(text.starts_with(&broken), "{what}: {text}");
+        assert!(outcome.err().contains(&format!("[ERROR] {kind}: ")), "{what}: {}", outcome.err());
+    }
+    let (parts, large) = streamed(&ask("large"));
+    assert!(parts > 20 && large.len() > 24 << 20, "{parts} parts of {} bytes", large.len());
+    let mut shell = parent.shell();
+    for generation in 3..=5 {
+        let outcome = parent.fork_in(&mut shell, generation, &invocation(r#"{"do":"parts"}"#));
+        assert!(streamed(&outcome).1.ends_with("two\r\n0"));
+        shell.restore().expect("nothing but memory and registers changed");
+    }
 }
 
 #[test]

@@ -23,6 +23,22 @@ fn reservations_and_guard_pages_behave_as_on_linux() {
 }
 
 #[test]
+fn protections_are_those_of_linux_however_the_program_is_linked() {
+    let programs = Programs::new();
+    for flags in LINKED {
+        let program = programs.compile("protections", flags);
+        let guest = if flags.len() == 1 { Guest::new().with_libraries_of(&program) } else { Guest::new() };
+        agrees_with_linux(&program, guest);
+    }
+}
+
+#[test]
+fn memory_that_goes_away_while_a_call_uses_it_harms_nobody_else() {
+    let programs = Programs::new();
+    agrees_with_linux(&programs.compile("unmapped_in_use", &["-static", "-pthread"]), Guest::new());
+}
+
+#[test]
 fn large_files_of_the_image_behave_as_on_linux_however_the_program_is_linked() {
     let programs = Programs::new();
     for flags in LINKED {
@@ -30,6 +46,28 @@ fn large_files_of_the_image_behave_as_on_linux_however_the_program_is_linked() {
         let guest = if flags.len() == 1 { Guest::new().with_libraries_of(&program) } else { Guest::new() };
         agrees_with_linux(&program, guest.with_memory(96));
     }
+}
+
+#[test]
+fn mappings_beyond_the_ends_of_files_behave_as_on_linux() {
+    let programs = Programs::new();
+    for flags in LINKED {
+        let program = programs.compile("ends", flags);
+        let guest = if flags.len() == 1 { Guest::new().with_libraries_of(&program) } else { Guest::new() };
+        agrees_with_linux(&program, guest);
+    }
+}
+
+#[test]
+fn shared_mappings_that_change_their_size_behave_as_on_linux() {
+    let programs = Programs::new();
+    agrees_with_linux(&programs.compile("regrown", &["-static"]), Guest::new());
+}
+
+#[test]
+fn memory_that_is_not_to_be_inherited_behaves_as_on_linux() {
+    let programs = Programs::new();
+    agrees_with_linux(&programs.compile("inherited", &["-static"]), Guest::new());
 }
 
 #[test]
@@ -51,6 +89,12 @@ fn processes_behave_as_on_linux() {
     agrees_with_linux(&programs.compile("processes", &["-static", "-pthread"]), Guest::new());
     let dynamic = programs.compile("processes", &["-pthread"]);
     agrees_with_linux(&dynamic, Guest::new().with_libraries_of(&dynamic));
+}
+
+#[test]
+fn processes_that_wake_each_other_and_processes_that_never_wait_share_the_processor() {
+    let programs = Programs::new();
+    agrees_with_linux(&programs.compile("fair", &["-static"]), Guest::new());
 }
 
 #[test]
@@ -97,9 +141,28 @@ fn full_pipes_and_connections_without_waiting_behave_as_on_linux() {
 }
 
 #[test]
+fn resets_and_urgent_data_behave_as_on_linux() {
+    let programs = Programs::new();
+    agrees_with_linux(&programs.compile("resets", &["-static", "-pthread"]), Guest::new());
+}
+
+#[test]
+fn heads_of_packets_and_the_loopback_interface_behave_as_on_linux() {
+    let programs = Programs::new();
+    let program = programs.compile("packets", &[]);
+    agrees_with_linux(&program, Guest::new().with_libraries_of(&program));
+}
+
+#[test]
 fn writes_to_pipes_and_sockets_behave_as_on_linux() {
     let programs = Programs::new();
     agrees_with_linux(&programs.compile("whole_writes", &["-static", "-pthread"]), Guest::new());
+}
+
+#[test]
+fn splice_moves_bytes_as_on_linux() {
+    let programs = Programs::new();
+    agrees_with_linux(&programs.compile("splice", &["-static", "-pthread"]), Guest::new());
 }
 
 #[test]

@@ -75,15 +75,59 @@ fn a_plain_program_is_caught_in_next_and_its_answers_are_taken() {
                 .to_owned(),
         ),
         ("huge explain", "error \n{\"errorType\":\"TooMuch\"}".to_owned()),
-        ("flow break", "broken Broke\neyJlcnJvck1lc3NhZ2UiOiJoYWxmIHdheSJ9".to_owned()),
         ("big", format!("response \n\"{}\"", "b".repeat((8 << 20) - 2))),
     ] {
         assert!(answer(&parent.fork(101, &next(event))) == expected, "{event}");
     }
-    let streamed = answer(&parent.fork(101, &next("flow")));
-    let expected = "stream application/vnd.awslambda.http-integration-response\n\
-                    {\"statusCode\":418,\"headers\":{\"x-tea\":\"green\"}}\0\0\0\0\0\0\0\0first second";
-    assert_eq!(streamed, expected);
+}
+
+/// What the plain program streams, up to its end.
+const FLOW: &str = "chunks application/vnd.awslambda.http-integration-response\n\
+     2e\r\n{\"statusCode\":418,\"headers\":{\"x-tea\":\"green\"}}\r\n8\r\n\0\0\0\0\0\0\0\0\r\n6\r\nfirst \r\n";
+
+/// All parts of an answer.
+#[track_caller]
+fn whole(outcome: &Outcome) -> String {
+    let last = answer(outcome);
+    let parts = outcome.parts.iter().map(|part| std::str::from_utf8(part).expect("text"));
+    parts.chain([last.as_str()]).collect()
+}
+
+#[test]
+fn a_stream_goes_out_as_it_is_written_and_at_once_if_it_is_complete_at_once() {
+    let guest = plain();
+    let parent = guest.parent(&["/bin/bootstrap"]);
+    let broken = "0\r\nLambda-Runtime-Function-Error-Type: Broke\r\n\
+                  Lambda-Runtime-Function-Error-Body: eyJlcnJvck1lc3NhZ2UiOiJoYWxmIHdheSJ9\r\n\r\n";
+    for (event, end) in [("flow", "0\r\n\r\n"), ("flow break", broken)] {
+        let outcome = parent.fork(1, &next(event));
+        assert_eq!(
+            (whole(&outcome), outcome.parts.len()),
+            (format!("{FLOW}6\r\nsecond\r\n{end}"), 0),
+            "{event}"
+        );
+        let outcome = parent.fork(1, &next(&format!("{event} slow")));
+        assert_eq!(
+            (whole(&outcome), outcome.parts.len()),
+            (format!("{FLOW}6\r\nsecond\r\n{end}"), 3),
+            "{event}"
+        );
+    }
+    let dropped = parent.fork(1, &next("flow slow drop"));
+    assert_eq!((whole(&dropped).as_str(), dropped.parts.len()), (FLOW, 3));
+    let dies = parent.fork(1, &next("flow slow die"));
+    assert!(
+        matches!(dies.end, End::Doorbell(Doorbell::Exit, 7, _)) && dies.parts.concat() == FLOW.as_bytes()
+    );
+    let large = parent.fork(1, &next("flow large"));
+    assert!(large.parts.iter().all(|part| part.len() <= 16 << 20) && large.parts.len() > 50);
+    assert!(whole(&large).len() > 40_000_000);
+    // A fork that has streamed is restored like any other.
+    let mut shell = parent.shell();
+    for generation in 2..=4 {
+        assert!(whole(&parent.fork_in(&mut shell, generation, &next("flow slow"))).starts_with(FLOW));
+        shell.restore().expect("nothing but memory and registers changed");
+    }
 }
 
 #[test]
@@ -117,20 +161,39 @@ fn a_program_that_waits_to_be_restored_is_caught_there() {
     assert!(answer(&parent.fork(1, &next("{}"))).starts_with("response \n{\"calls\":1,"));
 }
 
-/// The example on `lambda_runtime`, built as its README says.
-fn rust_example() -> PathBuf {
+/// An example on `lambda_runtime`, built as its README says.
+fn rust_example(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace");
     let cargo = Command::new(env!("CARGO"))
         .args(["build", "--release", "-p", "rust-lambda"])
         .current_dir(root)
         .status();
     assert!(cargo.expect("cargo built this test").success());
-    root.join("target/release/bootstrap")
+    root.join("target/release").join(name)
+}
+
+#[test]
+fn the_unmodified_rust_runtime_streams() {
+    let program = rust_example("streaming");
+    let guest = guest(&program).with_libraries_of(&program);
+    let parent = guest.parent(&["/bin/bootstrap"]);
+    let mut shell = parent.shell();
+    for generation in 1..=3 {
+        let event = r#"{"queryStringParameters":{"to":"5"}}"#;
+        let outcome = parent.fork_in(&mut shell, generation, &next(event));
+        let text = whole(&outcome);
+        let head = r#"{"statusCode":200,"headers":{"content-type":"text/plain"},"cookies":["to=5"]}"#;
+        assert!(text.starts_with("chunks application/vnd.awslambda.http-integration-response\n"), "{text}");
+        assert!(text.contains(head) && text.ends_with("2\r\n5\n\r\n0\r\n\r\n"), "{text}");
+        // A slow machine has some of the pauses behind it before the program comes to wait.
+        assert!(!outcome.parts.is_empty(), "{outcome:#?}");
+        shell.restore().expect("nothing but memory and registers changed");
+    }
 }
 
 #[test]
 fn the_unmodified_rust_runtime_answers_in_recycled_forks() {
-    let program = rust_example();
+    let program = rust_example("bootstrap");
     let guest = guest(&program).with_libraries_of(&program);
     let parent = guest.parent(&["/bin/bootstrap"]);
     let mut shell = parent.shell();

@@ -4,19 +4,22 @@
 //! |---|---|
 //! | `check` | format, clippy, tests and `tidy`; reports all failures at once |
 //! | `tidy` | the rules of the house that no compiler knows (also a test, so that `cargo test` runs it) |
-//! | `bench` | the numbers of docs/PERFORMANCE.md |
+//! | `performance` | measures, and writes docs/PERFORMANCE.md |
+//! | `tools` | installs the programs that tests need (Chromium) from Debian's packages |
 //! | `portability` | the VM tests and one HTTP invocation on a second kind of KVM host |
 #![forbid(unsafe_code)]
 
-pub mod bench;
+pub mod apt;
 pub mod check;
+pub mod performance;
 pub mod portability;
 pub mod tidy;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask check | tidy | bench | portability";
+const USAGE: &str =
+    "usage: cargo xtask check | tidy | performance [--only NAME] [--short] [--render] | tools | portability";
 
 /// Runs a command; 0 if all is well, 1 if a check failed, 2 if the command is not known.
 pub fn main(arguments: &[String]) -> ExitCode {
@@ -24,7 +27,8 @@ pub fn main(arguments: &[String]) -> ExitCode {
     let result = match words.as_slice() {
         ["check"] => check::run(&root()),
         ["tidy"] => tidy::run(&root()),
-        ["bench"] => bench::run(&root()),
+        ["performance", options @ ..] => performance::run(&root(), options),
+        ["tools"] => apt::tools(),
         ["portability"] => portability::run(&root()),
         _ => {
             eprintln!("{USAGE}");

@@ -10,7 +10,7 @@ use crate::print;
 use clap::Args;
 use gateway::api::{DeployConfig, FunctionDetail};
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Options of `spore deploy`.
 #[derive(Debug, Args)]
@@ -47,21 +47,42 @@ pub(crate) struct DeployArgs {
 pub(crate) async fn run(args: DeployArgs, context: &Context) -> Result<(), Failure> {
     let manifest = Manifest::load(&args.path)?;
     let runtime = args.runtime.as_deref().or(manifest.config.runtime.as_deref());
-    let installed = package::install(&args.path, runtime).await?;
-    let package = package::archive(&args.path, installed.as_ref().map(tempfile::TempDir::path))?;
+    // First of all: what is not there has no name either.
+    let package = pack(&args.path, runtime).await?;
     let name =
         args.name.clone().or(manifest.name).or_else(|| package::name_of(&args.path)).ok_or_else(|| {
             Failure::new(format!("no function name can be made from {}", args.path.display()))
                 .hint("say one with --name")
                 .exit(Exit::Usage)
         })?;
-    let config = merge(args, manifest.config);
-    print::note(&format!("deploying {name} ({})", crate::units::bytes(package.len() as u64)));
-    let detail = upload(&context.client, &name, &config, &package).await?;
+    announce(&name, &package);
+    let detail = upload(&context.client, &name, &merge(args, manifest.config), &package).await?;
     match context.output {
         Output::Json => print::json(&detail),
         Output::Table => print::line(&context.client.url(&detail.summary.path)),
     }
+}
+
+/// Deploys a file or a directory, with the packages it asks for.
+pub(crate) async fn package_and_upload(
+    client: &Client,
+    path: &Path,
+    name: &str,
+    config: &DeployConfig,
+) -> Result<FunctionDetail, Failure> {
+    let package = pack(path, config.runtime.as_deref()).await?;
+    announce(name, &package);
+    upload(client, name, config, &package).await
+}
+
+fn announce(name: &str, package: &[u8]) {
+    print::note(&format!("deploying {name} ({})", crate::units::bytes(package.len() as u64)));
+}
+
+/// A package of a file or a directory, with the packages it asks for.
+async fn pack(path: &Path, runtime: Option<&str>) -> Result<Vec<u8>, Failure> {
+    let installed = package::install(path, runtime).await?;
+    package::archive(path, installed.as_ref().map(tempfile::TempDir::path))
 }
 
 /// Sends a package (a tar archive) with its configuration.

@@ -70,9 +70,11 @@ fn stats(text: &mut String, stats: &FunctionStats) {
         );
     }
     field(text, "Parents built", &stats.parent_boots.to_string());
-    let (recycled, remapped, new) = (stats.forks_recycled, stats.forks_remapped, stats.forks_new);
-    let forks = recycled.saturating_add(remapped).saturating_add(new);
-    let kinds = format!("{forks} ({recycled} recycled, {remapped} remapped, {new} new)");
+    let (recycled, remapped, spare) = (stats.forks_recycled, stats.forks_remapped, stats.forks_spare);
+    let (new, cold) = (stats.forks_new, stats.forks_cold);
+    let forks = [recycled, remapped, spare, new, cold].into_iter().fold(0, u64::saturating_add);
+    let kinds =
+        format!("{forks} ({recycled} recycled, {remapped} remapped, {spare} spare, {new} new, {cold} cold)");
     field(text, "Forks", &kinds);
     field(text, "VMs", &format!("{} live, {} discarded", stats.shells, stats.shells_discarded));
     field(text, "Log dropped", &bytes(stats.log_dropped_bytes));

@@ -6,6 +6,7 @@ pub(crate) mod describe;
 pub(crate) mod doctor;
 pub(crate) mod images;
 pub(crate) mod invoke;
+pub(crate) mod load;
 pub(crate) mod logs;
 pub(crate) mod ls;
 pub(crate) mod ps;

@@ -8,12 +8,12 @@ use crate::print;
 use clap::Args;
 use gateway::backend::WorkerBackend;
 use gateway::{Gateway, GatewayConfig};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{self, SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 use worker::doctor::{self, Status};
@@ -43,6 +43,33 @@ pub(crate) struct UpArgs {
     /// Most VMs at once; derived from the limit of open files and the memory if not given
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     max_vms: Option<usize>,
+    /// Most bytes of a request body that is streamed into a server
+    #[arg(long, default_value_t = gateway::STREAM_MAX_BYTES, value_name = "BYTES")]
+    max_body: u64,
+    /// Longest pause of a request body, and longest time in which a client takes nothing of a response, in seconds
+    #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    body_pause: u64,
+    /// Most upgraded connections (WebSocket and the like) of each function
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    max_upgrades: usize,
+    /// How long nothing may go over an upgraded connection, in seconds
+    #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    upgrade_idle: u64,
+    /// End with the process that started this one
+    #[arg(long, hide = true)]
+    with_parent: bool,
+}
+
+impl UpArgs {
+    fn gateway(&self, data: PathBuf) -> GatewayConfig {
+        GatewayConfig {
+            stream_max_bytes: self.max_body,
+            body_timeout: Duration::from_secs(self.body_pause),
+            upgrades_max: self.max_upgrades,
+            upgrade_idle: Duration::from_secs(self.upgrade_idle),
+            ..GatewayConfig::new(self.listen, data)
+        }
+    }
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
@@ -52,6 +79,9 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 
 /// Runs the platform until Ctrl-C or SIGTERM.
 pub(crate) async fn run(args: UpArgs) -> Result<(), Failure> {
+    if args.with_parent {
+        end_with_parent()?;
+    }
     check_kvm(&args.kvm)?;
     check_address(args.listen)?;
     let data = args.data.clone().map_or_else(default_data, Ok)?;
@@ -68,7 +98,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<(), Failure> {
         () = stop.wait() => force(Exit::Interrupted),
     }
     let worker = start_worker(&args, &data).await?;
-    let config = GatewayConfig::new(args.listen, data);
+    let config = args.gateway(data);
     let gateway = Gateway::bind(config, Arc::new(WorkerBackend::new(worker))).await;
     let gateway = gateway.map_err(|error| Failure::new(error.to_string()))?;
     let url = gateway.handle().url();
@@ -96,6 +126,15 @@ async fn accompany(demo: bool, url: &str) {
         failure.report();
     }
     std::future::pending().await
+}
+
+/// Whoever started it may be killed, and leave nobody to stop it.
+fn end_with_parent() -> Result<(), Failure> {
+    let parent = rustix::process::getppid();
+    let set = rustix::process::set_parent_process_death_signal(Some(Signal::TERM));
+    set.map_err(|error| Failure::new(format!("cannot end with the parent process: {error}")))?;
+    // It may have ended before.
+    if rustix::process::getppid() == parent { Ok(()) } else { Err(Failure::silent(Exit::Interrupted)) }
 }
 
 /// Nothing runs without KVM: better to say so before anything else is done.
@@ -162,8 +201,8 @@ fn start_log() {
 
 /// SIGINT and SIGTERM.
 struct Stop {
-    interrupt: Signal,
-    terminate: Signal,
+    interrupt: unix::Signal,
+    terminate: unix::Signal,
 }
 
 impl Stop {

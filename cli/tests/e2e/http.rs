@@ -86,6 +86,47 @@ impl Connection {
         self.stream.get_mut().write_all(&bytes).unwrap();
     }
 
+    /// Exactly these bytes.
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        self.stream.get_mut().write_all(bytes).unwrap();
+    }
+
+    /// The connection itself, on which nothing was read ahead.
+    pub(crate) fn into_stream(self) -> TcpStream {
+        assert!(self.stream.buffer().is_empty());
+        self.stream.into_inner()
+    }
+
+    /// The same connection once more, to write to it.
+    pub(crate) fn second(&self) -> Self {
+        Self { stream: BufReader::new(self.stream.get_ref().try_clone().unwrap()) }
+    }
+
+    /// Writes as many bytes as are taken until the connection is ended.
+    pub(crate) fn write_until_refused(&mut self, most: usize) -> usize {
+        let piece = vec![0; 1 << 16];
+        let mut sent = 0;
+        while sent < most {
+            match self.stream.get_mut().write(&piece) {
+                Ok(len) => sent += len,
+                Err(_) => break,
+            }
+        }
+        sent
+    }
+
+    /// Nothing more will be written.
+    pub(crate) fn end(&mut self) {
+        self.stream.get_mut().shutdown(std::net::Shutdown::Write).unwrap();
+    }
+
+    /// The next bytes.
+    pub(crate) fn take(&mut self, len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        self.stream.read_exact(&mut bytes).unwrap();
+        bytes
+    }
+
     /// The head of the next response.
     pub(crate) fn receive_head(&mut self) -> Response {
         let mut line = String::new();

@@ -1,14 +1,20 @@
 //! End to end: the real binary, real VMs, a real client. One platform per test.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod axum;
 mod bad_input;
+#[path = "../common/cargo.rs"]
+mod cargo;
 mod cells;
 mod crashes;
 mod hostile_guest;
 mod http;
 mod identity;
 mod load;
+mod load_trace;
 mod logs;
+#[path = "../../../loadtest/tests/native/mod.rs"]
+mod native;
 mod node;
 mod platform;
 mod pristine;
@@ -21,3 +27,17 @@ mod snapshots;
 mod spares;
 mod streams;
 mod survival;
+mod upgrades;
+mod uploads;
+mod workloads;
+
+use std::time::{Duration, Instant};
+
+/// Waits until this is so.
+fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,6 +1,7 @@
 //! JavaScript functions, from the command line to the answer.
 
 use crate::platform::Platform;
+use crate::streams::read_events;
 use std::fs;
 use std::path::Path;
 
@@ -33,6 +34,15 @@ fn a_javascript_function_is_deployed_and_answers() {
     // CommonJS with a package of its own, a streamed answer, an error.
     let source = "const words = require('words');
 exports.handler = awslambda.streamifyResponse(async (event, stream) => {
+  if (event.rawPath === '/breaks') {
+    stream.write('half');
+    await new Promise((go) => setTimeout(go, 3000));
+    throw new RangeError('half way');
+  }
+  if (event.rawPath === '/ticks') for (;;) {
+    stream.write('tick');
+    await new Promise((go) => setTimeout(go, 5));
+  }
   if (event.rawPath === '/fails') throw new RangeError('as asked');
   stream = awslambda.HttpResponseStream.from(stream, { statusCode: 201, headers: { 'content-type': 'text/plain' } });
   stream.write(words.join(' '));
@@ -48,6 +58,18 @@ exports.handler = awslambda.streamifyResponse(async (event, stream) => {
     platform.deploy(&streaming, &["--timeout", "30s"]);
     let response = connection.get("/function/streaming/");
     assert_eq!((response.status, response.text().as_str()), (201, "two words!"));
+    let mut endless = platform.connect();
+    endless.send("GET", "/function/streaming/ticks", &[], b"");
+    assert_eq!(endless.receive_head().header("content-type"), Some("application/octet-stream"));
+    for _ in 0..3 {
+        assert!(endless.chunk().unwrap().starts_with(b"tick"));
+    }
+    drop(endless);
+    let mut breaks = platform.connect();
+    breaks.send("GET", "/function/streaming/breaks", &[], b"");
+    assert_eq!(breaks.receive_head().status, 200);
+    assert_eq!(read_events(&mut breaks), ("half".to_owned(), false));
+    assert!(platform.spore_ok(&["logs", "streaming"]).contains("[ERROR] RangeError: half way"));
     let failed = connection.get("/function/streaming/fails");
     assert!(failed.status >= 500 && failed.text().contains("as asked"), "{}", failed.text());
 

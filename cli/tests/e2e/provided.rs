@@ -1,6 +1,8 @@
 //! Programs of AWS Lambda's Runtime API, from `spore deploy` to the response.
 
 use crate::platform::{Platform, compile};
+use crate::streams::read_events;
+use crate::wait_for;
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -102,6 +104,42 @@ fn failures_have_their_status_and_the_next_request_is_fine() {
         assert!(response.text().contains(message), "{path}: {}", response.text());
         assert_eq!(connection.get("/function/boot/").json()["calls"], 1);
     }
+}
+
+/// The status of a streamed answer, what came of its body, and whether that is all of it.
+fn stream(platform: &Platform, path: &str) -> (u16, String, bool) {
+    let mut connection = platform.connect();
+    connection.send("GET", path, &[], b"");
+    let head = connection.receive_head();
+    assert_eq!(head.header("transfer-encoding"), Some("chunked"), "{path}: {head:?}");
+    let (text, whole) = read_events(&mut connection);
+    (head.status, text, whole)
+}
+
+#[test]
+fn a_streamed_response_arrives_as_it_is_written_and_may_break_off() {
+    let platform = with_bootstrap(&["--timeout", "120s"]);
+    // One that never ends, so whatever arrives arrives before its end.
+    let mut connection = platform.connect();
+    connection.send("GET", "/function/boot/flow-slow-endless", &[], b"");
+    let head = connection.receive_head();
+    assert_eq!((head.status, head.header("x-tea")), (418, Some("green")));
+    for _ in 0..3 {
+        assert!(connection.chunk().unwrap().starts_with(b"first "));
+    }
+    drop(connection);
+    wait_for("the VM is still there", || platform.vms().iter().all(|vm| vm["state"] != "serving"));
+
+    let at = |path: &str| stream(&platform, &format!("/function/boot/{path}"));
+    assert_eq!(at("flow-slow"), (418, "first second".to_owned(), true));
+    assert_eq!(at("flow-slow-break"), (418, "first second".to_owned(), false));
+    assert_eq!(at("flow-slow-drop"), (418, "first ".to_owned(), false));
+    assert_eq!(at("flow-slow-die"), (418, "first ".to_owned(), false));
+    let (status, large, whole) = at("flow-large");
+    assert_eq!((status, large.len(), whole), (418, "first second".len() + 40_000_000, true));
+    wait_for("it is counted", || platform.metric("spore_invocations_total", "status=\"502\"") == 3.0);
+    assert_eq!(platform.get("/function/boot/").json()["calls"], 1);
+    assert_eq!(platform.metric("spore_parent_boots_total", "boot"), 1.0, "a cell died of it");
 }
 
 #[test]

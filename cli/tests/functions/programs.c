@@ -1,11 +1,9 @@
 /* A single-threaded HTTP server for the end-to-end tests that does what ordinary programs do: files, signals, timers,
  * responses of every shape. The path chooses. */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -16,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
+#include "listen.h"
 
 static volatile sig_atomic_t hits;
 static sigjmp_buf before;
@@ -161,12 +160,7 @@ static void serve(int fd) {
 }
 
 int main(void) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(atoi(getenv("PORT")))};
-    int listener = socket(AF_INET, SOCK_STREAM, 0);
-    if (bind(listener, (void *)&address, sizeof address) || listen(listener, 16)) {
-        perror("listen");
-        return 1;
-    }
+    int listener = listen_on_port();
     for (;;) {
         int fd = accept(listener, 0, 0);
         if (fd >= 0) serve(fd);

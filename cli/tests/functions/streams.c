@@ -1,12 +1,11 @@
 /* A single-threaded HTTP server for the end-to-end tests whose responses take their time. The path chooses. */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "listen.h"
 
 static char large[40000000];
 static int calls;
@@ -79,12 +78,7 @@ static void act(int fd, const char *path) {
 }
 
 int main(void) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(atoi(getenv("PORT")))};
-    int listener = socket(AF_INET, SOCK_STREAM, 0);
-    if (bind(listener, (void *)&address, sizeof address) || listen(listener, 16)) {
-        perror("listen");
-        return 1;
-    }
+    int listener = listen_on_port();
     for (;;) {
         static char request[1 << 16], path[256];
         int fd = accept(listener, 0, 0);

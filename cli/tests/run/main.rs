@@ -11,3 +11,4 @@ mod programs;
 mod rig;
 mod signals;
 mod streams;
+mod terminal;

@@ -46,7 +46,7 @@ print(sleeper.wait())
 pid = os.fork()
 if pid == 0: os._exit(7)
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-print(os.waitstatus_to_exitcode(os.system('kill -9 $$')), os.popen('echo popen').read())
+with os.popen('echo popen') as pipe: print(os.waitstatus_to_exitcode(os.system('kill -9 $$')), pipe.read())
 try: os.wait()
 except ChildProcessError as error: print(error)
 ";

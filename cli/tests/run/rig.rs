@@ -58,6 +58,12 @@ const PACKAGES: &[&str] = &[
     "libjq1",
     "libonig5",
     "media-types",
+    "netbase",
+];
+/// What the system's set-up writes, for programs that ask for names.
+const NAMES: &[(&str, &str)] = &[
+    ("etc/hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"),
+    ("etc/nsswitch.conf", "hosts: files\nservices: files\nprotocols: files\n"),
 ];
 /// Where C libraries of Debian are.
 const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
@@ -95,6 +101,9 @@ impl Rig {
         let unpacked =
             runtimes::image::unpack_packages(PACKAGES, root.path(), &cache, &|line| eprintln!("{line}"));
         unpacked.unwrap_or_else(|error| panic!("Debian packages are needed: {error}"));
+        for (name, text) in NAMES {
+            fs::write(root.path().join(name), text).expect("the temporary directory is ours");
+        }
         let image = work.path().join("image");
         let mut built = runtimes::image::local::of_directory(root.path()).expect("an image of the packages");
         std::io::Seek::rewind(&mut built).expect("the temporary directory is ours");

@@ -2,131 +2,54 @@
 
 use crate::common::spore;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use tempfile::TempDir;
 
-/// What is run, with what it is linked against.
-const PACKAGES: &[&str] = &[
-    // Shells and tools.
-    "bash",
-    "busybox-static",
-    "coreutils",
-    "dash",
-    "diffutils",
-    "grep",
-    "lua5.4",
-    "perl-base",
-    "sed",
-    "sqlite3",
-    // Servers.
-    "nginx",
-    "nginx-common",
-    "openssl",
-    "php8.2-cli",
-    "postgresql-15",
-    "postgresql-client-15",
-    "redis-server",
-    "redis-tools",
-    // Libraries.
-    "libacl1",
-    "libargon2-1",
-    "libattr1",
-    "libaudit1",
-    "libatomic1",
-    "libbsd0",
-    "libbz2-1.0",
-    "libc6",
-    "libcap-ng0",
-    "libcap2",
-    "libcom-err2",
-    "libcrypt1",
-    "libedit2",
-    "libffi8",
-    "libgcc-s1",
-    "libgcrypt20",
-    "libgmp10",
-    "libgnutls30",
-    "libgpg-error0",
-    "libgssapi-krb5-2",
-    "libhiredis0.14",
-    "libhogweed6",
-    "libicu72",
-    "libidn2-0",
-    "libjemalloc2",
-    "libk5crypto3",
-    "libkeyutils1",
-    "libkrb5-3",
-    "libkrb5support0",
-    "libldap-2.5-0",
-    "liblua5.1-0",
-    "liblua5.4-0",
-    "liblz4-1",
-    "liblzf1",
-    "liblzma5",
-    "libmagic1",
-    "libmd0",
-    "libnettle8",
-    "libp11-kit0",
-    "libpam0g",
-    "libpcre2-8-0",
-    "libpq5",
-    "libreadline8",
-    "libsasl2-2",
-    "libselinux1",
-    "libsodium23",
-    "libsqlite3-0",
-    "libssl3",
-    "libstdc++6",
-    "libsystemd0",
-    "libtasn1-6",
-    "libtinfo6",
-    "libunistring2",
-    "libuuid1",
-    "libxml2",
-    "libxslt1.1",
-    "libzstd1",
-    "lua-bitop",
-    "lua-cjson",
-    "php8.2-common",
-    "tzdata",
-    "zlib1g",
-];
 /// What a script finds set.
-const ENVIRONMENT: &[(&str, &str)] =
+pub(crate) const ENVIRONMENT: &[(&str, &str)] =
     &[("HOME", "/tmp"), ("LANG", "C"), ("PATH", "/usr/sbin:/usr/bin"), ("TZ", "UTC0")];
 /// Ends a script that hangs.
 const PATIENCE_SECONDS: &str = "600";
 
-/// The packages, as a directory and as an image.
-struct Rig {
-    root: TempDir,
-    image: PathBuf,
+/// What a tree is made of.
+pub(crate) struct Contents {
+    /// Debian packages: what is run, with what it is linked against.
+    pub(crate) packages: &'static [&'static str],
+    /// Puts more into the tree. Its arguments: the tree, the cache.
+    pub(crate) add: fn(&Path, &Path),
+    /// Memory of the VM.
+    pub(crate) memory: &'static str,
+}
+
+/// A tree, as a directory and as an image.
+pub(crate) struct Rig {
+    pub(crate) root: TempDir,
+    pub(crate) image: PathBuf,
+    memory: &'static str,
     _work: TempDir,
 }
 
-/// Made once for all tests.
-static RIG: LazyLock<Rig> = LazyLock::new(Rig::new);
-
 impl Rig {
-    fn new() -> Self {
+    pub(crate) fn new(contents: &Contents) -> Self {
         let cache = runtimes::cache_dir();
         std::fs::create_dir_all(&cache).expect("the cache can be written to");
         let directory = || TempDir::new().expect("the temporary directory is ours");
         let (root, work) = (directory(), directory());
-        runtimes::image::unpack_packages(PACKAGES, root.path(), &cache, &|line| eprintln!("{line}"))
+        runtimes::image::unpack_packages(contents.packages, root.path(), &cache, &|line| eprintln!("{line}"))
             .unwrap_or_else(|error| panic!("Debian packages are needed: {error}"));
+        (contents.add)(root.path(), &cache);
         let image = work.path().join("image");
         let mut built = runtimes::image::local::of_directory(root.path()).expect("an image of the packages");
         std::io::Seek::rewind(&mut built).expect("the temporary directory is ours");
         let mut target = File::create(&image).expect("the temporary directory is ours");
         std::io::copy(&mut built, &mut target).expect("the temporary directory is ours");
-        Self { root, image, _work: work }
+        Self { root, image, memory: contents.memory, _work: work }
     }
 
     /// Runs `script` on this machine.
-    fn native(&self, script: &str) -> Output {
+    pub(crate) fn native(&self, script: &str) -> Output {
         let mut command = Command::new("timeout");
         command.args(["--signal=KILL", PATIENCE_SECONDS, "unshare"]);
         if !rustix::process::geteuid().is_root() {
@@ -139,34 +62,37 @@ impl Rig {
     }
 
     /// Runs `script` in a VM.
-    fn guest(&self, script: &str) -> Output {
-        let mut command = spore(&["run", "--memory", "768MiB", "--timeout", &format!("{PATIENCE_SECONDS}s")]);
+    pub(crate) fn guest(&self, script: &str) -> Output {
+        let mut command =
+            spore(&["run", "--memory", self.memory, "--timeout", &format!("{PATIENCE_SECONDS}s")]);
         for (name, value) in ENVIRONMENT {
             command.args(["-e", &format!("{name}={value}")]);
         }
         command.arg("--image").arg(&self.image).args(["-w", "/tmp", "--", "/bin/sh", "-c", script]);
         ended(&mut command)
     }
+
+    /// Asserts that `script` succeeds and says the same on this machine and in a VM.
+    #[track_caller]
+    pub(crate) fn agrees(&self, script: &str) {
+        /// Servers and their clients need the processors: one script at a time.
+        static TURN: Mutex<()> = Mutex::new(());
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let native = text(&self.native(script));
+        assert!(native.ends_with("Some(0)\n"), "natively:\n{native}");
+        pretty_equal(&native, &text(&self.guest(script)));
+    }
+}
+
+/// All that a script said, and how it ended.
+fn text(output: &Output) -> String {
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    format!("{out}--- errors:\n{err}--- {:?}\n", output.status.code())
 }
 
 /// Runs `command` to its end, without input.
-fn ended(command: &mut Command) -> Output {
+pub(crate) fn ended(command: &mut Command) -> Output {
     command.stdin(Stdio::null()).output().expect("it can be started")
-}
-
-/// Asserts that `script` succeeds and says the same on this machine and in a VM.
-#[track_caller]
-pub(crate) fn agrees(script: &str) {
-    /// Servers and their clients need the processors: one script at a time.
-    static TURN: Mutex<()> = Mutex::new(());
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let text = |output: &Output| {
-        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        format!("{out}--- errors:\n{err}--- {:?}\n", output.status.code())
-    };
-    let native = text(&RIG.native(script));
-    assert!(native.ends_with("Some(0)\n"), "natively:\n{native}");
-    pretty_equal(&native, &text(&RIG.guest(script)));
 }
 
 #[track_caller]

@@ -4,6 +4,7 @@
 //! As AWS does, `cookies`, `queryStringParameters` and `body` are absent when the request has none, and the
 //! `cookie` header appears as `cookies` only.
 
+use super::runtime_api::trace_id;
 use super::{About, Incoming, query};
 use crate::headers::value_text;
 use base64::display::Base64Display;
@@ -45,6 +46,7 @@ pub(crate) fn document(request: &Incoming<'_>, about: &About<'_>) -> Vec<u8> {
             function_version: LATEST,
             memory_mb: about.memory_bytes >> 20,
             invoked_function_arn: Arn(about.name),
+            trace_id: trace_id(request.headers),
         };
         encode(&mut buffer, &Document { event, context });
     });
@@ -229,6 +231,8 @@ struct Context<'a> {
     function_version: &'static str,
     memory_mb: u64,
     invoked_function_arn: Arn<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<String>,
 }
 
 /// The name of a function as AWS would write it.

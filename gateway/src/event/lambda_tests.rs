@@ -74,6 +74,12 @@ fn a_full_request_becomes_the_event_of_a_function_url() {
 }
 
 #[test]
+fn the_trace_of_a_request_is_part_of_its_context() {
+    let traced = decode(&Parts::new(Method::GET, "/", "").header("x-amzn-trace-id", b"Root=1-2-3"));
+    assert_eq!(traced["context"]["trace_id"], json!("Root=1-2-3"));
+}
+
+#[test]
 fn what_a_request_lacks_is_absent() {
     let event = &decode(&Parts::new(Method::GET, "/", ""))["event"];
     for key in ["body", "cookies", "queryStringParameters"] {

@@ -9,11 +9,25 @@ pub(crate) mod runtime_api;
 pub(crate) mod wire;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Version};
+use http::{HeaderMap, HeaderValue, Method, Version};
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// One request, complete, as all contracts need it.
+/// What follows a request that is not complete ([`wire`] only).
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Rest {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// A body of this many bytes.
+    Length(u64),
+    /// A body in chunks.
+    Chunked,
+    /// This protocol, if the function agrees.
+    Upgrade(HeaderValue),
+}
+
+/// One request, as all contracts need it.
 pub(crate) struct Incoming<'a> {
     /// Method.
     pub method: &'a Method,
@@ -27,8 +41,10 @@ pub(crate) struct Incoming<'a> {
     pub headers: &'a HeaderMap,
     /// Address of the client.
     pub source: IpAddr,
-    /// The whole body.
+    /// The whole body, or nothing of it.
     pub body: &'a Bytes,
+    /// What follows the request.
+    pub rest: Rest,
     /// Id of the request.
     pub request_id: &'a str,
     /// Wall clock: time since 1970-01-01T00:00:00Z.
@@ -48,7 +64,7 @@ pub(crate) struct About<'a> {
 #[cfg(test)]
 pub(crate) mod testing {
     use super::*;
-    use http::{HeaderName, HeaderValue};
+    use http::HeaderName;
     use std::net::Ipv4Addr;
 
     /// Owned parts of a request, for tests.
@@ -58,11 +74,12 @@ pub(crate) mod testing {
         pub query: &'static str,
         pub headers: HeaderMap,
         pub body: Bytes,
+        pub rest: Rest,
     }
 
     impl Parts {
         pub(crate) fn new(method: Method, path: &'static str, query: &'static str) -> Self {
-            Self { method, path, query, headers: HeaderMap::new(), body: Bytes::new() }
+            Self { method, path, query, headers: HeaderMap::new(), body: Bytes::new(), rest: Rest::Nothing }
         }
 
         pub(crate) fn header(mut self, name: &'static str, value: &[u8]) -> Self {
@@ -84,6 +101,7 @@ pub(crate) mod testing {
                 headers: &self.headers,
                 source: Ipv4Addr::new(192, 0, 2, 7).into(),
                 body: &self.body,
+                rest: self.rest.clone(),
                 request_id: "req-1",
                 now: Duration::from_millis(1_583_348_638_390),
             }

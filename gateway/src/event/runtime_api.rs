@@ -34,7 +34,7 @@ fn invocation_id(request_id: &str) -> String {
 }
 
 /// The trace the request belongs to, as AWS writes it.
-fn trace_id(headers: &HeaderMap) -> Option<String> {
+pub(super) fn trace_id(headers: &HeaderMap) -> Option<String> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(own) = text(AMAZON_TRACE).filter(|own| !own.is_empty() && own.len() <= TRACE_MAX) {
         return Some(own.to_owned());

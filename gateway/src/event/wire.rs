@@ -1,7 +1,7 @@
 //! The HTTP/1.1 request of the HTTP contract, rebuilt from its parts so that nothing of the client's framing
 //! reaches the function.
 
-use super::Incoming;
+use super::{Incoming, Rest};
 use crate::headers::{is_hop_by_hop, listed_in_connection};
 use http::Method;
 use http::header::{CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName};
@@ -28,8 +28,15 @@ pub(crate) fn request(request: &Incoming<'_>, function: &str) -> Vec<u8> {
             field(&mut buffer, name.as_str(), value.as_bytes());
         }
     }
-    if !request.body.is_empty() || !has_no_body_by_nature(request.method) {
-        put(&mut buffer, format_args!("content-length: {}\r\n", request.body.len()));
+    match &request.rest {
+        Rest::Chunked => field(&mut buffer, "transfer-encoding", b"chunked"),
+        Rest::Length(length) => put(&mut buffer, format_args!("content-length: {length}\r\n")),
+        Rest::Upgrade(protocol) => {
+            field(&mut buffer, "connection", b"Upgrade");
+            field(&mut buffer, "upgrade", protocol.as_bytes());
+        }
+        Rest::Nothing if request.body.is_empty() && has_no_body_by_nature(request.method) => {}
+        Rest::Nothing => put(&mut buffer, format_args!("content-length: {}\r\n", request.body.len())),
     }
     forwarding(&mut buffer, request.headers, request.source, host);
     field(&mut buffer, crate::names::REQUEST_ID, request.request_id.as_bytes());
@@ -133,6 +140,27 @@ mod tests {
             text.contains("forwarded: for=198.51.100.1, for=192.0.2.7;host=\"hello\";proto=http\r\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn what_follows_is_announced() {
+        let announced = |rest: Rest| {
+            let mut parts = Parts::new(Method::POST, "/", "")
+                .header("connection", b"upgrade, x-hop")
+                .header("x-hop", b"1")
+                .header("upgrade", b"websocket")
+                .header("content-length", b"1");
+            parts.rest = rest;
+            let text = encode(&parts);
+            let fields = ["content-length", "transfer-encoding", "connection", "upgrade", "x-hop"];
+            let is_one = |line: &&str| fields.iter().any(|field| line.starts_with(&format!("{field}:")));
+            text.lines().filter(is_one).map(str::to_owned).collect::<Vec<_>>().join(", ")
+        };
+        assert_eq!(announced(Rest::Nothing), "content-length: 0");
+        assert_eq!(announced(Rest::Length(7_000_000)), "content-length: 7000000");
+        assert_eq!(announced(Rest::Chunked), "transfer-encoding: chunked");
+        let websocket = Rest::Upgrade(http::HeaderValue::from_static("websocket"));
+        assert_eq!(announced(websocket), "connection: Upgrade, upgrade: websocket");
     }
 
     #[test]

@@ -34,6 +34,12 @@ pub(crate) struct Metrics {
     pub in_flight: IntGauge,
     /// Connections that are open now.
     pub connections: IntGauge,
+    /// Bytes of bodies that were streamed into functions.
+    pub body_bytes: IntCounter,
+    /// Connections that are upgraded now.
+    pub upgraded: IntGauge,
+    /// Bytes that went over upgraded connections, by direction.
+    pub upgraded_bytes: IntCounterVec,
     /// Connections that waited because the limit was reached.
     pub connections_delayed: IntCounter,
 }
@@ -100,6 +106,26 @@ impl Metrics {
                 IntGauge::new("spore_requests_in_flight", "Requests to functions being answered now."),
             ),
             connections: register(&registry, IntGauge::new("spore_connections", "Open client connections.")),
+            body_bytes: register(
+                &registry,
+                IntCounter::new(
+                    "spore_streamed_body_bytes_total",
+                    "Bytes of request bodies that were streamed into functions.",
+                ),
+            ),
+            upgraded: register(
+                &registry,
+                IntGauge::new(
+                    "spore_upgraded_connections",
+                    "Connections that are upgraded now (WebSocket and the like).",
+                ),
+            ),
+            upgraded_bytes: counters(
+                &registry,
+                "spore_upgraded_bytes_total",
+                "Bytes that went over upgraded connections, by direction as the function sees it.",
+                &["direction"],
+            ),
             connections_delayed: register(
                 &registry,
                 IntCounter::new(
@@ -133,7 +159,7 @@ impl Metrics {
             // The only error is that there was nothing to drop.
             let _absent = histogram.remove_label_values(&[function]);
         }
-        let statuses = (200..600u16).filter_map(|status| http::StatusCode::from_u16(status).ok());
+        let statuses = (100..600u16).filter_map(|status| http::StatusCode::from_u16(status).ok());
         for status in statuses {
             let _absent = self.invocations.remove_label_values(&[function, status.as_str()]);
         }

@@ -65,9 +65,16 @@ fn functions(registry: &Registry, backend: &dyn Backend, names: &[String]) -> pr
         cells.with_label_values(&[name]).inc_by(stats.cell_starts);
         loads.with_label_values(&[name]).inc_by(stats.parent_loads);
         evictions.with_label_values(&[name]).inc_by(stats.parent_evictions);
-        forks.with_label_values(&[name.as_str(), "recycled"]).inc_by(stats.forks_recycled);
-        forks.with_label_values(&[name.as_str(), "remapped"]).inc_by(stats.forks_remapped);
-        forks.with_label_values(&[name.as_str(), "new"]).inc_by(stats.forks_new);
+        let starts = [
+            ("recycled", stats.forks_recycled),
+            ("remapped", stats.forks_remapped),
+            ("spare", stats.forks_spare),
+            ("new", stats.forks_new),
+            ("cold", stats.forks_cold),
+        ];
+        for (start, count) in starts {
+            forks.with_label_values(&[name.as_str(), start]).inc_by(count);
+        }
         spares.with_label_values(&[name]).inc_by(stats.spares_prepared);
         let reasons = [
             ("idle", stats.trimmed_idle),

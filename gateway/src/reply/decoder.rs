@@ -1,12 +1,14 @@
 //! The body of an HTTP/1.1 response, taken out of its framing as it comes.
 
-use super::invalid;
+use super::{invalid, runtime_api};
 use crate::error::Failure;
 use crate::headers::RESPONSE_FIELDS_MAX;
 use bytes::{Bytes, BytesMut};
 
 /// Most bytes of a line of the chunked coding.
 const LINE_MAX: usize = 1024;
+/// Most bytes of trailers that are kept.
+const TRAILERS_MAX: usize = 64 << 10;
 
 /// How a message says where its body ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,6 +39,11 @@ impl Decoder {
         }
     }
 
+    /// For the chunked coding of a streamed answer, whose trailers can say that it ended in an error.
+    pub(super) fn stream() -> Self {
+        Self::Chunked(Chunks { kept: Some(Vec::new()), ..Chunks::default() })
+    }
+
     /// The bytes of the body among those that came.
     pub(crate) fn decode(&mut self, bytes: Bytes) -> Result<Bytes, Failure> {
         match self {
@@ -56,7 +63,9 @@ impl Decoder {
     pub(crate) fn finish(&self) -> Result<(), Failure> {
         match self {
             Self::UntilEnd | Self::Length { left: 0, .. } => Ok(()),
-            Self::Chunked(chunks) if chunks.state == State::Done => Ok(()),
+            Self::Chunked(chunks) if chunks.state == State::Done => {
+                chunks.kept.as_deref().map_or(Ok(()), runtime_api::stream_ended)
+            }
             Self::Chunked(_) => Err(invalid("it ends inside its chunked body")),
             Self::Length { length, left } => Err(invalid(format!(
                 "its Content-Length is {length} but its body has {} bytes",
@@ -79,13 +88,15 @@ impl Decoder {
     }
 }
 
-/// Decodes `Transfer-Encoding: chunked`; extensions and trailers are dropped.
+/// Decodes `Transfer-Encoding: chunked`; extensions are dropped, trailers too unless they are kept.
 #[derive(Debug, Default)]
 pub(crate) struct Chunks {
     state: State,
     /// The line that has begun.
     line: Vec<u8>,
     trailers: usize,
+    /// The trailers as they came, if they are wanted.
+    kept: Option<Vec<u8>>,
 }
 
 /// What comes next.
@@ -137,14 +148,24 @@ impl Chunks {
             if self.line.ends_with(b"\r\n") {
                 return Ok(true);
             }
-            if self.line.len() >= LINE_MAX {
+            if self.line.len() >= self.line_max() {
                 return Err(invalid("a line of its chunked body is too long"));
             }
         }
         Ok(false)
     }
 
+    fn line_max(&self) -> usize {
+        match (&self.kept, self.state) {
+            (Some(kept), State::Trailer) => TRAILERS_MAX - kept.len(),
+            _ => LINE_MAX,
+        }
+    }
+
     fn line_ended(&mut self) -> Result<State, Failure> {
+        if let (Some(kept), State::Trailer) = (&mut self.kept, self.state) {
+            kept.extend_from_slice(&self.line);
+        }
         let line = self.line.strip_suffix(b"\r\n").unwrap_or_default();
         Ok(match self.state {
             State::Size => match chunk_size(line)? {

@@ -33,6 +33,13 @@ impl Fields {
         self.headers.get_all(name).iter().any(|known| known.as_bytes() == value.as_bytes())
     }
 
+    /// The only value of a field; nothing if there is none, or more than one.
+    pub(super) fn only(&self, name: &HeaderName) -> Option<HeaderValue> {
+        let mut values = self.headers.get_all(name).iter();
+        let value = values.next()?;
+        values.next().is_none().then(|| value.clone())
+    }
+
     fn check(&mut self, name: &[u8], value: &[u8]) -> Result<(HeaderName, HeaderValue), Failure> {
         self.count += 1;
         self.bytes += name.len() + value.len();

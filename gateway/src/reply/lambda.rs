@@ -103,14 +103,15 @@ fn map_response(payload: &Bytes, status: &str, shape: &Shape<'_>) -> Result<Answ
         Some(body) => decode_body(payload, body.get(), is_base64(shape.is_base64_encoded)?)?,
         None => Bytes::new(),
     };
-    finish(Some(status), shape, body, "application/json")
+    finish(Some(status), shape, body, "application/json", false)
 }
 
-/// Maps a response whose status and header fields are told by `prelude` (a JSON object) and whose body is `body`.
-pub(super) fn map_stream(prelude: &[u8], body: Bytes) -> Result<Answer, Failure> {
+/// Maps a response whose status and header fields are told by `prelude` (a JSON object) and whose body is `body`, as far as
+/// it is known if it `goes_on`.
+pub(super) fn map_stream(prelude: &[u8], body: Bytes, goes_on: bool) -> Result<Answer, Failure> {
     let shape: Shape<'_> = serde_json::from_slice(prelude)
         .map_err(|error| invalid(format!("what its stream begins with is not JSON: {error}")))?;
-    finish(shape.status_code.map(RawValue::get), &shape, body, "application/octet-stream")
+    finish(shape.status_code.map(RawValue::get), &shape, body, "application/octet-stream", goes_on)
 }
 
 fn finish(
@@ -118,11 +119,13 @@ fn finish(
     shape: &Shape<'_>,
     body: Bytes,
     content_type: &'static str,
+    goes_on: bool,
 ) -> Result<Answer, Failure> {
     let status = status.map_or(Ok(StatusCode::OK), status_code)?;
     let mut headers = fields(shape)?.end_to_end();
     let body = if is_bodiless(status) { Bytes::new() } else { body };
-    if !body.is_empty() && !headers.contains_key(CONTENT_TYPE) {
+    let has_body = !body.is_empty() || (goes_on && !is_bodiless(status));
+    if has_body && !headers.contains_key(CONTENT_TYPE) {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     }
     Ok(Answer { status, headers, body })

@@ -5,9 +5,11 @@ mod decoder;
 mod fields;
 pub(crate) mod lambda;
 pub(crate) mod runtime_api;
+mod stream;
 pub(crate) mod wire;
 
 pub(crate) use decoder::Decoder;
+pub(crate) use stream::Beginning;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -15,7 +17,7 @@ use http::{HeaderMap, StatusCode};
 /// A response of a function, checked.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// Final status: 200 to 599.
+    /// Final status: 200 to 599, or 101.
     pub status: StatusCode,
     /// End-to-end fields only.
     pub headers: HeaderMap,

@@ -6,8 +6,8 @@ use super::{Answer, final_status, invalid, is_bodiless};
 use crate::error::Failure;
 use crate::headers::RESPONSE_FIELDS_MAX;
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
-use http::{Method, StatusCode};
+use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
+use http::{HeaderValue, Method, StatusCode};
 
 /// Most interim (1xx) responses before the final one.
 const INTERIM_MAX: usize = 8;
@@ -33,6 +33,30 @@ pub(crate) fn begin(first: &Bytes, method: &Method) -> Result<(Answer, Option<De
     let mut decoder = Decoder::new(head.framing);
     let body = decoder.decode(rest)?;
     Ok((Answer { status, headers: head.fields.end_to_end(), body }, Some(decoder)))
+}
+
+/// The answer to a request to upgrade if that is what the function has done, with the bytes of the new protocol that came with it.
+pub(crate) fn upgrade(first: &Bytes) -> Result<Option<(Answer, Bytes)>, Failure> {
+    let mut rest = first.clone();
+    for _ in 0..=INTERIM_MAX {
+        let head = parse_head(&rest)?;
+        rest = rest.slice(head.bytes..);
+        match head.status {
+            101 => {
+                let protocol = head.fields.only(&UPGRADE);
+                let protocol =
+                    protocol.ok_or_else(|| invalid("it has status 101 but not one Upgrade field"))?;
+                let mut headers = head.fields.end_to_end();
+                headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+                headers.insert(UPGRADE, protocol);
+                let status = StatusCode::SWITCHING_PROTOCOLS;
+                return Ok(Some((Answer { status, headers, body: Bytes::new() }, rest)));
+            }
+            100..200 => {}
+            _ => return Ok(None),
+        }
+    }
+    Err(invalid(format!("it has more than {INTERIM_MAX} interim responses")))
 }
 
 /// The head of the final response, its status, and what follows it.

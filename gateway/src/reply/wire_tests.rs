@@ -147,3 +147,29 @@ proptest! {
         prop_assert_eq!(map(&bytes).unwrap().body.to_vec(), chunks.concat());
     }
 }
+
+#[test]
+fn another_protocol_begins_behind_a_101() {
+    let first = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade, X-Hop\r\n\
+        Upgrade: websocket\r\nX-Hop: 1\r\nX-Own: 2\r\nContent-Length: 9\r\n\r\n\x01\x02HTTP/1.1 400 no\r\n\r\n";
+    let (answer, rest) = upgrade(&Bytes::from_static(first.as_bytes())).unwrap().unwrap();
+    assert_eq!((answer.status.as_u16(), &rest[..]), (101, &b"\x01\x02HTTP/1.1 400 no\r\n\r\n"[..]));
+    let mut names: Vec<_> = answer.headers.keys().map(http::HeaderName::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["connection", "upgrade", "x-own"]);
+}
+
+#[test]
+fn what_is_no_upgrade_is_an_answer_or_an_error() {
+    let upgrade = |text: &'static str| upgrade(&Bytes::from_static(text.as_bytes()));
+    assert!(upgrade("HTTP/1.1 200 OK\r\nUpgrade: websocket\r\n\r\n").unwrap().is_none());
+    for broken in [
+        "HTTP/1.1 101 x\r\n\r\n",
+        "HTTP/1.1 101 x\r\nUpgrade: a\r\nUpgrade: b\r\n\r\n",
+        "HTTP/1.1 101 x\r\nUpgrade: a",
+        "HTTP/1.1 100 x\r\n\r\n",
+        "",
+    ] {
+        assert!(upgrade(broken).is_err(), "{broken}");
+    }
+}

@@ -183,6 +183,37 @@ async fn bodies_up_to_the_limit_are_taken_and_larger_ones_refused() {
 }
 
 #[tokio::test]
+async fn a_body_of_a_server_is_given_to_it_as_it_comes() {
+    let gateway = Harness::with(|config| config.stream_max_bytes = 1_000_000).await;
+    assert_eq!(gateway.deploy_native("web").await.status, 201);
+    let mut connection = gateway.connect().await;
+    let large = vec![b'x'; 1_000_000];
+    let answer = connection.call("POST", "/function/web/", &[], &large).await;
+    assert!(answer.text().contains("content-length: 1000000\r\n") && answer.body.ends_with(&large));
+    let chunked = |rest: &str| {
+        format!("POST /function/web/ HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n{rest}")
+    };
+    let long = "x".repeat(300_000);
+    let body = format!("3;a=b\r\nabc\r\n493e0\r\n{long}\r\n002\r\nde\r\n0\r\nx-trailer: 1\r\n\r\n");
+    connection.send(chunked(&body).as_bytes()).await;
+    let text = connection.response("POST").await.text();
+    assert!(
+        text.contains("transfer-encoding: chunked\r\n") && text.ends_with("de\r\n0\r\n\r\n"),
+        "{}",
+        text.len()
+    );
+    assert_eq!(gateway.metric("spore_streamed_body_bytes_total").await, 1_300_005.0);
+    connection.send(chunked("zz\r\n").as_bytes()).await;
+    assert_eq!(connection.response("POST").await.status, 400);
+    let answer = gateway.call("POST", "/function/web/", &[], &vec![b'x'; 1_000_001]).await;
+    assert_eq!((answer.status, answer.code().as_str()), (413, "RequestTooLarge"));
+    let mut connection = gateway.connect().await;
+    let body = "x".repeat(1_000_001);
+    connection.send(chunked(&format!("f4241\r\n{body}\r\n0\r\n\r\n")).as_bytes()).await;
+    assert_eq!(connection.response("POST").await.code(), "RequestTooLarge");
+}
+
+#[tokio::test]
 async fn expect_continue_is_honoured() {
     let gateway = Harness::with_hello().await;
     let mut connection = gateway.connect().await;

@@ -1,7 +1,9 @@
 //! Responses in parts.
 
 use crate::support::client::request;
-use crate::support::{Harness, soon};
+use crate::support::{Harness, package, soon};
+use serde_json::json;
+use std::time::Duration;
 
 async fn with_web() -> Harness {
     let gateway = Harness::start().await;
@@ -90,5 +92,75 @@ async fn a_client_that_goes_away_ends_the_answer() {
     soon(gateway.backend.dropped.acquire()).await.unwrap().forget();
     assert_eq!(gateway.get("/function/web/").await.status, 201);
     assert_eq!(gateway.metric("spore_client_disconnects_total").await, 1.0);
+    assert_eq!(gateway.metric("spore_requests_in_flight").await, 0.0);
+}
+
+#[tokio::test]
+async fn a_body_that_looks_like_a_response_stays_as_it_is() {
+    let gateway = with_web().await;
+    let mut connection = gateway.connect().await;
+    let close = [("connection", "close")];
+    connection.send(&request("GET", "/function/web/stream/poison/steps", &close, b"")).await;
+    assert_eq!(soon(connection.head()).await.status, 200);
+    gateway.backend.release.add_permits(2);
+    assert_eq!(connection.rest().await, "xHTTP/1.1 400 x\r\n\r\n");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_loses_its_connection() {
+    let gateway = Harness::with(|config| config.body_timeout = Duration::from_millis(300)).await;
+    assert_eq!(gateway.deploy_native("web").await.status, 201);
+    let mut connection = gateway.connect().await;
+    connection.send(&request("GET", "/function/web/stream/flood", &[], b"")).await;
+    soon(gateway.backend.dropped.acquire()).await.unwrap().forget();
+    assert_eq!(gateway.metric("spore_requests_in_flight").await, 0.0);
+}
+
+async fn with_posts() -> Harness {
+    let gateway = Harness::start().await;
+    let config = json!({"runtime": "provided"});
+    assert_eq!(gateway.upload("web", &config, &package::native()).await.status, 201);
+    gateway
+}
+
+#[tokio::test]
+async fn a_stream_of_the_runtime_api_has_its_head_when_that_has_come_and_then_goes_on() {
+    let gateway = with_posts().await;
+    let mut connection = gateway.connect().await;
+    gateway.backend.release.add_permits(2);
+    connection.send(&request("GET", "/function/web/stream/steps", &[], b"")).await;
+    let head = soon(connection.head()).await;
+    assert_eq!((head.status, head.field("transfer-encoding")), (418, "chunked"));
+    assert_eq!(head.field("content-type"), "application/octet-stream");
+    gateway.backend.release.add_permits(1);
+    assert_eq!(soon(connection.chunk()).await.unwrap(), b"one");
+    gateway.backend.release.add_permits(2);
+    assert_eq!(soon(connection.chunk()).await, None);
+    let answer = connection.call("GET", "/function/web/stream/at-once", &[], b"").await;
+    assert_eq!((answer.status, answer.text().as_str()), (418, "one"));
+    assert_eq!(connection.call("GET", "/function/web/stream/bodiless", &[], b"").await.status, 204);
+    let head = connection.call("HEAD", "/function/web/stream/at-once", &[], b"").await;
+    assert_eq!((head.status, head.field("content-length")), (418, ""), "nobody knows how long it would be");
+    assert_eq!(connection.call("GET", "/function/web/", &[], b"").await.status, 200, "it is kept open");
+}
+
+#[tokio::test]
+async fn a_stream_of_the_runtime_api_fails_with_a_status_or_breaks_off() {
+    let gateway = with_posts().await;
+    for (path, code) in
+        [("early", "FunctionError"), ("never", "InvalidResponse"), ("exits", "FunctionExited")]
+    {
+        let answer = gateway.get(&format!("/function/web/stream/{path}")).await;
+        assert_eq!((answer.status, answer.code().as_str()), (502, code), "{path}");
+    }
+    for path in ["breaks", "abandoned"] {
+        let mut connection = gateway.connect().await;
+        connection.send(&request("GET", &format!("/function/web/stream/{path}"), &[], b"")).await;
+        assert_eq!(soon(connection.head()).await.status, 418);
+        let body = connection.rest().await;
+        assert!(body.contains("one") && !body.ends_with("0\r\n\r\n"), "{path}: {body}");
+    }
+    let failed = "spore_invocations_total{function=\"web\",status=\"502\"}";
+    assert_eq!(gateway.metric(failed).await, 5.0);
     assert_eq!(gateway.metric("spore_requests_in_flight").await, 0.0);
 }

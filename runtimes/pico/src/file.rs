@@ -18,6 +18,8 @@ bitflags::bitflags! {
     pub struct Ready: u32 {
         /// Reading will not block.
         const IN = 0x1;
+        /// There is urgent data.
+        const PRI = 0x2;
         /// Writing will not block.
         const OUT = 0x4;
         /// An error is pending.
@@ -34,14 +36,18 @@ bitflags::bitflags! {
 /// No method blocks: what would block returns `EAGAIN`, and the system-call layer decides between returning
 /// that and [`crate::kernel::Kernel::wait`].
 pub trait File: Any {
-    /// Reads at `offset` (ignored where there is no position). 0 is end of file.
-    fn read(&self, offset: u64, buf: &mut [u8]) -> Result<usize>;
-    /// Reads what only the kernel has: asked where `read` would block.
-    fn read_of_kernel(&self, _kernel: &mut Kernel, _buf: &mut [u8]) -> Result<usize> {
+    /// Reads at `offset` (ignored where there is no position). 0 is end of file. A file without contents says `EINVAL`.
+    fn read(&self, _offset: u64, _buf: &mut [u8]) -> Result<usize> {
+        Err(Errno::EINVAL)
+    }
+    /// Reads what only the kernel has: asked where `read` would block. May wait if `waits`.
+    fn read_of_kernel(&self, _kernel: &mut Kernel, _buf: &mut [u8], _waits: bool) -> Result<usize> {
         Err(Errno::EAGAIN)
     }
     /// Writes at `offset` (ignored where there is no position).
-    fn write(&self, offset: u64, buf: &[u8]) -> Result<usize>;
+    fn write(&self, _offset: u64, _buf: &[u8]) -> Result<usize> {
+        Err(Errno::EINVAL)
+    }
     /// Metadata.
     fn stat(&self) -> Result<Stat>;
     /// Whether the file has a position (regular files and directories).
@@ -62,6 +68,10 @@ pub trait File: Any {
     }
     /// A number that changes whenever the file may have become ready anew: what edge-triggered epoll reports.
     fn activity(&self) -> u64 {
+        0
+    }
+    /// How often urgent data has arrived: for `SIGURG`.
+    fn urgencies(&self) -> u64 {
         0
     }
     /// Tells the monotonic time, in ns, to a file whose readiness depends on it (a timer). Called before every look.

@@ -9,13 +9,16 @@ use crate::inbound;
 use crate::lock::Locks;
 use crate::mm::Mm;
 use crate::net::Net;
+use crate::net::budget::Budget;
 use crate::platform::Platform;
 use crate::process::{Fork, Process, Processes, Registers, Return};
 use crate::random;
 use crate::rewrite::Rewriter;
 use crate::syscall;
 use crate::thread::{Threads, Waiting};
+use crate::tty::Terminals;
 use abi::boot::{Contract, PACKAGE_DIR};
+use abi::console::INPUT_NONE;
 use abi::mailbox::Doorbell;
 use alloc::rc::Rc;
 use core::cell::Cell;
@@ -72,10 +75,16 @@ pub struct Kernel {
     pub vfs: Vfs,
     /// The request of this fork.
     pub inbound: inbound::Shared,
+    /// Names of the machine.
+    pub names: syscall::names::Names,
+    /// Terminals.
+    pub terminals: Terminals,
     /// The standard streams, if the host has some for the program (contract `Program`).
     pub console: Option<Rc<Console>>,
     /// Sockets and pipes.
     pub net: Net,
+    /// What calls that wait may hold of pico's own memory.
+    pub held: Budget,
     /// What is pending for the thread that looks at files: for those that tell it.
     pub pending_signals: Rc<Cell<u64>>,
     /// Files that send `SIGIO`.
@@ -114,7 +123,10 @@ impl Kernel {
             vfs,
             net: Net::new(config.contract, config.port, inbound.clone()),
             inbound,
+            names: syscall::names::Names::default(),
+            terminals: Terminals::default(),
             console: has_streams.then(|| Rc::new(Console::new(platform.clone()))),
+            held: Budget::new(syscall::HELD_MAX),
             pending_signals: Rc::default(),
             signal_driven: crate::poll::driven::SignalDriven::default(),
             shm: crate::shm::Segments::default(),
@@ -176,6 +188,7 @@ impl Kernel {
     /// The host has interrupted the program, as it does now and then if that was asked for.
     pub fn tick(&mut self, registers: &mut Registers) {
         self.expire_alarm();
+        self.look_for_input();
         if self.threads.are_others_due() {
             self.yield_now();
         }
@@ -199,8 +212,10 @@ impl Kernel {
         }
         self.fork.adopt(&identity);
         self.threads.ticks = false;
+        let busy = self.own_busy();
         self.clock = Clock::after(&identity, self.platform.tsc(), captured);
         self.processes.restart_clock();
+        self.restart_cpu_alarms(busy);
         self.random.reseed(&identity.seed);
         if core::mem::take(&mut self.config.awaits_function) {
             match self.become_function() {
@@ -211,7 +226,13 @@ impl Kernel {
         }
         self.request_taken = true;
         self.mm.settle();
-        self.inbound.borrow_mut().deliver(self.platform.request(), self.platform.response());
+        let input = self.platform.console().input;
+        let mut inbound = self.inbound.borrow_mut();
+        inbound.deliver(self.platform.request(), self.platform.response());
+        if input != INPUT_NONE {
+            inbound.open_input(input);
+            self.platform.clear_input();
+        }
     }
 
     /// Takes what the function has that its runtime had not: more memory, and its package as current directory.

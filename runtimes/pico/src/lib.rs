@@ -43,3 +43,4 @@ pub mod rewrite;
 pub mod shm;
 pub mod syscall;
 pub mod thread;
+pub mod tty;

@@ -54,6 +54,8 @@ pub trait Platform {
     fn count_refusal(&self, what: &Refusal);
     /// Notes that memory was refused to the program.
     fn memory_refused(&self);
+    /// Whether pico's own memory is nearly used up.
+    fn is_short(&self) -> bool;
     /// Says how many bytes of program memory are in use.
     fn set_memory_used(&self, bytes: u64);
     /// Sets the text that goes with `Doorbell::Panic`, cut to `DETAIL_MAX`.

@@ -115,10 +115,17 @@ class Invocations(unittest.TestCase):
             event = {"body": "h\u00e9llo \U0001f600 \u2028", "n": [1, 2.5, None, True]}
             result = function.call(event)["result"]
             self.assertEqual(result[:6], [event, 1, "r-1", "f", "$LATEST", "128"])
-            self.assertEqual(result[6:9], ["arn:aws:lambda:local:000000000000:function:f", "/aws/lambda/f", boot_id()])
+            self.assertEqual(result[6:9], ["arn:aws:lambda:local:anonymous:function:f", "/aws/lambda/f", boot_id()])
             self.assertGreater(result[9], 10**11)
             self.assertEqual(function.call({}, deadline_ms=1)["result"][1:], [2] + result[2:9] + [0])
             self.assertEqual(function.logged() + function.printed(), "")
+
+    def test_the_trace_of_an_invocation_is_in_the_environment_for_it_alone(self):
+        source = "import os\ndef handler(event, context): return os.environ.get('_X_AMZN_TRACE_ID')"
+        with Function(source) as function:
+            for trace in ("Root=1-2-3", "Root=4-5-6"):
+                self.assertEqual(function.call(trace_id=trace)["result"], trace)
+            self.assertIsNone(function.call()["result"])
 
     def test_a_runtime_becomes_the_function_it_is_told(self):
         source = """

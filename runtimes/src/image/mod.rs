@@ -116,6 +116,14 @@ pub fn unpack_packages(
     stage::complete(&recipe, &Source::NONE, root, tools.path())
 }
 
+/// Adds to the tree at `root` what runtime `name` takes out of wheels: for `node24` that is Node.js.
+pub fn add_wheels(name: &str, root: &Path, cache: &Path, progress: &dyn Fn(&str)) -> Result<(), ImageError> {
+    for wheel in &Source::find(name)?.recipe()?.wheels {
+        wheel::unpack(wheel, &wheel::fetch(wheel, cache, progress)?, root)?;
+    }
+    Ok(())
+}
+
 /// Why no image was written to, or made from, `path`.
 fn image_error(path: &Path, error: snapshotter::erofs::Error) -> ImageError {
     match error {

@@ -1,50 +1,7 @@
-//! This machine, and what its kernel says about memory.
+//! What the kernel says about memory.
 
 use serde::Serialize;
 use std::fs;
-
-/// What a measurement was made on.
-#[derive(Clone, Debug, Serialize)]
-pub struct MachineDescription {
-    /// Processor model.
-    pub cpu: String,
-    /// Processors the kernel uses.
-    pub cores: usize,
-    /// Bytes of memory.
-    pub memory_bytes: u64,
-    /// Release of the kernel.
-    pub kernel: String,
-    /// The KVM module: `kvm_intel`, `kvm_amd`, `kvm_pvm`, or `kvm` if it is not known.
-    pub kvm: String,
-    /// Runnable threads, averaged over the last minute, when the measurement began: whether the machine was quiet.
-    pub load: f64,
-}
-
-impl MachineDescription {
-    /// Of this machine, now.
-    pub fn here() -> Self {
-        let cpuinfo = read("/proc/cpuinfo");
-        let field = |line: &str, name: &str| {
-            line.strip_prefix(name)?.trim().strip_prefix(':').map(str::trim).map(str::to_owned)
-        };
-        Self {
-            cpu: cpuinfo
-                .lines()
-                .find_map(|line| field(line, "model name"))
-                .unwrap_or_else(|| "unknown".to_owned()),
-            cores: cpuinfo.lines().filter(|line| line.starts_with("processor")).count(),
-            memory_bytes: kilobytes(&read("/proc/meminfo"), "MemTotal").unwrap_or(0),
-            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
-            kvm: vmm::Kvm::kind(),
-            load: read("/proc/loadavg").split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0.0),
-        }
-    }
-}
-
-/// The date and time, RFC 3339.
-pub fn now() -> String {
-    jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string()
-}
 
 /// Memory of the whole machine, other programs included. What a kernel does not tell is 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -121,9 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_can_be_described() {
-        let here = MachineDescription::here();
-        assert!(here.cores > 0 && here.memory_bytes > 0 && !here.kernel.is_empty());
+    fn this_process_and_this_machine_have_figures() {
         assert!(open_files() >= 3 && threads() >= 1 && HostMemory::now().available_bytes > 0);
     }
 }

@@ -10,7 +10,7 @@
 //! | `baseline` | what else starts a Python handler, in the same run |
 //! | `soak` | very many forks: leaks and wrong bytes |
 //! | `figures`, `clock` | percentiles; the time of steps |
-//! | `host` | this machine, and what the kernel says about memory |
+//! | `host` | what the kernel says about memory |
 
 mod baseline;
 mod clock;
@@ -27,7 +27,7 @@ pub use density::{ChildMemory, DensityOptions, DensityReport, KernelMemory, chil
 pub use figures::{Counts, Figures};
 pub use fork::{FunctionReport, KindReport, StepReport, Unfit, fork};
 pub use function::{Function, Subject};
-pub use host::{HostMemory, MachineDescription, now};
+pub use host::HostMemory;
 pub use kinds::Kind;
 pub use soak::{KvmSample, ProcessSample, SoakOptions, SoakReport, soak};
 

@@ -6,6 +6,7 @@
 
 mod build;
 mod control;
+mod downstream;
 mod paging;
 mod shell;
 mod upstream;

@@ -8,13 +8,16 @@
 //! anything else: the shell ends, and its VM with it
 //! ```
 
+use super::downstream::Downstream;
 use super::upstream::Upstream;
 use super::{Cell, ShellHandle, fresh_identity};
 use crate::api::StartKind;
 use crate::chain;
-use crate::protocol::{Done, Frame, Outcome, read_request, write_frame};
+use crate::message::Kind;
+use crate::protocol::{Done, Frame, Outcome, write_frame};
+use abi::console::{INPUT_BODY, INPUT_CONNECTION, INPUT_NONE};
 use snapshotter::drive::{Interrupt, Stop, Stopped, drive};
-use std::io::{self, BufReader};
+use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -54,10 +57,11 @@ fn try_serve(
     }
     let ready = || write_frame(&mut &*socket, &Frame::Ready, &[], &[]).map_err(|error| error.to_string());
     ready()?;
-    let mut reader = BufReader::new(socket);
+    let mut downstream = Downstream::new(socket);
     let mut start = StartKind::New;
-    while let Some(request) = read_request(&mut reader).map_err(|error| error.to_string())? {
-        let after = answer(cell, socket, &mut machine, &request, start, &handle.interrupt)
+    while let Some((kind, request)) = downstream.request().map_err(|error| error.to_string())? {
+        let ways = (socket, &mut downstream);
+        let after = answer(cell, ways, &mut machine, (kind, &request), start, &handle.interrupt)
             .map_err(|error| error.to_string())?;
         start = match after {
             After::Restore => {
@@ -96,17 +100,18 @@ fn recycle(machine: &mut Machine) -> Result<StartKind, Discard> {
 }
 
 /// Runs one request and sends its outcome.
-fn answer(
+fn answer<'a>(
     cell: &Cell,
-    socket: &UnixStream,
+    (socket, downstream): (&'a UnixStream, &mut Downstream<'a>),
     machine: &mut Machine,
-    request: &[u8],
+    (kind, request): (Kind, &[u8]),
     start: StartKind,
     interrupt: &Interrupt,
 ) -> io::Result<After> {
     let arrived = Instant::now();
-    let entered = enter(cell, machine, request);
-    let mut upstream = Upstream::new(socket, start, arrived, entered.as_ref().map_or([0; 16], |id| *id));
+    let entered = enter(cell, machine, kind, request);
+    let instance = entered.as_ref().map_or([0; 16], |id| *id);
+    let mut upstream = Upstream::new((socket, downstream), start, arrived, instance);
     let stopped = entered.and_then(|_| drive(machine, interrupt, true, &mut upstream).map_err(Outcome::from));
     let begun = upstream.begun();
     let mut payload = Vec::new();
@@ -134,10 +139,15 @@ fn answer(
     Ok(after)
 }
 
-fn enter(cell: &Cell, machine: &mut Machine, request: &[u8]) -> Result<[u8; 16], Outcome> {
+fn enter(cell: &Cell, machine: &mut Machine, kind: Kind, request: &[u8]) -> Result<[u8; 16], Outcome> {
     let mut identity = fresh_identity(1 + cell.forks.fetch_add(1, Ordering::Relaxed));
     identity.tsc_khz = machine.tsc_khz();
     machine.mailbox().set_request(request).map_err(|_| Outcome::RequestTooLarge)?;
+    machine.mailbox().open_input(match kind {
+        Kind::Body => INPUT_BODY,
+        Kind::Connection => INPUT_CONNECTION,
+        Kind::Request | Kind::Input | Kind::Gone => INPUT_NONE,
+    });
     machine.mailbox().set_identity(&identity);
     machine.enter()?;
     Ok(identity.instance)

@@ -8,6 +8,7 @@ use super::turns::Turns;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// Most requests that wait for a place on this worker, of all functions.
 const QUEUE_MAX: usize = 4096;
@@ -31,6 +32,8 @@ pub(crate) fn max_vms(descriptors: u64, memory: u64) -> usize {
 pub(crate) struct Fleet {
     pub(super) admission: Arc<Admission>,
     pub(super) turns: Turns,
+    /// Places for requests of all functions that go on while they run, and how many there are.
+    pub(super) lasting: (Arc<Semaphore>, usize),
     max_vms: usize,
     vms: AtomicUsize,
     /// The machine is short of memory.
@@ -54,8 +57,10 @@ impl Drop for VmCount {
 impl Fleet {
     pub(crate) fn new(max_vms: usize) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let lasting_max = (max_vms / 4 * 3).clamp(1, Semaphore::MAX_PERMITS);
         Self {
             admission: Arc::new(Admission::new(max_vms, QUEUE_MAX)),
+            lasting: (Arc::new(Semaphore::new(lasting_max)), lasting_max),
             max_vms,
             vms: AtomicUsize::new(0),
             short: AtomicBool::new(false),

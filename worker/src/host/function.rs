@@ -59,12 +59,17 @@ impl Function {
 
     pub(crate) async fn invoke(self: &Arc<Self>, invocation: Invocation) -> Result<Reply, InvokeError> {
         let begun = Instant::now();
-        let mut place = Some(self.places.place(self.spec.timeout).await?);
+        let mut place = Some(self.places.place(self.spec.timeout, invocation.feed.is_some()).await?);
         let busy = Busy::new(self);
+        let mut feed = invocation.feed;
         let mut last = String::new();
         for _ in 0..TRIES {
-            let cell = self.home.cell().await?;
+            let (cell, is_cold) = match self.home.usable() {
+                Some(cell) => (cell, false),
+                None => (self.home.cell().await?, true),
+            };
             let shell = match self.shell(&cell).await {
+                Ok(shell) if is_cold => shell.waited_for_parent(),
                 Ok(shell) => shell,
                 Err(reason) => {
                     last = reason;
@@ -74,16 +79,19 @@ impl Function {
             let Some(held) = place.take() else { break };
             let queue = begun.elapsed();
             let log = LogWriter::new(self.totals.clone(), invocation.request_id.clone());
-            let run = Run::new(cell.clone(), self.totals.clone(), shell, log, held, self.spec.timeout);
-            let (ran, back) = run.complete(&invocation.payload).await;
-            place = back;
+            let (totals, limit) = (self.totals.clone(), self.spec.timeout);
+            let run = Run::new(cell.clone(), totals, shell, log, (held, feed.take()), limit);
+            let ran;
+            (ran, place, feed) = run.complete(&invocation.payload).await;
             match ran {
                 Ran::Done(done, payload) => return self.reply(done, payload, queue),
                 Ran::Begun(begun, first, run) => {
                     let rest = stream::follow(self, *run, busy, queue, invocation.request_id);
                     return Ok(reply(&begun, first, queue, Some(rest)));
                 }
-                Ran::TimedOut => return Err(InvokeError::Timeout(self.spec.timeout)),
+                Ran::TimedOut => return Err(InvokeError::Timeout(limit)),
+                Ran::Starved => return Err(InvokeError::BodyTimeout(limit)),
+                Ran::Refused(why) => return Err(InvokeError::BodyRefused(why)),
                 Ran::NotBegun(reason) => last = reason,
                 Ran::NotTaken(reason) => {
                     last = reason;

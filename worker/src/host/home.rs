@@ -105,9 +105,14 @@ impl Home {
         self.lock().cell.clone()
     }
 
+    /// The cell, and the parent with it, if it can be used.
+    pub(crate) fn usable(&self) -> Option<Arc<Cell>> {
+        self.current().filter(|cell| cell.is_usable())
+    }
+
     /// The live cell, started if need be.
     pub(crate) async fn cell(self: &Arc<Self>) -> Result<Arc<Cell>, InvokeError> {
-        if let Some(cell) = self.current().filter(|cell| cell.is_usable()) {
+        if let Some(cell) = self.usable() {
             return Ok(cell);
         }
         // A task of its own, so that it comes to its end however impatient the clients are.
@@ -118,7 +123,7 @@ impl Home {
 
     async fn start(self: &Arc<Self>) -> Result<Arc<Cell>, InvokeError> {
         let mut failed = self.starting.lock().await;
-        if let Some(cell) = self.current().filter(|cell| cell.is_usable()) {
+        if let Some(cell) = self.usable() {
             return Ok(cell);
         }
         if let Some((when, why)) = &*failed

@@ -5,6 +5,7 @@ pub(crate) mod archive;
 pub(crate) mod cell;
 mod control;
 mod demand;
+mod feeding;
 pub(crate) mod fleet;
 pub(crate) mod function;
 pub(crate) mod home;

@@ -1,18 +1,20 @@
 //! One request in one shell: sent, awaited, and ended whatever happens to whoever waits.
 
 use super::cell::Cell;
+use super::feeding::Feeding;
 use super::make;
 use super::places::Place;
 use super::shells::Shell;
 use super::totals::Totals;
-use crate::api::StartKind;
+use crate::api::{Feed, StartKind};
 use crate::logs::LogWriter;
-use crate::protocol::{Begun, Command, Done, FRAME_PREFIX, Frame, FrameLengths, request_prefix};
+use crate::message::{Kind, prefix};
+use crate::protocol::{Begun, Command, Done, FRAME_PREFIX, Frame, FrameLengths};
 use bytes::{Buf, Bytes, BytesMut};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -27,6 +29,10 @@ pub(super) enum Ran {
     Begun(Begun, Bytes, Box<Run>),
     /// It did not within the time.
     TimedOut,
+    /// It did not, and waited for the rest of its request.
+    Starved,
+    /// The rest of its request was refused, for this reason.
+    Refused(String),
     /// The shell was gone before it began; another may be tried.
     NotBegun(String),
     /// The shell went away without a word before it had the whole request: most likely its cell is ending.
@@ -42,6 +48,7 @@ pub(super) struct Run {
     log: Option<LogWriter>,
     shell: Option<Shell>,
     frames: Frames,
+    feeding: Feeding,
     permit: Option<Place>,
     deadline: Instant,
 }
@@ -53,7 +60,7 @@ impl Run {
         totals: Arc<Totals>,
         shell: Shell,
         log: LogWriter,
-        permit: Place,
+        (permit, feed): (Place, Option<Feed>),
         limit: Duration,
     ) -> Self {
         Self {
@@ -62,6 +69,7 @@ impl Run {
             log: Some(log),
             shell: Some(shell),
             frames: Frames::default(),
+            feeding: Feeding::new(feed),
             permit: Some(permit),
             deadline: Instant::now() + limit,
         }
@@ -72,31 +80,42 @@ impl Run {
         self.deadline
     }
 
-    /// Sends the request and waits for its end, or for the first part of its answer. Gives back the permit if the shell
-    /// was gone before the request began.
-    pub(super) async fn complete(mut self, payload: &Bytes) -> (Ran, Option<Place>) {
+    /// Sends the request and waits for its end, or for the first part of its answer. Gives back the permit and what the request
+    /// goes on with if the shell was gone before the request began.
+    pub(super) async fn complete(mut self, payload: &Bytes) -> (Ran, Option<Place>, Option<Feed>) {
         let (Some(shell), Some(log)) = (&mut self.shell, &mut self.log) else {
-            return (Ran::Lost("the shell is in use".to_owned()), self.permit.take());
+            return (Ran::Lost("the shell is in use".to_owned()), self.permit.take(), None);
         };
         let start = shell.start;
-        let frames = &mut self.frames;
+        let (frames, feeding) = (&mut self.frames, &mut self.feeding);
         let work = async {
-            let sent = send(&mut shell.socket, payload).await?;
-            Ok::<_, io::Error>((sent, frames.news(&mut shell.socket, log).await))
+            let sent = send(&mut shell.socket, Kind::of_request(feeding.kind()), payload).await?;
+            Ok::<_, io::Error>((sent, feeding.news(&mut shell.socket, frames, log).await))
         };
         let ran = match timeout_at(self.deadline, work).await {
             Err(_) => {
                 self.totals.forked(start);
-                return (Ran::TimedOut, None); // dropping `self` kills the VM
+                return (self.timed_out(), None, None); // dropping `self` kills the VM
             }
             Ok(Err(error)) => Ran::Lost(error.to_string()),
-            Ok(Ok((_, Ok(News::Part(begun, bytes))))) => {
+            Ok(Ok((_, Ok(News::Part(mut begun, bytes))))) => {
+                begun.start = shell.start_of(begun.start);
                 self.totals.forked(begun.start);
-                return (Ran::Begun(begun, bytes, Box::new(self)), None);
+                return (Ran::Begun(begun, bytes, Box::new(self)), None, None);
             }
-            Ok(Ok((_, Ok(News::Done(done, payload))))) => Ran::Done(done, payload),
+            Ok(Ok((_, Ok(News::Refused(why))))) => {
+                self.totals.forked(start);
+                return (Ran::Refused(why), None, None);
+            }
+            Ok(Ok((_, Ok(News::Done(mut done, payload))))) => {
+                done.begun.start = shell.start_of(done.begun.start);
+                Ran::Done(done, payload)
+            }
             Ok(Ok((_, Ok(News::Gone(reason))))) => Ran::NotBegun(reason),
-            Ok(Ok((sent, Err(error)))) if !sent || is_unread(&error) => Ran::NotTaken(error.to_string()),
+            Ok(Ok((_, Ok(News::Want)))) => Ran::Lost("a wish was passed on".to_owned()),
+            Ok(Ok((sent, Err(error)))) if !feeding.was_asked() && (!sent || is_unread(&error)) => {
+                Ran::NotTaken(error.to_string())
+            }
             Ok(Ok((_, Err(error)))) => self.lost(&error),
         };
         match &ran {
@@ -105,7 +124,7 @@ impl Run {
             _ => {}
         }
         self.finish(&ran);
-        (ran, self.permit.take())
+        (ran, self.permit.take(), self.feeding.take())
     }
 
     /// Waits for the next part of the answer, or for its end. May be given up and called again.
@@ -113,8 +132,11 @@ impl Run {
         let (Some(shell), Some(log)) = (&mut self.shell, &mut self.log) else {
             return Next::End(Ran::Lost("the shell is in use".to_owned()));
         };
-        let ran = match timeout_at(self.deadline, self.frames.news(&mut shell.socket, log)).await {
-            Err(_) => return Next::End(Ran::TimedOut),
+        let news = self.feeding.news(&mut shell.socket, &mut self.frames, log);
+        let ran = match timeout_at(self.deadline, news).await {
+            Err(_) => return Next::End(self.timed_out()),
+            Ok(Ok(News::Refused(why))) => return Next::End(Ran::Refused(why)),
+            Ok(Ok(News::Want)) => Ran::Lost("a wish was passed on".to_owned()),
             Ok(Ok(News::Part(_, bytes))) => return Next::Part(bytes),
             Ok(Ok(News::Done(done, payload))) => Ran::Done(done, payload),
             Ok(Ok(News::Gone(reason))) => Ran::Lost(reason),
@@ -122,6 +144,10 @@ impl Run {
         };
         self.finish(&ran);
         Next::End(ran)
+    }
+
+    fn timed_out(&self) -> Ran {
+        if self.feeding.is_awaited() { Ran::Starved } else { Ran::TimedOut }
     }
 
     fn lost(&self, error: &io::Error) -> Ran {
@@ -144,6 +170,10 @@ impl Run {
     /// Puts the shell where the next request finds it, if it can be used again.
     fn keep(&mut self, shell: Option<Shell>, done: &Done) {
         let Some(mut shell) = shell else { return };
+        if !self.feeding.is_whole() {
+            // It waits for the rest of a message that nobody sends.
+            return;
+        }
         if done.again {
             shell.start = StartKind::Remapped;
             let frames = std::mem::take(&mut self.frames);
@@ -198,8 +228,8 @@ fn is_unread(error: &io::Error) -> bool {
 }
 
 /// Sends a request; false if the shell went away before it had all of it.
-async fn send(socket: &mut UnixStream, payload: &Bytes) -> io::Result<bool> {
-    let prefix = request_prefix(payload.len())?;
+async fn send(socket: &mut UnixStream, kind: Kind, payload: &Bytes) -> io::Result<bool> {
+    let prefix = prefix(kind, payload.len())?;
     let mut message = Buf::chain(&prefix[..], payload.clone());
     while message.has_remaining() {
         match socket.write_buf(&mut message).await {
@@ -212,8 +242,12 @@ async fn send(socket: &mut UnixStream, payload: &Bytes) -> io::Result<bool> {
 }
 
 /// What a shell says of the request it has.
-enum News {
+pub(super) enum News {
     Part(Begun, Bytes),
+    /// The program wants more of its request.
+    Want,
+    /// The rest of the request was refused, for this reason.
+    Refused(String),
     Done(Done, Bytes),
     Gone(String),
 }
@@ -236,24 +270,28 @@ impl Frames {
         match frame {
             Frame::Ready if self.is_empty() => Ok(Ok(())),
             Frame::Gone(reason) => Ok(Err(reason)),
-            Frame::Ready | Frame::Log | Frame::Part(_) | Frame::Done(_) => {
+            Frame::Ready | Frame::Log | Frame::Part(_) | Frame::Want | Frame::Done(_) => {
                 Err(io::Error::other("a shell spoke out of turn"))
             }
         }
     }
 
-    /// Reads until the request is over; log goes to `log` on the way, parts of the answer go nowhere.
+    /// Reads until the request is over; log goes to `log` on the way, parts of the answer go nowhere, wishes are not heard.
     async fn done(&mut self, socket: &mut UnixStream, log: &mut LogWriter) -> io::Result<News> {
         loop {
             match self.news(socket, log).await? {
-                News::Part(..) => {}
+                News::Part(..) | News::Want | News::Refused(_) => {}
                 end => return Ok(end),
             }
         }
     }
 
     /// Reads until there is something of the answer; log goes to `log` on the way. May be given up and called again.
-    async fn news(&mut self, socket: &mut UnixStream, log: &mut LogWriter) -> io::Result<News> {
+    pub(super) async fn news(
+        &mut self,
+        socket: &mut (impl AsyncRead + Unpin),
+        log: &mut LogWriter,
+    ) -> io::Result<News> {
         loop {
             let (frame, payload, text) = self.next(socket).await?;
             log.write(&text);
@@ -261,13 +299,14 @@ impl Frames {
                 Frame::Log => {}
                 Frame::Ready => return Err(io::Error::other("a shell spoke out of turn")),
                 Frame::Part(begun) => return Ok(News::Part(begun, payload)),
+                Frame::Want => return Ok(News::Want),
                 Frame::Done(done) => return Ok(News::Done(done, payload)),
                 Frame::Gone(reason) => return Ok(News::Gone(reason)),
             }
         }
     }
 
-    async fn next(&mut self, socket: &mut UnixStream) -> io::Result<(Frame, Bytes, Bytes)> {
+    async fn next(&mut self, socket: &mut (impl AsyncRead + Unpin)) -> io::Result<(Frame, Bytes, Bytes)> {
         self.fill(socket, FRAME_PREFIX).await?;
         let mut prefix = [0; FRAME_PREFIX];
         prefix.copy_from_slice(&self.buffer[..FRAME_PREFIX]);
@@ -282,7 +321,7 @@ impl Frames {
         Ok((frame, payload, log))
     }
 
-    async fn fill(&mut self, socket: &mut UnixStream, bytes: usize) -> io::Result<()> {
+    async fn fill(&mut self, socket: &mut (impl AsyncRead + Unpin), bytes: usize) -> io::Result<()> {
         while self.buffer.len() < bytes {
             self.buffer.reserve((bytes - self.buffer.len()).max(16 << 10));
             if socket.read_buf(&mut self.buffer).await? == 0 {

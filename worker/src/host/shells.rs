@@ -32,6 +32,20 @@ pub(super) struct Shell {
 }
 
 impl Shell {
+    /// The same shell for a request that came before the parent was in memory.
+    pub(super) fn waited_for_parent(self) -> Self {
+        let start = match self.start {
+            StartKind::Spare | StartKind::New => StartKind::Cold,
+            other => other,
+        };
+        Self { start, ..self }
+    }
+
+    /// How its VM came to be, after what its cell says, which does not know for whom it was made.
+    pub(super) fn start_of(&self, cell_says: StartKind) -> StartKind {
+        if cell_says == StartKind::New { self.start } else { cell_says }
+    }
+
     /// Whether an idle shell has nothing to say. It speaks unasked only to say that its VM cannot be used again,
     /// and closes its socket after that.
     fn is_silent(&self) -> bool {
@@ -189,7 +203,8 @@ impl Shells {
         self.list.insert(id, ShellState { created: now, served: 0, phase: Phase::Starting });
         let (list, totals, vm) = (self.list.clone(), self.totals.clone(), self.fleet.count_vm());
         let listed = Listed { id, list, totals, _vm: vm };
-        let shell = Shell { id, socket, start: StartKind::New, served: 0, idle_since: now, _listed: listed };
+        let start = if touched { StartKind::Spare } else { StartKind::New };
+        let shell = Shell { id, socket, start, served: 0, idle_since: now, _listed: listed };
         Ok((shell, Command::AddShell { id, touched }, OwnedFd::from(theirs)))
     }
 

@@ -17,7 +17,7 @@ pub(super) fn follow(
     queue: Duration,
     request_id: String,
 ) -> Parts {
-    let (sender, parts) = Parts::channel();
+    let (sender, parts) = Parts::channel(run.deadline());
     let function = function.clone();
     tokio::spawn(async move {
         let ended = pass_on(&function, run, queue, &sender).await;
@@ -63,6 +63,8 @@ async fn pass_on(
             Err(error) => Some(Err(error)),
         },
         Ran::TimedOut => timed_out(),
+        Ran::Starved => Some(Err(InvokeError::BodyTimeout(function.spec.timeout))),
+        Ran::Refused(why) => Some(Err(InvokeError::BodyRefused(why))),
         Ran::Lost(reason) | Ran::NotBegun(reason) | Ran::NotTaken(reason) => {
             Some(Err(InvokeError::Platform(reason)))
         }

@@ -22,7 +22,9 @@ pub(crate) struct Totals {
     pub(crate) parent_evictions: AtomicU64,
     pub(crate) forks_recycled: AtomicU64,
     pub(crate) forks_remapped: AtomicU64,
+    pub(crate) forks_spare: AtomicU64,
     pub(crate) forks_new: AtomicU64,
+    pub(crate) forks_cold: AtomicU64,
     pub(crate) spares_prepared: AtomicU64,
     pub(crate) trimmed_idle: AtomicU64,
     pub(crate) trimmed_pressure: AtomicU64,
@@ -40,7 +42,9 @@ impl Totals {
         let counter = match start {
             StartKind::Recycled => &self.forks_recycled,
             StartKind::Remapped => &self.forks_remapped,
+            StartKind::Spare => &self.forks_spare,
             StartKind::New => &self.forks_new,
+            StartKind::Cold => &self.forks_cold,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
@@ -92,7 +96,9 @@ impl Totals {
             parent_evictions: get(&self.parent_evictions),
             forks_recycled: get(&self.forks_recycled),
             forks_remapped: get(&self.forks_remapped),
+            forks_spare: get(&self.forks_spare),
             forks_new: get(&self.forks_new),
+            forks_cold: get(&self.forks_cold),
             spares_prepared: get(&self.spares_prepared),
             trimmed_idle: get(&self.trimmed_idle),
             trimmed_pressure: get(&self.trimmed_pressure),

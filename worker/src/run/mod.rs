@@ -10,10 +10,12 @@
 mod control;
 mod report;
 mod streams;
+mod terminal;
 
 pub use control::Control;
 pub use report::{Counters, End, Outcome, Refused, signal_name};
 pub use streams::Streams;
+pub use terminal::restore_terminal;
 
 use crate::cell::fresh_identity;
 use abi::boot::Contract;
@@ -26,7 +28,13 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use vmm::{BootSpec, Exit, Image, Images, KernelImage, Kvm, Machine, ParentMemory};
+use vmm::{BootSpec, Exit, Image, Images, KernelImage, Kvm, Machine, MapError};
+
+/// Bytes of an image that is copied into memory whole; a larger one is read as the program touches it.
+const LOADED_MAX: u64 = 256 << 20;
+
+/// What continues a stopped process.
+const SIGCONT: u32 = 18;
 
 /// Why a program was not run. What it did itself is in [`Outcome`].
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +77,6 @@ pub fn run(
     let kernel =
         KernelImage::parse(runtimes::PICO).map_err(RunError::of("the guest kernel cannot be read"))?;
     let ram_bytes = KERNEL_SIZE + program.memory_bytes;
-    let mut memory = ParentMemory::new(ram_bytes).map_err(RunError::of("there is no memory for the VM"))?;
     let spec = BootSpec {
         ram_bytes,
         contract: Contract::Program,
@@ -78,7 +85,7 @@ pub fn run(
         env: program.env.clone(),
         awaits_function: false,
     };
-    let mut machine = Machine::boot(&kvm, &kernel, &mut memory, &images(program)?, &spec)
+    let mut machine = Machine::boot_alone(&kvm, &kernel, &images(program)?, &spec)
         .map_err(RunError::of("the VM cannot be made"))?;
     let mut identity = fresh_identity(0);
     identity.tsc_khz = machine.tsc_khz();
@@ -88,13 +95,19 @@ pub fn run(
     control.attach(machine.kicker());
     let made = begun.elapsed();
     let mut session = Session { machine, streams, control, doorbells: 0 };
-    let end = session.until_end()?;
+    let end = session.until_end();
+    restore_terminal();
+    let end = end?;
     Ok(session.outcome(end, made, begun.elapsed()))
 }
 
 fn images(program: &Program<'_>) -> Result<Images, RunError> {
-    let map = |file| Image::map(file).map(Arc::new).map_err(RunError::of("an image cannot be used"));
-    Ok(Images { root: map(program.root)?, package: program.package.map(map).transpose()? })
+    let open = |file| image(file).map(Arc::new).map_err(RunError::of("an image cannot be used"));
+    Ok(Images { root: open(program.root)?, package: program.package.map(open).transpose()? })
+}
+
+fn image(file: &File) -> Result<Image, MapError> {
+    if file.metadata()?.len() <= LOADED_MAX { Image::load(file) } else { Image::map(file) }
 }
 
 /// A VM that runs.
@@ -132,6 +145,10 @@ impl Session<'_> {
         match Doorbell::from_u32(header.doorbell) {
             Some(Doorbell::Log) => {}
             Some(Doorbell::Sleep) => self.sleep(header),
+            Some(Doorbell::Terminal) => {
+                let settings = self.streams.serve_terminal(header.args);
+                self.machine.mailbox().set_settings(settings);
+            }
             Some(Doorbell::Exit) => return Some(End::Exit(header.args[0].to_le_bytes()[0])),
             Some(Doorbell::Signal) => {
                 let [number, address, instruction, _] = header.args;
@@ -182,6 +199,9 @@ impl Session<'_> {
         if resized {
             let (rows, columns) = self.streams.size();
             self.machine.mailbox().set_terminals(self.streams.terminals(), rows, columns);
+        }
+        if signals & 1 << (SIGCONT - 1) != 0 {
+            self.streams.renew_terminal();
         }
         if signals != 0 {
             self.machine.mailbox().send_signals(signals);

@@ -1,7 +1,8 @@
 //! The caller's standard streams.
 
 use super::Control;
-use abi::console::INPUT_MAX;
+use super::terminal::Wanted;
+use abi::console::{INPUT_MAX, Settings};
 use abi::mailbox::LogRecord;
 use rustix::event::{PollFd, PollFlags};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -26,6 +27,8 @@ pub struct Streams {
     buffer: Vec<u8>,
     /// What the guest kernel said.
     said: Vec<u8>,
+    /// How the program wants the terminal to be.
+    wanted: Wanted,
 }
 
 impl Streams {
@@ -34,7 +37,15 @@ impl Streams {
         let terminals = [&input, &output, &error].map(IsTerminal::is_terminal);
         let terminals = (0..).zip(terminals).map(|(fd, is)| u32::from(is) << fd).sum();
         let buffer = vec![0; INPUT_MAX];
-        Self { input, outputs: [output, error], errors: [0; 2], terminals, buffer, said: Vec::new() }
+        Self {
+            input,
+            outputs: [output, error],
+            errors: [0; 2],
+            terminals,
+            buffer,
+            said: Vec::new(),
+            wanted: Wanted::default(),
+        }
     }
 
     /// Bit `n`: stream `n` is a terminal.
@@ -47,6 +58,26 @@ impl Streams {
         let streams = [&self.outputs[0], &self.outputs[1], &self.input];
         let mut sizes = streams.into_iter().filter_map(|fd| rustix::termios::tcgetwinsize(fd).ok());
         sizes.next().map_or((0, 0), |size| (size.ws_row, size.ws_col))
+    }
+
+    /// The terminal among the streams.
+    fn terminal(&self) -> Option<BorrowedFd<'_>> {
+        let streams = [&self.input, &self.outputs[0], &self.outputs[1]];
+        let is_terminal = |index: &usize| self.terminals & 1 << index != 0;
+        (0..streams.len()).find(is_terminal).map(|index| streams[index].as_fd())
+    }
+
+    /// Does what the program asks for with its terminal.
+    pub(super) fn serve_terminal(&mut self, args: [u64; 4]) -> Result<Settings, u32> {
+        let mut wanted = std::mem::take(&mut self.wanted);
+        let result = wanted.serve(self.terminal(), args);
+        self.wanted = wanted;
+        result
+    }
+
+    /// Sets the terminal as the program wants it, again.
+    pub(super) fn renew_terminal(&self) {
+        self.wanted.renew(self.terminal());
     }
 
     /// Error numbers of standard output and standard error.

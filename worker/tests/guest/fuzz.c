@@ -1,5 +1,6 @@
 // Random system calls with random arguments, from several threads at once. It needs no luck to survive on Linux: calls that
-// end it are left out, and what could take its own memory away is given the arena only. Arguments: seed, calls, threads.
+// end it are left out, and what could take its own memory away is given the arena only. Arguments: seed, calls, threads. With
+// "wild" for a fourth, children make any calls at all with any arguments: only in a guest.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
@@ -11,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -103,6 +105,37 @@ static void *work(void *seed) {
 
 static void nothing(int signal) {}
 
+// A child in which nothing is spared but other processes.
+static void run_wild(uint64_t seed) {
+    struct random r = {seed};
+    setpgid(0, 0);
+    for (uint64_t i = 0; i < calls; i++) {
+        uint64_t number = next(&r) % 4 ? next(&r) % 460 : left_out[next(&r) % (sizeof left_out / sizeof *left_out)], args[6];
+        // Those that end everything get their turn now and then.
+        if ((number == SYS_exit || number == SYS_exit_group || number == SYS_rt_sigreturn) && next(&r) % 16) continue;
+        for (int arg = 0; arg < 6; arg++) args[arg] = argument(&r);
+        if (number == SYS_kill || number == SYS_tkill || number == SYS_rt_sigqueueinfo) args[0] = getpid();
+        if (number == SYS_tgkill || number == SYS_rt_tgsigqueueinfo) args[0] = getpid(), args[1] = gettid();
+        if (number == SYS_prlimit64) args[0] = 0;
+        syscall(number, args[0], args[1], args[2], args[3], args[4], args[5]);
+    }
+    _exit(0);
+}
+
+// Lets one child after the other run wild, for a moment each; then all processes but this one end.
+static int let_run_wild(uint64_t seed, int rounds) {
+    int ended = 0;
+    for (int round = 0; round < rounds; round++) {
+        pid_t pid = fork();
+        if (pid == 0) run_wild(seed * 1000 + round);
+        for (int i = 0; i < 50 && waitpid(-1, 0, WNOHANG) != pid; i++) usleep(1000);
+        while (kill(-1, SIGKILL) == 0) while (waitpid(-1, 0, 0) > 0);
+        ended++;
+    }
+    dprintf(1, "%d ended\n", ended);
+    return 0;
+}
+
 int main(int argc, char **argv) {
     uint64_t seed = strtoul(argv[1], 0, 10);
     calls = strtoul(argv[2], 0, 10);
@@ -110,6 +143,7 @@ int main(int argc, char **argv) {
     arena = mmap(0, 2 * ARENA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     struct random r = {seed};
     fill(&r);
+    if (argc > 4) return let_run_wild(seed, threads);
     // What would wait is called off, in whatever thread it waits.
     struct sigaction action = {.sa_handler = nothing};
     sigaction(SIGALRM, &action, 0);

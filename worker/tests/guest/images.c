@@ -64,6 +64,12 @@ static int fault_of_write(volatile unsigned char *at) {
     return code;
 }
 
+static int fault_of_read(volatile unsigned char *at) {
+    code = 0;
+    if (!sigsetjmp(back, 1)) (void)*at;
+    return code;
+}
+
 static void changed(void) {
     unsigned char *all = map(0, size, PROT_READ), *text = map(0x3000, 5 * MIB, PROT_READ | PROT_EXEC);
     unsigned long end = (size + PAGE - 1) / PAGE * PAGE;
@@ -88,6 +94,14 @@ static void changed(void) {
     void *again = mmap(hole, 3 * PAGE, PROT_READ, MAP_PRIVATE | MAP_FIXED, self, 0x3000 + 3 * MIB);
     printf("again %s %s\n", yes(again == hole), yes(same(text, 0x3000, 5 * MIB)));
 
+    unsigned char *guard = all + 4 * MIB + 7 * PAGE;
+    void *guarded = mmap(guard, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    printf("guard %s, read refused %s, beside it %s %s\n", yes(guarded == guard), yes(fault_of_read(guard) == SEGV_ACCERR),
+           yes(same(guard - MIB, guard - MIB - all, MIB)), yes(same(guard + PAGE, guard + PAGE - all, MIB)));
+    printf("opened %d", mprotect(all + 4 * MIB, 2 * MIB, PROT_READ));
+    printf(" zeros %s, beside it %s %s\n", yes(guard[0] == 0 && !memcmp(guard, guard + 1, PAGE - 1)),
+           yes(same(guard - MIB, guard - MIB - all, MIB)), yes(same(guard + PAGE, guard + PAGE - all, MIB)));
+    mmap(guard, PAGE, PROT_READ, MAP_PRIVATE | MAP_FIXED, self, guard - all);
     printf("munmap %d %s\n", munmap(text + MIB, PAGE), yes(same(text + MIB + PAGE, 0x3000 + MIB + PAGE, 4 * MIB - PAGE)));
     unsigned char *moved = mremap(text + 4 * MIB, MIB, 2 * MIB, MREMAP_MAYMOVE);
     printf("moved %s\n", yes(moved != MAP_FAILED && same(moved, 0x3000 + 4 * MIB, MIB)));

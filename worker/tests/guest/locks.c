@@ -13,19 +13,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SHOW(what) do { errno = 0; long r = (long)(what); printf("%-60s %ld %d\n", #what, r, errno); fflush(stdout); } while (0)
-#define TRUE(what) do { printf("%-60s %s\n", #what, (what) ? "true" : "FALSE"); fflush(stdout); } while (0)
+#include "children.h"
 
 static char path[64], other[128];
 static int fd;
 
-static pid_t child(int (*body)(void)) {
-    fflush(stdout);
-    pid_t pid = fork();
-    if (pid == 0) { int status = body(); fflush(stdout); _exit(status); }
-    return pid;
-}
-static int status_of(pid_t pid) { int status = -1; while (waitpid(pid, &status, 0) < 0 && errno == EINTR); return status; }
 static int run(int (*body)(void)) { return WEXITSTATUS(status_of(child(body))); }
 static void put(int to) { char byte = 1; if (write(to, &byte, 1) != 1) abort(); }
 static void get(int from) { char byte; while (read(from, &byte, 1) != 1) if (errno != EINTR) abort(); }

@@ -16,20 +16,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SHOW(what) do { errno = 0; long r = (long)(what); printf("%-60s %ld %d\n", #what, r, errno); fflush(stdout); } while (0)
-#define TRUE(what) do { printf("%-60s %s\n", #what, (what) ? "true" : "FALSE"); fflush(stdout); } while (0)
+#include "children.h"
 #define P_PIDFD_ 3
 #define CLONE_PIDFD_ 0x1000
 
 static int go[2];
 static char get(int from) { char byte = 0; if (read(from, &byte, 1) != 1) abort(); return byte; }
 static void put(int to, char byte) { if (write(to, &byte, 1) != 1) abort(); }
-static pid_t child(int (*body)(void)) {
-    fflush(stdout);
-    pid_t pid = fork();
-    if (pid == 0) { int status = body(); fflush(stdout); _exit(status); }
-    return pid;
-}
 static int pauses(void) { for (;;) pause(); return 0; }
 static int ends(void) { return get(go[0]); }
 static int pidfd_open_(pid_t pid, unsigned flags) { return syscall(SYS_pidfd_open, pid, flags); }

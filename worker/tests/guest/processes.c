@@ -20,20 +20,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SHOW(what) do { errno = 0; long r = (long)(what); printf("%-60s %ld %d\n", #what, r, errno); fflush(stdout); } while (0)
-#define TRUE(what) do { printf("%-60s %s\n", #what, (what) ? "true" : "FALSE"); fflush(stdout); } while (0)
+#include "children.h"
 
 extern char **environ;
 static char self[4096];
 static int data = 1;
 
-static pid_t child(int (*body)(void)) {
-    fflush(stdout);
-    pid_t pid = fork();
-    if (pid == 0) { int status = body(); fflush(stdout); _exit(status); }
-    return pid;
-}
-static int status_of(pid_t pid) { int status = -1; while (waitpid(pid, &status, 0) < 0 && errno == EINTR); return status; }
 
 static int changes(void) { data = 7; printf("in the child %d\n", data); return 3; }
 static int own_ids(void) { TRUE(getpid() == gettid()); TRUE(getpid() != getppid()); TRUE(getpgrp() == getpgid(getppid())); return 0; }

@@ -23,12 +23,12 @@ int main(void)
     pipe2(fds, O_DIRECT | O_CLOEXEC);
     syscall(SYS_openat2, AT_FDCWD, "/tmp", &how, sizeof how);
     syscall(SYS_clone, CLONE_NEWNS | 17, 0, 0, 0, 0);
-    socket(AF_NETLINK, SOCK_RAW, 0);
+    socket(AF_PACKET, SOCK_RAW, 0);
     socket(AF_INET, SOCK_RAW, 1);
     setsockopt(tcp, SOL_SOCKET, SO_MARK, &on, sizeof on);
     setsockopt(tcp, 0x1234, 5, &on, sizeof on);
     prctl(PR_SET_SECCOMP, 2, 0, 0, 0);
-    madvise(page, 4096, MADV_WIPEONFORK);
+    madvise(page, 4096, MADV_MERGEABLE);
     fcntl(tcp, F_SETLEASE, F_WRLCK);
     ioctl(tcp, 0xdead, page);
     ioctl(tcp, TIOCGWINSZ, page);

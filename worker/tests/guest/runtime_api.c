@@ -59,6 +59,20 @@ static int call(int fd, const char *method, const char *path, const char *fields
     return status(fd);
 }
 
+// Gives what was written time to go out.
+static void rest(const char *event) {
+    if (strstr(event, "slow")) usleep(2000);
+}
+
+// 40,000,000 bytes, in chunks.
+static void put_large(int fd) {
+    static char chunk[7 + 1000000 + 2];
+    int n = sprintf(chunk, "%x\r\n", 1000000);
+    memset(chunk + n, 'l', 1000000);
+    memcpy(chunk + n + 1000000, "\r\n", 2);
+    for (int i = 0; i < 40; i++) put(fd, chunk, n + 1000002);
+}
+
 int main(int argc, char **argv) {
     int fd = open_api();
     if (argc > 1 && !strcmp(argv[1], "fails")) {
@@ -112,8 +126,19 @@ int main(int argc, char **argv) {
                              "Lambda-Runtime-Function-Response-Mode: streaming\r\nTrailer: Lambda-Runtime-Function-Error-Type\r\n"
                              "Content-Type: application/vnd.awslambda.http-integration-response\r\n\r\n", API, path);
             put(fd, text, n);
+            rest(event);
             put(fd, "2e\r\n{\"statusCode\":418,\"headers\":{\"x-tea\":\"green\"}}\r\n8\r\n\0\0\0\0\0\0\0\0\r\n", 65);
+            rest(event);
             put(fd, "6\r\nfirst \r\n", 11);
+            rest(event);
+            if (strstr(event, "die")) return 7;
+            if (strstr(event, "drop")) {
+                close(fd);
+                rest("slow");
+                return 8;
+            }
+            while (strstr(event, "endless")) put(fd, "6\r\nfirst \r\n", 11), rest("slow");
+            if (strstr(event, "large")) put_large(fd);
             put(fd, "6\r\nsecond\r\n", 11);
             if (strstr(event, "break")) {
                 put(fd, "0\r\nLambda-Runtime-Function-Error-Type: Broke\r\n", 46);

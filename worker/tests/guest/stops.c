@@ -14,19 +14,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SHOW(what) do { errno = 0; long r = (long)(what); printf("%-60s %ld %d\n", #what, r, errno); fflush(stdout); } while (0)
-#define TRUE(what) do { printf("%-60s %s\n", #what, (what) ? "true" : "FALSE"); fflush(stdout); } while (0)
+#include "children.h"
 
 static int up[2], down[2];
 static void put(int to) { char byte = 1; if (write(to, &byte, 1) != 1) abort(); }
 static void get(int from) { char byte; if (read(from, &byte, 1) != 1) abort(); }
 
-static pid_t child(int (*body)(void)) {
-    fflush(stdout);
-    pid_t pid = fork();
-    if (pid == 0) { int status = body(); fflush(stdout); _exit(status); }
-    return pid;
-}
 // What has become of a child, in words.
 static const char *became(pid_t pid, int options) {
     static char text[64];

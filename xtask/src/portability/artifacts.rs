@@ -1,6 +1,6 @@
 //! The programs that run on the second host: those that `cargo test --workspace` built.
 
-use super::capture;
+use crate::apt::capture;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;

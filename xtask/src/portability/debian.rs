@@ -1,6 +1,6 @@
 //! What comes from Debian's packages: QEMU (installed), kernel and busybox (unpacked, not installed).
 
-use super::capture;
+use crate::apt::{Apt, capture, provide};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ impl Debian {
     /// Gets what is missing and says so.
     pub(super) fn fetch(home: &Path) -> Result<Self, String> {
         let apt = Apt::default();
-        let qemu = find(QEMU).map_or_else(|| install_qemu(&apt), Ok)?;
+        let qemu = provide(&apt, QEMU, QEMU_PACKAGE)?;
         let busybox = unpack(&apt, &home.join("busybox"), "busybox-static")?.join("bin/busybox");
         let linux = home.join("linux");
         if !linux.join("boot").is_dir() {
@@ -45,39 +45,6 @@ impl Debian {
         }
         Ok(Self { kernel, modules, busybox, qemu })
     }
-}
-
-/// apt-get with the machine's package lists, which are fetched once if they have to be.
-#[derive(Default)]
-struct Apt {
-    updated: std::cell::Cell<bool>,
-}
-
-impl Apt {
-    /// Runs an apt command; if it fails, once more with new package lists.
-    fn run(&self, command: impl Fn() -> Command) -> Result<Vec<u8>, String> {
-        match capture(&mut command()) {
-            Err(_) if !self.updated.replace(true) => {
-                eprintln!("portability: fetching Debian's package lists (apt-get update)");
-                capture(Command::new("apt-get").args(["update", "-qq"]))
-                    .map_err(|e| format!("{e}; run `apt-get update` as root"))?;
-                capture(&mut command())
-            }
-            result => result,
-        }
-    }
-}
-
-fn install_qemu(apt: &Apt) -> Result<PathBuf, String> {
-    eprintln!("portability: installing {QEMU_PACKAGE} (apt-get install)");
-    let install = || {
-        let mut command = Command::new("apt-get");
-        command.args(["install", "-y", "-qq", "--no-install-recommends", QEMU_PACKAGE]);
-        command.env("DEBIAN_FRONTEND", "noninteractive");
-        command
-    };
-    apt.run(install).map_err(|e| format!("{e}; run `apt-get install {QEMU_PACKAGE}` as root"))?;
-    find(QEMU).ok_or_else(|| format!("{QEMU} is not in PATH although {QEMU_PACKAGE} is installed"))
 }
 
 fn kernel_package(apt: &Apt) -> Result<String, String> {
@@ -169,11 +136,6 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 
 fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|d| d.join(program)).find(|p| p.is_file())
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ mount -t 9p -o trans=virtio,version=9p2000.L,msize=1048576,cache=loose,ro host /
     mount -t tmpfs layer /layer &&
     mkdir /layer/upper /layer/work &&
     mount -t overlay -o lowerdir=/host,upperdir=/layer/upper,workdir=/layer/work overlay /new || poweroff -f
-for kind in proc:proc sysfs:sys devtmpfs:dev tmpfs:run tmpfs:dev/shm; do
+for kind in proc:proc sysfs:sys devtmpfs:dev devpts:dev/pts tmpfs:run tmpfs:dev/shm; do
     mkdir -p "/new/${kind#*:}"
     mount -t "${kind%%:*}" none "/new/${kind#*:}"
 done

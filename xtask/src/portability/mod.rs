@@ -17,12 +17,13 @@ mod cpio;
 mod debian;
 mod host;
 
+use crate::apt::capture;
 use artifacts::{Artifacts, Test};
 use cpio::Archive;
 use debian::Debian;
 use std::fmt::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Instant;
 
 const INIT: &str = include_str!("init.sh");
@@ -113,16 +114,4 @@ fn environment(root: &Path, artifacts: &Artifacts) -> String {
     ];
     let all = inherited.chain(own.map(|(name, value)| (name.to_owned(), value)));
     all.map(|(name, value)| format!("export {name}='{}'\n", value.replace('\'', r"'\''"))).collect()
-}
-
-/// Runs a command and returns what it prints; its stderr is shown as it comes.
-fn capture(command: &mut Command) -> Result<Vec<u8>, String> {
-    let shown = command.get_program().to_string_lossy().into_owned();
-    let output =
-        command.stderr(Stdio::inherit()).output().map_err(|e| format!("{shown} cannot be started: {e}"))?;
-    if output.status.success() {
-        Ok(output.stdout)
-    } else {
-        Err(format!("{shown} failed: {}", output.status))
-    }
 }

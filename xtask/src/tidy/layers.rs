@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// What each crate of the workspace may depend on, of the workspace's crates.
-const MAY_USE: [(&str, &[&str]); 12] = [
+const MAY_USE: [(&str, &[&str]); 15] = [
     ("abi", &[]),
     ("pico", &["abi"]),
     ("vmm", &["abi"]),
@@ -13,11 +13,14 @@ const MAY_USE: [(&str, &[&str]); 12] = [
     ("runtimes", &["abi", "vmm", "snapshotter"]),
     ("worker", &["abi", "vmm", "snapshotter", "runtimes"]),
     ("gateway", &["abi", "runtimes", "worker"]),
-    ("cli", &["abi", "runtimes", "worker", "gateway"]),
+    ("loadtest", &[]),
+    ("cli", &["abi", "runtimes", "worker", "gateway", "loadtest"]),
     ("xtask", &[]),
+    ("async-programs", &[]),
     ("rust-hello", &[]),
     ("rust-lambda", &[]),
     ("rust-primes", &["rust-hello"]),
+    ("rust-workloads", &["rust-hello"]),
 ];
 
 /// Crates that speak to KVM, and the only crate that may use them.

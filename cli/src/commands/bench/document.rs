@@ -4,11 +4,11 @@ use crate::args::Output;
 use crate::commands::version::{COMMIT, VERSION};
 use crate::failure::Failure;
 use crate::print;
+use loadtest::report::Machine;
 use serde::Serialize;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use worker::bench::MachineDescription;
 
 /// Grows when a field changes its meaning or goes away; new fields alone do not count.
 const SCHEMA: u32 = 1;
@@ -19,7 +19,7 @@ struct Document<'a, T> {
     command: &'static str,
     date: String,
     spore: Spore,
-    machine: &'a MachineDescription,
+    machine: &'a Machine,
     result: &'a T,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct Sink {
     /// JSON to stdout in place of the table.
     json_only: bool,
     file: Option<(PathBuf, File)>,
-    machine: MachineDescription,
+    machine: Machine,
 }
 
 impl Sink {
@@ -50,7 +50,7 @@ impl Sink {
             });
             file.map(|file| (path.to_owned(), file))
         });
-        Ok(Self { json_only, file: file.transpose()?, machine: MachineDescription::here() })
+        Ok(Self { json_only, file: file.transpose()?, machine: Machine::here() })
     }
 
     /// Prints the table or the JSON, and writes the file.
@@ -63,7 +63,7 @@ impl Sink {
         let document = Document {
             schema: SCHEMA,
             command,
-            date: worker::bench::now(),
+            date: loadtest::report::now(),
             spore: Spore { version: VERSION, commit: COMMIT, optimised: !cfg!(debug_assertions) },
             machine: &self.machine,
             result,
@@ -71,7 +71,7 @@ impl Sink {
         if self.json_only {
             print::json(&document)?;
         } else {
-            let MachineDescription { cpu, cores, kernel, kvm, load, .. } = &self.machine;
+            let Machine { cpu, cores, kernel, kvm, load, .. } = &self.machine;
             print::line(&format!("{cores} x {cpu}, Linux {kernel}, {kvm}, load {load:.2}\n\n{}", table()))?;
         }
         if let Some((path, mut file)) = self.file {

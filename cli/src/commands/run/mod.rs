@@ -14,7 +14,9 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
-use worker::run::{Control, Counters, End, Outcome, Program, Refused, Streams, signal_name};
+use worker::run::{
+    Control, Counters, End, Outcome, Program, Refused, Streams, restore_terminal, signal_name,
+};
 
 /// Memory of the program when nothing is said.
 const MEMORY_DEFAULT: &str = "512MiB";
@@ -69,6 +71,7 @@ pub(crate) struct RunArgs {
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let plan = Plan::make(&args)?;
     let stats = args.stats.as_deref().map(StatsFile::create).transpose()?;
+    restore_terminal_on_panic();
     let control = Control::new().map_err(|error| failed("signals cannot be watched", &error))?;
     signals::watch(control.clone(), args.timeout)?;
     let mut streams = own_streams().map_err(|error| failed("the standard streams cannot be used", &error))?;
@@ -91,6 +94,15 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
         print::note(&format!("spore: {text}"));
     }
     Ok(ExitCode::from(code))
+}
+
+/// Whatever the program has done to the terminal, a message about a panic is to be readable.
+fn restore_terminal_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        restore_terminal();
+        report(panic);
+    }));
 }
 
 fn failed(what: &str, error: &dyn std::error::Error) -> Failure {

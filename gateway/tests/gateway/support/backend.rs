@@ -1,6 +1,6 @@
 //! A backend without VMs. What a "function" does is told by the path below its name.
 
-use super::streams;
+use super::{bodies, streams};
 use bytes::Bytes;
 use gateway::backend::{Backend, Pending, Prepared};
 use serde_json::{Value, json};
@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Semaphore, broadcast};
 use worker::api::{
-    Contract, FunctionSpec, FunctionStats, Invocation, InvokeError, LogLine, ParentInfo, Parts, PrepareError,
-    Reply, StartKind, Timing, VmInfo, WorkerStats,
+    Contract, Feed, FunctionSpec, FunctionStats, Invocation, InvokeError, LogLine, ParentInfo, Parts,
+    PrepareError, Reply, StartKind, Timing, VmInfo, WorkerStats,
 };
 
 type Log = (Vec<LogLine>, broadcast::Sender<LogLine>);
@@ -200,10 +200,11 @@ impl Drop for Bomb {
 impl Prepared for Function {
     fn invoke(&self, invocation: Invocation) -> Pending<'_, Result<Reply, InvokeError>> {
         Box::pin(async move {
+            let Invocation { payload, feed, .. } = invocation;
             let (payload, rest) = match self.spec.contract {
-                Contract::Handler => (self.handler(&invocation).await?, None),
-                Contract::Http => self.http(&invocation.payload),
-                Contract::RuntimeApi => (runtime_api(&invocation.payload), None),
+                Contract::Handler => (self.handler(payload).await?, None),
+                Contract::Http => self.http(payload, feed).await?,
+                Contract::RuntimeApi => self.runtime_api(&payload),
             };
             let start = if self.forks.fetch_add(1, Ordering::SeqCst) == 0 {
                 StartKind::New
@@ -226,17 +227,49 @@ impl Prepared for Function {
 }
 
 impl Function {
-    fn http(&self, request: &[u8]) -> (Vec<u8>, Option<Parts>) {
-        let line = String::from_utf8_lossy(request);
+    async fn http(
+        &self,
+        payload: Bytes,
+        mut feed: Option<Feed>,
+    ) -> Result<(Vec<u8>, Option<Parts>), InvokeError> {
+        let line = String::from_utf8_lossy(&payload).into_owned();
         let path = line.split(' ').nth(1).unwrap_or_default();
-        match streams::answer(path, &self.release, &self.dropped) {
+        match path {
+            "/hang" => {
+                let _unread = feed;
+                self.hang().await?;
+                return Ok((b"HTTP/1.1 201 Created\r\ncontent-length: 8\r\n\r\nreleased".to_vec(), None));
+            }
+            "/large" => {
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", 16 << 20);
+                return Ok(([head.as_bytes(), &vec![b'x'; 16 << 20]].concat(), None));
+            }
+            "/pieces" => {
+                self.hanging.add_permits(1);
+                return Ok((bodies::count(feed).await?, None));
+            }
+            _ => {}
+        }
+        if let Some((first, rest)) = bodies::goes_on(path, &mut feed, &self.dropped) {
+            return Ok((first, Some(rest)));
+        }
+        Ok(match streams::answer(path, &self.release, &self.dropped) {
             Some((first, rest)) => (first, Some(rest)),
-            None => (server(request), None),
+            None => (bodies::server(&bodies::whole(payload, feed).await?), None),
+        })
+    }
+
+    fn runtime_api(&self, next: &[u8]) -> (Vec<u8>, Option<Parts>) {
+        let event = next.iter().position(|&byte| byte == b'{').unwrap_or_default();
+        let event: Value = serde_json::from_slice(&next[event..]).unwrap();
+        match streams::posted(event["rawPath"].as_str().unwrap(), &self.release, &self.dropped) {
+            Some((first, rest)) => (first, Some(rest)),
+            None => (runtime_api(next), None),
         }
     }
 
-    async fn handler(&self, invocation: &Invocation) -> Result<Vec<u8>, InvokeError> {
-        let document: Value = serde_json::from_slice(&invocation.payload).unwrap();
+    async fn handler(&self, payload: Bytes) -> Result<Vec<u8>, InvokeError> {
+        let document: Value = serde_json::from_slice(&payload).unwrap();
         let event = &document["event"];
         let path = event["rawPath"].as_str().unwrap();
         if path == "/hang" {
@@ -304,32 +337,4 @@ fn runtime_api(next: &[u8]) -> Vec<u8> {
             .to_vec();
     }
     [b"response \n", &next[length..]].concat()
-}
-
-/// An HTTP server that answers with the request it got, chunked.
-fn server(request: &[u8]) -> Vec<u8> {
-    let mut slots = [httparse::EMPTY_HEADER; 64];
-    let mut head = httparse::Request::new(&mut slots);
-    let length = head.parse(request).unwrap().unwrap();
-    match head.path.unwrap() {
-        "/garbage" => return b"this is not HTTP\r\n\r\n".to_vec(),
-        "/short" => return b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc".to_vec(),
-        "/empty" => return Vec::new(),
-        _ => {}
-    }
-    if head.method == Some("HEAD") {
-        return b"HTTP/1.1 200 OK\r\ncontent-length: 1234\r\n\r\n".to_vec();
-    }
-    let mut response =
-        b"HTTP/1.1 201 Created\r\ntransfer-encoding: chunked\r\nx-server: test\r\nconnection: close\r\n\r\n"
-            .to_vec();
-    for part in [&request[..length], &request[length..]] {
-        if !part.is_empty() {
-            response.extend(format!("{:x}\r\n", part.len()).bytes());
-            response.extend(part);
-            response.extend(b"\r\n");
-        }
-    }
-    response.extend(b"0\r\n\r\n");
-    response
 }

@@ -1,6 +1,7 @@
 //! A gateway on a real socket, in front of a backend that runs inside the test.
 
 pub(crate) mod backend;
+mod bodies;
 pub(crate) mod client;
 pub(crate) mod package;
 mod streams;

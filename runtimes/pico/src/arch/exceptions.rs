@@ -1,62 +1,52 @@
 //! Exceptions: stubs that run in ring 0 and do next to nothing, and the handler in ring 3.
 //!
-//! Ring 0 code is emulated on some hosts, so a stub notes vector and error code, the common part `rax` and `cr2`,
+//! Ring 0 code is emulated on some hosts, several us for each instruction, so a stub notes vector, error code, `rax` and `cr2`,
 //! and `iretq` leads to ring 3. The processor starts each exception at the top of the ring 0 stack, so the
-//! handler finds the frame at a fixed place. One `ud2` of pico's own makes its stub load CR3 instead, from `pico_root`.
+//! handler finds the frame at a fixed place. An `int3` with the address behind it in `rcx` makes its stub load CR3 from `rax`
+//! instead: each switch from process to process is one. A program that does so by itself ends its VM.
 
+use super::entry::{pico_image_end, pico_image_start};
 use crate::process::{PAGE_FAULT, Registers, fault_signal};
-use abi::layout::{KERNEL_SIZE, KERNEL_VA, selector};
+use abi::layout::selector;
 use core::arch::global_asm;
 
 global_asm!(
     ".text",
-    ".balign 64",
-    "pico_exception_stubs:",
-    ".set pico_vector, 0",
-    ".rept {vectors}",
-    ".balign 32",
+    ".macro PICO_EXCEPTION vector",
     // 8, 10 to 14, 17, 21, 29 and 30 push an error code themselves.
-    ".if !(({with_code} >> pico_vector) & 1)",
+    ".if !(({with_code} >> \\vector) & 1)",
     "push 0",
     ".endif",
-    ".if pico_vector == 6",
-    "jmp pico_undefined",
-    ".else",
-    "push pico_vector",
-    "jmp pico_exception",
-    ".endif",
-    ".set pico_vector, pico_vector + 1",
-    ".endr",
-    ".balign 32",
-    // Behind the zero for an error code: pico's own `ud2` is a wish, all others are undefined instructions.
-    "pico_undefined:",
-    "mov [rip + pico_fault_rax], rax",
-    "lea rax, [rip + pico_flush_at]",
-    "cmp [rsp + 8], rax",
-    "je 2f",
-    "mov rax, [rip + pico_fault_rax]",
-    "push 6",
-    "jmp pico_exception",
-    "2: mov rax, [rip + pico_root]",
-    "mov cr3, rax",
-    "mov rax, [rip + pico_fault_rax]",
-    "add rsp, 8",
-    "add qword ptr [rsp], 2",
-    "iretq",
-    ".balign 32",
-    "pico_exception:",
+    "push \\vector",
     "mov [rip + pico_fault_rax], rax",
     "mov rax, cr2",
     "mov [rip + pico_fault_cr2], rax",
     "lea rsp, [rip + pico_fault_frame]",
     "iretq",
+    ".endm",
+    ".balign 64",
+    "pico_exception_stubs:",
+    ".set pico_vector, 0",
+    ".rept {vectors}",
+    ".balign 32",
+    ".if pico_vector == 3",
+    // pico's own `int3` is a wish, all others are breakpoints.
+    "cmp [rsp], rcx",
+    "jne pico_breakpoint",
+    "mov cr3, rax",
+    "iretq",
+    ".else",
+    "PICO_EXCEPTION pico_vector",
+    ".endif",
+    ".set pico_vector, pico_vector + 1",
+    ".endr",
+    ".balign 32",
+    "pico_breakpoint: PICO_EXCEPTION 3",
     ".section .data.entry, \"aw\"",
     ".balign 16",
     "pico_fault_frame: .quad pico_fault_entry, {code}, 2, pico_fault_stack_top, {data}",
     "pico_fault_rax: .quad 0",
     "pico_fault_cr2: .quad 0",
-    ".globl pico_root",
-    "pico_root: .quad 0",
     ".text",
     "pico_fault_entry:",
     "cld",
@@ -90,10 +80,15 @@ const TRAP_FLAG: u64 = 1 << 8;
 /// In the error code of a page fault: the page is there, and was written to.
 const WRITE_OF_PRESENT: u64 = 3;
 
+/// Whether pico itself was at `rip`. Beside its image there is no code: who is there is a program that went astray.
+fn is_picos(rip: u64) -> bool {
+    let [start, end] = [&raw const pico_image_start, &raw const pico_image_end].map(|at| at.addr() as u64);
+    (start..end).contains(&rip) && !super::vdso::holds(rip)
+}
+
 /// An exception of the program, or of pico itself. `registers` is the state at the fault; on return it is resumed.
 extern "C" fn pico_fault(registers: &mut Registers, vector: u64, code: u64, cr2: u64) {
-    let in_pico =
-        (KERNEL_VA..KERNEL_VA + KERNEL_SIZE).contains(&registers.rip) && !super::vdso::holds(registers.rip);
+    let in_pico = is_picos(registers.rip);
     if vector == DEBUG && in_pico {
         // A program that single-steps called pico without a trap: not a step of its own.
         registers.rflags &= !TRAP_FLAG;
@@ -104,6 +99,10 @@ extern "C" fn pico_fault(registers: &mut Registers, vector: u64, code: u64, cr2:
     }
     if in_pico && vector == PAGE_FAULT && code & WRITE_OF_PRESENT == WRITE_OF_PRESENT && super::own_page(cr2)
     {
+        super::leave_fault();
+        return;
+    }
+    if in_pico && vector == PAGE_FAULT && super::open_page(cr2) {
         super::leave_fault();
         return;
     }

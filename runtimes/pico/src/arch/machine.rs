@@ -3,7 +3,7 @@
 use super::address;
 use crate::platform::{Function, Platform, Switch};
 use crate::process::{Registers, XSTATE_MASK, XSTATE_SIZE};
-use abi::console::{Console, INPUT_MAX, INPUT_NONE};
+use abi::console::{Console, INPUT_NONE, STREAM_MAX};
 use abi::identity::Identity;
 use abi::layout::{DOORBELL_PORT, MAILBOX_VA};
 use abi::mailbox::{
@@ -64,7 +64,7 @@ extern "C" fn leave() {
 /// Whether the host ends the VM after this doorbell.
 fn is_final(doorbell: Doorbell) -> bool {
     match doorbell {
-        Doorbell::Ready | Doorbell::Log | Doorbell::Sleep | Doorbell::Part => false,
+        Doorbell::Ready | Doorbell::Log | Doorbell::Sleep | Doorbell::Part | Doorbell::Terminal => false,
         Doorbell::Response
         | Doorbell::Exit
         | Doorbell::Signal
@@ -166,7 +166,7 @@ impl Platform for Machine {
 
     fn input(&self, len: usize) -> &'static [u8] {
         // SAFETY: inside the request area; the host writes there only when it is asked for more.
-        unsafe { core::slice::from_raw_parts(mailbox(REQUEST), len.min(INPUT_MAX)) }
+        unsafe { core::slice::from_raw_parts(mailbox(REQUEST), len.min(STREAM_MAX)) }
     }
 
     fn count_refusal(&self, what: &Refusal) {
@@ -177,6 +177,10 @@ impl Platform for Machine {
 
     fn memory_refused(&self) {
         header!(memory_refused = 1);
+    }
+
+    fn is_short(&self) -> bool {
+        super::heap::is_short()
     }
 
     fn set_memory_used(&self, bytes: u64) {

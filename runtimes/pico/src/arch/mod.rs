@@ -68,6 +68,13 @@ fn own_page(addr: u64) -> bool {
     kernel.mm.make_writable(addr)
 }
 
+/// pico itself touched `addr` and was refused: the page is opened, if the program has closed it since pico looked.
+fn open_page(addr: u64) -> bool {
+    // SAFETY: as above.
+    let kernel = unsafe { (*KERNEL.0.get()).assume_init_ref() };
+    kernel.mm.open_for_pico(addr)
+}
+
 /// Notes that the exception handler runs; true if it already did.
 fn enter_fault() -> bool {
     IN_FAULT.swap(true, Ordering::Relaxed)

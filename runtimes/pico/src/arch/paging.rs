@@ -1,7 +1,7 @@
 //! The page tables of the sparse area, seen through the entry of the root that leads to the root itself.
 //!
 //! Following that entry once shows the lowest tables as pages, twice those above, and so on. Entries are written from
-//! ring 3; only forgetting old ones takes ring 0, which a deliberate `ud2` enters ([`super::exceptions`]).
+//! ring 3; only forgetting old ones takes ring 0, which a deliberate `int3` enters ([`super::exceptions`]).
 //!
 //! Tables of other address spaces are not seen that way. Those are pages of the linear memory, which [`DIRECT_VA`] shows in
 //! every space.
@@ -15,7 +15,7 @@ use abi::layout::{
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::arch::naked_asm;
+use core::arch::asm;
 use core::cell::RefCell;
 use core::ptr::with_exposed_provenance_mut;
 
@@ -28,6 +28,8 @@ const LARGE: u64 = 1 << 7;
 const NO_EXEC: u64 = 1 << 63;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 const TABLE: u64 = PRESENT | WRITABLE | USER | TOUCHED;
+/// The flags of a page of linear memory that was never protected.
+const OPEN: u64 = PRESENT | WRITABLE | USER | TOUCHED;
 
 /// Entries of one table.
 const ENTRIES: u64 = PAGE / 8;
@@ -48,7 +50,7 @@ fn entry(va: u64, height: u32) -> u64 {
 }
 
 fn set_entry(va: u64, height: u32, value: u64) {
-    // SAFETY: as above; the entry belongs to the sparse area, where nothing of pico's lies.
+    // SAFETY: as above; the entry belongs to the program's addresses, where pico knows what it protects.
     unsafe { entry_at(va, height).write_volatile(value) };
 }
 
@@ -87,27 +89,16 @@ fn missing(va: u64) -> Option<u32> {
     [3, 2, 1].into_iter().find(|&height| entry(va, height) & PRESENT == 0)
 }
 
-unsafe extern "C" {
-    /// What the stub of `ud2` puts into CR3.
-    static mut pico_root: u64;
-}
-
 /// Puts the root at guest-physical address `root` into CR3, whether or not it is there.
 fn load(root: u64) {
-    // SAFETY: only the stub reads it. All roots have the same entries for everything that is pico's own.
-    unsafe { (&raw mut pico_root).write_volatile(root) };
-    load_root();
+    // SAFETY: the stub of `int3` knows this one by the address in `rcx`. All roots have the same entries for everything that is
+    // pico's own; what they map beyond that is memory to the compiler like any other.
+    unsafe { asm!("lea rcx, [rip + 2f]", "int3", "2:", in("rax") root, out("rcx") _) };
 }
 
 /// Loads CR3 with what is there.
 fn reload() {
     load(entry(TABLES_VA, 3) & ADDRESS);
-}
-
-/// Loads CR3, in the exception stub of `ud2`.
-#[unsafe(naked)]
-extern "C" fn load_root() {
-    naked_asm!(".globl pico_flush_at", "pico_flush_at:", "ud2", "ret")
 }
 
 impl PageTables for Paging {
@@ -145,6 +136,35 @@ impl PageTables for Paging {
 
     fn clear(&self, va: u64) {
         set_entry(va, 0, 0);
+    }
+
+    fn is_split(&self, va: u64) -> bool {
+        entry(va, 1) & LARGE == 0
+    }
+
+    fn split(&self, va: u64, page: u64) {
+        let (large, table) = (entry(va, 1), with_exposed_provenance_mut::<u64>(address(page)));
+        for index in 0..ENTRIES {
+            let small = (large & ADDRESS & !(HUGE - 1)) + index * PAGE;
+            // SAFETY: the page is linear memory that was given to the tables.
+            unsafe { table.add(address(index)).write_volatile(small | OPEN) };
+        }
+        set_entry(va, 1, physical(page) | TABLE);
+    }
+
+    fn allow(&self, va: u64, prot: Option<u32>) -> bool {
+        let before = entry(va, 0);
+        // Where a page lies is found here even if it may not be touched.
+        let flags = match prot {
+            None => OPEN,
+            Some(0) => USER | TOUCHED,
+            Some(prot) => leaf(0, prot),
+        };
+        let after = before & ADDRESS | flags;
+        if before != after {
+            set_entry(va, 0, after);
+        }
+        before != after
     }
 
     fn flush(&self) {
@@ -236,6 +256,16 @@ impl PageTables for Tree {
 
     fn clear(&self, va: u64) {
         store(self.lowest(va), va / PAGE % ENTRIES, 0);
+    }
+
+    fn is_split(&self, _: u64) -> bool {
+        false
+    }
+
+    fn split(&self, _: u64, _: u64) {}
+
+    fn allow(&self, _: u64, _: Option<u32>) -> bool {
+        false
     }
 
     fn flush(&self) {

@@ -247,16 +247,72 @@ fn what_cannot_start_is_logged_and_ends_like_in_a_shell() {
     }
 }
 
+/// A file of an image: its contents can be mapped as they are.
+struct OfImage(&'static [u8]);
+
+impl File for OfImage {
+    fn read(&self, offset: u64, buf: &mut [u8]) -> SysResult<usize> {
+        Bytes(self.0.to_vec()).read(offset, buf)
+    }
+
+    fn stat(&self) -> SysResult<Stat> {
+        Bytes(Vec::new()).stat()
+    }
+
+    fn image_slice(&self) -> Option<&'static [u8]> {
+        Some(self.0)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// A program whose text lies in several segments, as linkers make them, and which names an interpreter.
+fn in_pieces() -> Vec<u8> {
+    let text = |at, len| Header { flags: 5, ..load_header(at, at, len, len) };
+    let interpreter = Header { kind: 3, ..load_header(0x1f0, 0x1f0, 4, 4) };
+    let data = load_header(0x3000, 0x4000, 8, 0x3000);
+    let mut bytes = elf(3, 0x1200, &[text(0, 0x1000), text(0x1000, 0x2000), data, interpreter]);
+    bytes.resize(0x3000, 0x90);
+    bytes[0x1f0..0x1f4].copy_from_slice(b"/ld\0");
+    bytes.extend(b"datadata");
+    bytes
+}
+
+/// A number that a field should not have.
+fn odd() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        Just(0),
+        Just(u64::MAX),
+        (0..64u32, -2..3i64).prop_map(|(bit, off)| (1u64 << bit).wrapping_add_signed(off)),
+        (0..0x5000u64),
+        any::<u64>(),
+    ]
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-    /// Whatever the headers say, loading ends with a program or an error.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1500) })]
+    /// Whatever the headers of a program and its interpreter say, loading ends with a program or an error.
     #[test]
-    fn damaged_headers_are_survived(changes in prop::collection::vec((0usize..176, any::<u8>()), 1..6)) {
-        let mut bytes = program();
-        for (at, byte) in changes {
-            bytes[at] = byte;
+    fn damaged_headers_are_survived(
+        bytes in prop::collection::vec((0usize..290, any::<u8>()), 0..4),
+        fields in prop::collection::vec((0usize..36, odd()), 0..5),
+        of_image: bool,
+        which in 0..2,
+    ) {
+        let mut files = [in_pieces(), program()];
+        let target = &mut files[usize::from(which == 1)];
+        for (at, byte) in bytes {
+            target[at] = byte;
         }
-        let mut setup = Setup::new(&[("/p", bytes)]);
-        let _ = setup.load(&[b"/p"]);
+        for (field, value) in fields {
+            target[8 * field..8 * field + 8].copy_from_slice(&value.to_le_bytes());
+        }
+        let (mut kernel, _) = Kernel::for_tests();
+        let _ = load(&mut kernel, "/p", &[b"/p"], &[b"A=1"], &mut |_, path| {
+            let bytes = match path { "/p" => &files[0], "/ld" => &files[1], _ => return Err(Errno::ENOENT) };
+            Ok(if of_image { Rc::new(OfImage(bytes.clone().leak())) } else { Rc::new(Bytes(bytes.clone())) as Rc<dyn File> })
+        });
     }
 }

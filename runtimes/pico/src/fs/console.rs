@@ -7,9 +7,14 @@ use super::device::Device;
 use super::mounts::DEV_DEVICES;
 use crate::errno::{Errno, Result};
 use crate::file::{File, Ready};
+use crate::kernel::Kernel;
 use crate::net::anonymous_stat;
 use crate::platform::Platform;
-use abi::console::{INPUT_DATA, INPUT_END, INPUT_ERROR, INPUT_NONE};
+use crate::tty::settings::{SANE, Settings};
+use abi::console::{
+    INPUT_DATA, INPUT_END, INPUT_ERROR, INPUT_NONE, SETTINGS_DRAIN, SETTINGS_FLUSH, SETTINGS_GET,
+    SETTINGS_NOW, SettingsRequest,
+};
 use abi::mailbox::Doorbell;
 use alloc::rc::Rc;
 use core::any::Any;
@@ -38,12 +43,20 @@ pub struct Console {
     ended: Cell<Option<Result<usize>>>,
     /// The program looked for input since the doorbell was last rung, and there was none.
     wanted: Cell<bool>,
+    /// How the terminal was when it was last asked for.
+    settings: Cell<Settings>,
 }
 
 impl Console {
     /// The console the host offers.
     pub fn new(platform: Rc<dyn Platform>) -> Self {
-        Self { platform, unread: Cell::new(&[]), ended: Cell::new(None), wanted: Cell::new(false) }
+        Self {
+            platform,
+            unread: Cell::new(&[]),
+            ended: Cell::new(None),
+            wanted: Cell::new(false),
+            settings: Cell::new(SANE),
+        }
     }
 
     /// Whether a wait that begins now is also a wait for input.
@@ -61,6 +74,40 @@ impl Console {
     pub fn size(&self) -> (u16, u16) {
         let console = self.platform.console();
         (console.rows, console.columns)
+    }
+
+    fn request(&self, action: u8, settings: &Settings) -> Result<Settings> {
+        let Settings { input, output, local, characters, .. } = *settings;
+        let request = SettingsRequest { input, output, local, action, characters };
+        self.platform.ring(Doorbell::Terminal, request.encode());
+        let console = self.platform.console();
+        if console.settings_error != 0 {
+            return Err(errno(console.settings_error));
+        }
+        // The speed is nobody's business: 38400 as that of pseudo terminals.
+        let mut settings: Settings = zerocopy::transmute!(console.settings);
+        settings.control = settings.control & !linux::CBAUD | linux::B38400;
+        self.settings.set(settings);
+        Ok(settings)
+    }
+
+    /// How the terminal is set.
+    pub fn settings(&self) -> Result<Settings> {
+        self.request(SETTINGS_GET, &SANE)
+    }
+
+    /// Sets the terminal; `drains` once what was written was seen, `flushes` and drops what was typed.
+    pub fn set(&self, settings: &Settings, drains: bool, flushes: bool) -> Result<()> {
+        let action = match (flushes, drains) {
+            (true, _) => SETTINGS_FLUSH,
+            (false, true) => SETTINGS_DRAIN,
+            (false, false) => SETTINGS_NOW,
+        };
+        self.request(action, settings)?;
+        if flushes {
+            self.unread.set(&[]);
+        }
+        Ok(())
     }
 
     /// Descriptors 0, 1 and 2: file, access, path.
@@ -144,7 +191,7 @@ impl Console {
 }
 
 /// An open standard stream, or the terminal.
-struct Stream {
+pub struct Stream {
     console: Rc<Console>,
     /// 0, 1 or 2.
     fd: u32,
@@ -155,11 +202,57 @@ impl Stream {
     fn reads(&self) -> bool {
         self.fd == 0 || self.terminal
     }
+
+    /// Reads what comes within `time` ns; nothing is the end. That is what a terminal with a `VMIN` of 0 does.
+    fn read_for(&self, kernel: &mut Kernel, buf: &mut [u8], time: u64, waits: bool) -> Result<usize> {
+        let deadline = kernel.now().saturating_add(time);
+        loop {
+            match self.console.read(buf) {
+                Err(Errno::EAGAIN) if kernel.now() >= deadline => return Ok(0),
+                Err(Errno::EAGAIN) if waits => {}
+                result => return result,
+            }
+            if let Err(errno) = kernel.wait_interruptibly(Some(deadline), false) {
+                kernel.process.restartable = errno == Errno::EINTR;
+                return Err(errno);
+            }
+        }
+    }
 }
 
 impl File for Stream {
     fn read(&self, _offset: u64, buf: &mut [u8]) -> Result<usize> {
-        if self.reads() { self.console.read(buf) } else { Err(Errno::EBADF) }
+        match (self.terminal, self.reads()) {
+            // Whether the process may read at all only the kernel knows.
+            (true, _) => Err(Errno::EAGAIN),
+            (false, true) => self.console.read(buf),
+            (false, false) => Err(Errno::EBADF),
+        }
+    }
+
+    fn read_of_kernel(&self, kernel: &mut Kernel, buf: &mut [u8], waits: bool) -> Result<usize> {
+        if !self.terminal {
+            return Err(Errno::EAGAIN);
+        }
+        if let Some(jobs) = kernel.terminals.console.clone() {
+            kernel.check_foreground(&jobs, linux::SIGTTIN)?;
+        }
+        let settings = self.console.settings.get();
+        let (least, time) = settings.raw_limits();
+        if settings.is_canonical() || least > 0 {
+            return self.console.read(buf);
+        }
+        self.read_for(kernel, buf, time, waits)
+    }
+
+    fn prepare_write(&self, kernel: &mut Kernel, _offset: u64, len: usize) -> Result<usize> {
+        if self.terminal
+            && self.console.settings.get().has(linux::TOSTOP)
+            && let Some(jobs) = kernel.terminals.console.clone()
+        {
+            kernel.check_foreground(&jobs, linux::SIGTTOU)?;
+        }
+        Ok(len)
     }
 
     fn write(&self, _offset: u64, buf: &[u8]) -> Result<usize> {

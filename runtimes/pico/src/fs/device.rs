@@ -29,6 +29,8 @@ pub enum Device {
     Urandom,
     /// The controlling terminal, if the program has one.
     Tty,
+    /// Opening it makes a pseudo terminal; what is opened is its master.
+    Ptmx,
     /// Writes go to the log.
     Console,
     /// One that was registered, by position.
@@ -36,13 +38,14 @@ pub enum Device {
 }
 
 /// The devices with fixed names.
-const FIXED: [(&str, Device); 7] = [
+const FIXED: [(&str, Device); 8] = [
     ("null", Device::Null),
     ("zero", Device::Zero),
     ("full", Device::Full),
     ("random", Device::Random),
     ("urandom", Device::Urandom),
     ("tty", Device::Tty),
+    ("ptmx", Device::Ptmx),
     ("console", Device::Console),
 ];
 
@@ -88,6 +91,7 @@ impl Device {
             Self::Random => (1, 8, 0o666),
             Self::Urandom => (1, 9, 0o666),
             Self::Tty => (5, 0, 0o666),
+            Self::Ptmx => (5, 2, 0o666),
             Self::Console => (5, 1, 0o620),
             Self::Registered(index) => (240, index as u64, 0o666),
         }
@@ -111,7 +115,9 @@ impl Device {
     pub fn open(self, kernel: &Kernel, dev: u64) -> Result<Rc<dyn File>> {
         let stat = self.attributes(dev).to_stat();
         match self {
-            Self::Tty => kernel.console.as_ref().and_then(|console| console.terminal()).ok_or(Errno::ENXIO),
+            Self::Tty => kernel.own_terminal(stat),
+            // What opens files knows how to make one.
+            Self::Ptmx => Err(Errno::ENXIO),
             Self::Console => Ok(Rc::new(LogFile { platform: kernel.platform.clone(), stream: 2, stat })),
             Self::Registered(index) => {
                 let (_, opener) = kernel.vfs.devices.registered.get(index).ok_or(Errno::ENXIO)?;

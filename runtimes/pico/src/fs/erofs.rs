@@ -311,16 +311,21 @@ impl DirBlock {
         Dirent::read_from_prefix(bytes).map(|(dirent, _)| dirent).map_err(|_| Errno::EUCLEAN)
     }
 
-    fn entry(&self, place: usize) -> Result<Entry> {
-        let dirent = self.dirent(place)?;
+    /// The name at `place`, whatever it is.
+    fn name(&self, place: usize, dirent: &Dirent) -> Result<&'static [u8]> {
         let start = usize::from(dirent.name_offset.get());
-        let name = if place + 1 < self.count {
+        if place + 1 < self.count {
             let end = usize::from(self.dirent(place + 1)?.name_offset.get());
-            self.bytes.get(start..end).ok_or(Errno::EUCLEAN)?
+            self.bytes.get(start..end).ok_or(Errno::EUCLEAN)
         } else {
             let rest = self.bytes.get(start..).ok_or(Errno::EUCLEAN)?;
-            rest.split(|&byte| byte == 0).next().unwrap_or_default()
-        };
+            Ok(rest.split(|&byte| byte == 0).next().unwrap_or_default())
+        }
+    }
+
+    fn entry(&self, place: usize) -> Result<Entry> {
+        let dirent = self.dirent(place)?;
+        let name = self.name(place, &dirent)?;
         let valid = !name.is_empty() && name.len() <= NAME_MAX && !name.contains(&b'/') && !name.contains(&0);
         if !valid {
             return Err(Errno::EUCLEAN);
@@ -333,9 +338,8 @@ impl DirBlock {
         let (mut low, mut high) = (0, self.count);
         while low < high {
             let middle = low + (high - low) / 2;
-            let entry = self.entry(middle)?;
-            match name.cmp(entry.name) {
-                Ordering::Equal => return Ok(Found::Here(entry)),
+            match name.cmp(self.name(middle, &self.dirent(middle)?)?) {
+                Ordering::Equal => return self.entry(middle).map(Found::Here),
                 Ordering::Less => high = middle,
                 Ordering::Greater => low = middle + 1,
             }

@@ -1,4 +1,6 @@
 use super::*;
+use crate::fs::rig::Rig;
+use linux_raw_sys::general as c;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::format;
@@ -147,21 +149,65 @@ fn use_all(data: &'static [u8]) -> String {
     format!("{walked:?}")
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn damage_is_an_error_never_a_panic(
-        flips in prop::collection::vec((0..8192usize, any::<u8>()), 1..20),
-        anywhere in prop::collection::vec((0..EVERYTHING.len(), any::<u8>()), 0..5),
-        len in prop_oneof![Just(EVERYTHING.len()), 0..EVERYTHING.len()],
-    ) {
+/// The image with some bytes and fields changed, and cut.
+fn damaged() -> impl Strategy<Value = &'static [u8]> {
+    let number =
+        prop_oneof![Just(0), Just(u32::MAX), (0..32u32).prop_map(|bit| 1 << bit), 0..64u32, any::<u32>()];
+    // Metadata comes first, behind the superblock.
+    let flips = prop::collection::vec((0..8192usize, any::<u8>()), 0..20);
+    let fields = prop::collection::vec((0..2048usize, number), 0..8);
+    let anywhere = prop::collection::vec((0..EVERYTHING.len(), any::<u8>()), 0..5);
+    let len = prop_oneof![3 => Just(EVERYTHING.len()), 1 => 0..EVERYTHING.len()];
+    (flips, fields, anywhere, len).prop_map(|(flips, fields, anywhere, len)| {
         let mut copy = EVERYTHING.to_vec();
-        for (at, value) in flips.into_iter().map(|(at, value)| (1024 + at, value)).chain(anywhere) {
+        for (at, value) in flips.into_iter().map(|(at, value)| (SUPER_OFFSET + at, value)).chain(anywhere) {
             copy[at] = value;
         }
+        for (at, value) in fields {
+            copy[SUPER_OFFSET + 4 * at..][..4].copy_from_slice(&value.to_le_bytes());
+        }
         copy.truncate(len);
-        let outcome = use_all(copy.leak());
+        &*copy.leak()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn damage_is_an_error_never_a_panic(image in damaged()) {
+        let outcome = use_all(image);
         prop_assert!(["refused", "Ok(())", "Err(Errno(117))", "Err(Errno(40))"].contains(&outcome.as_str()), "{outcome}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// The same through system calls: names, contents, links, directories, mappings.
+    #[test]
+    fn programs_get_errors_from_a_damaged_package(image in damaged()) {
+        prop_assume!(Image::open(image).is_ok());
+        let mut rig = Rig::with(EVERYTHING, image);
+        for path in ["", "/files", "/many", "/files/4097", "/files/9000", "/links/file", "/links/longest", "/d0/d1", "/empty/.."] {
+            let path = std::format!("/var/task{path}");
+            let _ = rig.stat(&path);
+            let _ = rig.read_all(&path);
+            let buffer = rig.buffer;
+            rig.on(c::__NR_readlink, &path, &[buffer, 4096]);
+            let Ok(fd) = u64::try_from(rig.open(&path, c::O_RDONLY)) else { continue };
+            for _ in 0..50 {
+                if rig.call(c::__NR_getdents64, &[fd, buffer, 600]) <= 0 {
+                    break;
+                }
+            }
+            for (len, offset) in [(4096, 0), (1 << 20, 0), (8192, 4096)] {
+                let mapped = rig.call(c::__NR_mmap, &[0, len, 3, 2, fd, offset]);
+                if let Ok(at) = u64::try_from(mapped) {
+                    prop_assert_eq!(rig.call(c::__NR_munmap, &[at, len]), 0);
+                }
+            }
+            prop_assert_eq!(rig.call(c::__NR_close, &[fd]), 0);
+        }
     }
 }

@@ -7,7 +7,8 @@ use super::device::LINKS;
 use super::node::{Location, Node};
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
-use linux_raw_sys::general::{S_IFDIR, S_IFLNK, S_IFREG};
+use alloc::string::{String, ToString};
+use linux_raw_sys::general::{S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG};
 
 /// One line of a listing.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +28,8 @@ pub type Taker<'a> = dyn FnMut(Listed<'_>) -> bool + 'a;
 
 /// Position of the first name behind `.` and `..`.
 const FIRST: u64 = 2;
+/// Inode number of `/dev/pts/ptmx`, which those of the terminals follow.
+const TERMINAL_INO: u32 = 2;
 /// Position of the first mount that the directory itself does not have.
 const MOUNTED: u64 = 1 << 62;
 
@@ -90,6 +93,18 @@ impl Location {
                     }
                 }
             }
+            Node::Terminals => {
+                let numbers = kernel.terminals.numbers();
+                let first = core::iter::once((String::from("ptmx"), u64::from(TERMINAL_INO)));
+                let names = first
+                    .chain(numbers.into_iter().map(|n| (n.to_string(), u64::from(n + TERMINAL_INO + 1))));
+                for (name, ino) in names {
+                    let position = ino - u64::from(TERMINAL_INO);
+                    if position >= from && !add(name.as_bytes(), ino, S_IFCHR, position) {
+                        return Ok(false);
+                    }
+                }
+            }
             Node::Generated(generated) => {
                 for (position, name, child) in generated.children(kernel) {
                     let attributes = child.attributes();
@@ -99,7 +114,7 @@ impl Location {
                 }
             }
             Node::Damaged(_) => return Err(Errno::EUCLEAN),
-            Node::Empty(_) | Node::Device(_) | Node::DeviceLink(_) | Node::Open(_) => {}
+            Node::Empty(_) | Node::Device(_) | Node::Terminal(_) | Node::DeviceLink(_) | Node::Open(_) => {}
         }
         Ok(true)
     }

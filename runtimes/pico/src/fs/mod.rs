@@ -12,6 +12,7 @@
 //! | [`mounts`] | which path is the root of which file system |
 //! | [`node`] | one file of any of them: metadata, children, opening |
 //! | [`path`] | from a path to a place |
+//! | [`known`] | paths that were followed before |
 //! | [`erofs`], [`memory`], [`device`], [`proc`] | the file systems |
 //! | [`files`] | open files that never change |
 //! | [`notify`] | who watches files |
@@ -21,6 +22,7 @@ pub mod console;
 pub mod device;
 pub mod erofs;
 pub mod files;
+pub mod known;
 pub mod listing;
 pub mod memory;
 pub mod mounts;
@@ -111,6 +113,9 @@ impl Kernel {
     /// Descriptors 0, 1 and 2: the console's, else nothing to read, and the log.
     pub fn open_standard_streams(&mut self) -> Result<()> {
         if let Some(console) = self.console.clone() {
+            if console.terminal().is_some() {
+                self.attach_console();
+            }
             return self.open_streams(console.standard_streams());
         }
         let stdin = Device::Null.open(self, mounts::DEV_DEVICES)?;
@@ -170,8 +175,8 @@ impl Kernel {
 }
 
 /// `path` as text for messages and listings.
-pub fn text(path: &[u8]) -> String {
-    String::from_utf8_lossy(path).into_owned()
+pub fn text(path: Vec<u8>) -> String {
+    String::from_utf8(path).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 #[cfg(test)]

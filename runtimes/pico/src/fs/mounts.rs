@@ -2,6 +2,7 @@
 
 use super::attributes::Space;
 use super::erofs::Image;
+use super::known::Known;
 use super::memory::{Body, Inode, Pool};
 use super::node::{Location, Node};
 use crate::mm::Mm;
@@ -10,7 +11,7 @@ use abi::layout::PAGE;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::iter;
-use linux_raw_sys::general::{RAMFS_MAGIC, SYSFS_MAGIC, TMPFS_MAGIC};
+use linux_raw_sys::general::{DEVPTS_SUPER_MAGIC, RAMFS_MAGIC, SYSFS_MAGIC, TMPFS_MAGIC};
 
 /// `st_dev` of the root image.
 pub const DEV_ROOT: u64 = 1;
@@ -22,6 +23,8 @@ pub const DEV_DEVICES: u64 = 3;
 pub const DEV_PROC: u64 = 4;
 /// `st_dev` of `/sys`.
 pub const DEV_SYS: u64 = 5;
+/// `st_dev` of `/dev/pts`.
+pub const DEV_TERMINALS: u64 = 12;
 /// `st_dev` of the first memory file system.
 const DEV_MEMORY: u64 = 6;
 
@@ -48,6 +51,8 @@ pub struct Mount {
 /// All mounted file systems.
 pub struct Mounts {
     mounts: Vec<Mount>,
+    root: Location,
+    known: Known,
     images: [Option<Image>; 2],
     pool: Rc<Pool>,
 }
@@ -69,8 +74,9 @@ impl Mounts {
         let pool: Rc<Pool> = Rc::default();
         let root = if root.is_empty() { Node::Empty(DEV_ROOT) } else { image(images[0], DEV_ROOT) };
         let mut mounts = Vec::from([
-            read_only("/", DEV_ROOT, "erofs", root),
+            read_only("/", DEV_ROOT, "erofs", root.clone()),
             read_only("/dev", DEV_DEVICES, "devtmpfs", Node::Devices),
+            Mount { writable: true, ..read_only("/dev/pts", DEV_TERMINALS, "devpts", Node::Terminals) },
             read_only("/proc", DEV_PROC, "proc", Node::proc_root()),
             read_only("/sys", DEV_SYS, "sysfs", Node::sys_root()),
         ]);
@@ -79,7 +85,8 @@ impl Mounts {
                 Inode::new(&pool, dev, Body::directory(), mode, 0).expect("an empty pool has room for roots");
             mounts.push(Mount { path, dev, kind: "tmpfs", writable: true, root: Node::Memory(root) });
         }
-        let mut mounts = Self { mounts, images, pool };
+        let mut mounts =
+            Self { mounts, root: Location::new(root, b"/"), known: Known::default(), images, pool };
         if let Some(package) = package {
             mounts.mount_package(package);
         }
@@ -90,6 +97,7 @@ impl Mounts {
     pub fn mount_package(&mut self, package: &'static [u8]) {
         let package = Image::open(package).ok();
         self.images[1] = package;
+        self.known.forget();
         self.mounts.push(read_only(PACKAGE_DIR, DEV_PACKAGE, "erofs", image(package, DEV_PACKAGE)));
     }
 
@@ -105,7 +113,12 @@ impl Mounts {
 
     /// `/`.
     pub fn root(&self) -> Location {
-        Location::new(self.mounts[0].root.clone(), b"/")
+        self.root.clone()
+    }
+
+    /// Paths that were followed before.
+    pub fn known(&self) -> &Known {
+        &self.known
     }
 
     /// What is mounted at `path`.
@@ -144,6 +157,7 @@ impl Mounts {
             DEV_DEVICES => RAMFS_MAGIC,
             DEV_PROC => PROC_MAGIC,
             DEV_SYS => SYSFS_MAGIC,
+            DEV_TERMINALS => DEVPTS_SUPER_MAGIC,
             _ => TMPFS_MAGIC,
         };
         let empty = Space { magic, read_only: true, id: dev, ..Space::default() };

@@ -5,14 +5,17 @@ use super::device::{Device, LINKS};
 use super::erofs::{self, Image};
 use super::files::{DirectoryFile, ImageFile};
 use super::memory::{Body, Inode, MemoryFile};
-use super::mounts::{DEV_DEVICES, DEV_PROC, DEV_SYS};
+use super::mounts::{DEV_DEVICES, DEV_PROC, DEV_SYS, DEV_TERMINALS};
 use super::proc::{self, Generated};
 use crate::errno::{Errno, Result};
 use crate::file::File;
 use crate::kernel::Kernel;
+use crate::tty::ends::Slave;
+use crate::tty::terminal::Terminal;
 use alloc::rc::Rc;
+use alloc::string::ToString;
 use alloc::vec::Vec;
-use linux_raw_sys::general::{S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, stat as Stat};
+use linux_raw_sys::general::{S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, stat as Stat};
 
 /// A file, directory, link or device.
 #[derive(Clone)]
@@ -31,6 +34,10 @@ pub enum Node {
     Device(Device),
     /// A symbolic link in `/dev`, by position.
     DeviceLink(usize),
+    /// `/dev/pts`.
+    Terminals,
+    /// A terminal in there.
+    Terminal(Rc<Terminal>),
     /// In `/proc` or `/sys`.
     Generated(Generated),
     /// What `/proc/self/fd/N` leads to.
@@ -73,6 +80,8 @@ impl Node {
             Self::Memory(inode) => inode.attributes().to_stat(),
             Self::Empty(dev) | Self::Damaged(dev) => directory(*dev, 1).to_stat(),
             Self::Devices => directory(DEV_DEVICES, 1).to_stat(),
+            Self::Terminals => directory(DEV_TERMINALS, 1).to_stat(),
+            Self::Terminal(terminal) => terminal_attributes(terminal).to_stat(),
             Self::Device(device) => device.attributes(DEV_DEVICES).to_stat(),
             Self::DeviceLink(index) => Attributes {
                 dev: DEV_DEVICES,
@@ -90,7 +99,10 @@ impl Node {
 
     /// Type and permissions.
     pub fn mode(&self) -> Result<u32> {
-        Ok(self.stat()?.st_mode)
+        Ok(match self {
+            Self::Image(_, inode, _) => inode.mode.into(),
+            _ => self.stat()?.st_mode,
+        })
     }
 }
 
@@ -147,7 +159,8 @@ impl Location {
 
     /// Where `name` in this directory is.
     pub fn child(&self, kernel: &Kernel, name: &[u8]) -> Result<Option<Self>> {
-        let path = match self.path(kernel)?.as_slice() {
+        let moved = if matches!(self.node, Node::Memory(_)) { Some(self.path(kernel)?) } else { None };
+        let path = match moved.as_deref().unwrap_or(&self.path) {
             b"/" => [b"/", name].concat(),
             path => [path, b"/", name].concat(),
         };
@@ -174,8 +187,11 @@ impl Location {
             Node::Empty(_) => Ok(None),
             Node::Damaged(_) => Err(Errno::EUCLEAN),
             Node::Devices => Ok(device_child(kernel, name)),
+            Node::Terminals => Ok(terminal_child(kernel, name)),
             Node::Generated(generated) => Ok(generated.child(kernel, name)?.map(Node::Generated)),
-            Node::Image(..) | Node::Device(_) | Node::DeviceLink(_) | Node::Open(_) => Err(Errno::ENOTDIR),
+            Node::Image(..) | Node::Device(_) | Node::Terminal(_) | Node::DeviceLink(_) | Node::Open(_) => {
+                Err(Errno::ENOTDIR)
+            }
         }
     }
 
@@ -231,7 +247,8 @@ impl Location {
             Node::Device(device) => device.open(kernel, DEV_DEVICES)?,
             Node::Generated(generated) => generated.open(kernel)?,
             Node::Open(file) => file.clone(),
-            Node::Empty(_) | Node::Damaged(_) | Node::Devices | Node::DeviceLink(_) => {
+            Node::Terminal(terminal) => Rc::new(Slave::open(terminal.clone(), self.stat()?)?),
+            Node::Empty(_) | Node::Damaged(_) | Node::Devices | Node::Terminals | Node::DeviceLink(_) => {
                 return Err(Errno::ELOOP);
             }
         })
@@ -241,6 +258,31 @@ impl Location {
     pub fn space(&self, kernel: &Kernel) -> Result<Space> {
         Ok(kernel.vfs.mounts.space(self.stat()?.st_dev, &kernel.mm))
     }
+}
+
+/// Group of terminals: Debian's `tty`.
+const TERMINAL_GROUP: u32 = 5;
+
+fn terminal_attributes(terminal: &Terminal) -> Attributes {
+    Attributes {
+        dev: DEV_TERMINALS,
+        ino: 3 + u64::from(terminal.number),
+        mode: S_IFCHR | 0o620,
+        nlink: 1,
+        uid: terminal.owner,
+        gid: TERMINAL_GROUP,
+        rdev: terminal.jobs.device(),
+        ..Attributes::default()
+    }
+}
+
+fn terminal_child(kernel: &Kernel, name: &[u8]) -> Option<Node> {
+    if name == b"ptmx" {
+        return Some(Node::Device(Device::Ptmx));
+    }
+    let number: u32 = core::str::from_utf8(name).ok()?.parse().ok()?;
+    let terminal = kernel.terminals.get(number).map(Node::Terminal)?;
+    (number.to_string().as_bytes() == name).then_some(terminal)
 }
 
 fn device_child(kernel: &Kernel, name: &[u8]) -> Option<Node> {

@@ -4,7 +4,7 @@ use super::attributes::{is_dir, is_symlink};
 use super::node::{Link, Location, Node};
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
-use alloc::collections::VecDeque;
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 /// Longest path, its NUL included.
@@ -80,7 +80,7 @@ impl Found {
 impl Kernel {
     /// Where `path`, relative to the current directory, leads; links are followed.
     pub fn resolve(&self, path: &[u8]) -> Result<Location> {
-        self.look_up(&self.vfs.place.cwd, path, How::new(Last::Follow))?.existing()
+        self.look_up_existing(&self.vfs.place.cwd, path)
     }
 
     /// Where `path`, relative to `base`, leads.
@@ -95,11 +95,25 @@ impl Kernel {
         if absolute && how.beneath {
             return Err(Errno::EXDEV);
         }
-        let start = if absolute { self.vfs.mounts.root() } else { base.clone() };
-        let mut walk =
-            Walk { kernel: self, base, how, at: start, ahead: VecDeque::new(), slash: false, links: 0 };
-        walk.push(path);
-        walk.run()
+        let at = if absolute { self.vfs.mounts.root() } else { base.clone() };
+        let slash = path.ends_with(b"/");
+        let mut walk = Walk { kernel: self, base, how, at, slash, links: 0, fixed: absolute };
+        let found = walk.run(path)?;
+        if walk.fixed
+            && how == How::new(Last::Follow)
+            && let Some(target) = &found.target
+        {
+            self.vfs.mounts.known().note(path, target);
+        }
+        Ok(found)
+    }
+
+    /// Where `path`, relative to `base`, leads; links are followed.
+    pub fn look_up_existing(&self, base: &Location, path: &[u8]) -> Result<Location> {
+        match self.vfs.mounts.known().find(path) {
+            Some(location) => Ok(location),
+            None => self.look_up(base, path, How::new(Last::Follow))?.existing(),
+        }
     }
 
     /// The directory that holds the canonical path `path`; `/` holds itself.
@@ -119,51 +133,78 @@ struct Walk<'a> {
     base: &'a Location,
     how: How,
     at: Location,
-    /// Names to come.
-    ahead: VecDeque<Vec<u8>>,
-    /// A slash comes behind the last of them.
+    /// A slash comes behind the last of the names to come.
     slash: bool,
     links: u32,
+    /// Whether it has met nothing but what never changes: images, and directories that lead to mounted ones.
+    fixed: bool,
+}
+
+/// What one name leads to.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, and a box would be an allocation for each path"
+)]
+enum Step {
+    /// The end of the path.
+    End(Found),
+    /// The place to go on from.
+    On,
+    /// A link: its path comes before the rest.
+    Link(Vec<u8>),
+}
+
+/// The first name of `path`, and the rest, which is empty behind the last name.
+fn first_name(path: &[u8]) -> Option<(&[u8], &[u8])> {
+    let path = behind_slashes(path);
+    let end = path.iter().position(|&byte| byte == b'/').unwrap_or(path.len());
+    (end != 0).then(|| (&path[..end], behind_slashes(&path[end..])))
+}
+
+fn behind_slashes(path: &[u8]) -> &[u8] {
+    &path[path.iter().position(|&byte| byte != b'/').unwrap_or(path.len())..]
 }
 
 impl Walk<'_> {
-    /// Puts the names of `path` before those that are still to come.
-    fn push(&mut self, path: &[u8]) {
-        if self.ahead.is_empty() {
-            self.slash |= path.ends_with(b"/");
-        }
-        let names = path.split(|&byte| byte == b'/').filter(|name| !name.is_empty());
-        names.rev().for_each(|name| self.ahead.push_front(name.to_vec()));
-    }
-
-    fn run(mut self) -> Result<Found> {
+    fn run(&mut self, path: &[u8]) -> Result<Found> {
         let mut special = Name::Root;
-        while let Some(name) = self.ahead.pop_front() {
+        let (mut path, mut at) = (Cow::Borrowed(path), 0);
+        while let Some((name, rest)) = first_name(&path[at..]) {
             if !self.at.is_dir() {
                 return Err(Errno::ENOTDIR);
             }
             if name.len() > NAME_MAX {
                 return Err(Errno::ENAMETOOLONG);
             }
-            match name.as_slice() {
+            let behind = path.len() - rest.len();
+            match name {
                 b"." => special = Name::Dot,
                 b".." => {
                     self.up()?;
                     special = Name::DotDot;
                 }
                 _ => {
-                    if let Some(found) = self.step(name)? {
-                        return Ok(found);
+                    match self.step(name, rest.is_empty())? {
+                        Step::End(found) => return Ok(found),
+                        Step::On => {}
+                        Step::Link(target) => {
+                            path = Cow::Owned([&target, &b"/"[..], rest].concat());
+                            at = 0;
+                            special = Name::Root;
+                            continue;
+                        }
                     }
                     special = Name::Root;
                 }
             }
+            at = behind;
         }
-        let (parent, target) = (self.at.clone(), Some(self.at));
+        let (parent, target) = (self.at.clone(), Some(self.at.clone()));
         Ok(Found { parent, name: special, target, slash: self.slash })
     }
 
     fn up(&mut self) -> Result<()> {
+        self.fixed = false;
         let path = self.at.path(self.kernel)?;
         if self.how.beneath && path == self.base.path(self.kernel)? {
             return Err(Errno::EXDEV);
@@ -172,11 +213,10 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Goes on to `name`; says where the path leads if that was the last name.
-    fn step(&mut self, name: Vec<u8>) -> Result<Option<Found>> {
-        let last = self.ahead.is_empty();
-        let Some(child) = self.at.child(self.kernel, &name)? else {
-            return if last { Ok(Some(self.found(name, None))) } else { Err(Errno::ENOENT) };
+    /// Goes on to `name`, the `last` one or not.
+    fn step(&mut self, name: &[u8], last: bool) -> Result<Step> {
+        let Some(child) = self.at.child(self.kernel, name)? else {
+            return if last { Ok(Step::End(self.found(name, None))) } else { Err(Errno::ENOENT) };
         };
         let follow = !last
             || match self.how.last {
@@ -184,38 +224,38 @@ impl Walk<'_> {
                 Last::Keep => self.slash,
                 Last::Name => false,
             };
+        self.fixed &= matches!(child.node, Node::Image(..) | Node::Empty(_));
         let mode = child.node.mode()?;
         if follow && is_symlink(mode) {
-            self.follow(&child)?;
-            return self.arrived();
+            return self.follow(&child, last);
         }
         if last {
             if self.slash && !is_dir(mode) && self.how.last != Last::Name {
                 return Err(Errno::ENOTDIR);
             }
-            return Ok(Some(self.found(name, Some(child))));
+            return Ok(Step::End(self.found(name, Some(child))));
         }
         self.at = child;
-        Ok(None)
+        Ok(Step::On)
     }
 
-    fn found(&self, name: Vec<u8>, target: Option<Location>) -> Found {
-        Found { parent: self.at.clone(), name: Name::Normal(name), target, slash: self.slash }
+    fn found(&self, name: &[u8], target: Option<Location>) -> Found {
+        Found { parent: self.at.clone(), name: Name::Normal(name.into()), target, slash: self.slash }
     }
 
     /// A link to a file that has no path may have ended the walk at something that is no directory.
-    fn arrived(&self) -> Result<Option<Found>> {
-        if !self.ahead.is_empty() || self.at.is_dir() {
-            return Ok(None);
+    fn arrived(&self, last: bool) -> Result<Step> {
+        if !last || self.at.is_dir() {
+            return Ok(Step::On);
         }
         if self.slash {
             return Err(Errno::ENOTDIR);
         }
         let target = Some(self.at.clone());
-        Ok(Some(Found { parent: self.at.clone(), name: Name::Root, target, slash: false }))
+        Ok(Step::End(Found { parent: self.at.clone(), name: Name::Root, target, slash: false }))
     }
 
-    fn follow(&mut self, link: &Location) -> Result<()> {
+    fn follow(&mut self, link: &Location, last: bool) -> Result<Step> {
         self.links += 1;
         if self.links > LINKS_MAX || self.how.no_links {
             return Err(Errno::ELOOP);
@@ -231,7 +271,8 @@ impl Walk<'_> {
                 if target.is_empty() {
                     return Err(Errno::ENOENT);
                 }
-                self.push(&target);
+                self.slash |= last && target.ends_with(b"/");
+                Ok(Step::Link(target))
             }
             Link::File(file, text) => {
                 if self.how.no_magic || self.how.beneath {
@@ -241,8 +282,8 @@ impl Walk<'_> {
                     Some(location) => location.clone(),
                     None => Location::new(Node::Open(file), &text),
                 };
+                self.arrived(last)
             }
         }
-        Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! An answer that is put together from parts, and complete when it is said to be.
 
+use super::http::ResponseWatch;
 use super::{Inbound, Outcome, State};
 
 impl Inbound {
@@ -18,7 +19,13 @@ impl Inbound {
         if matches!(self.state, State::Taken | State::Responding) {
             self.state = State::Responding;
             self.written = 0;
+            self.watch = ResponseWatch::new(&[]);
         }
+    }
+
+    /// What follows of the answer is in chunked coding: it goes out as it comes.
+    pub fn goes_on_in_chunks(&mut self) {
+        self.watch = ResponseWatch::in_chunks(self.written);
     }
 
     /// Adds to the answer; false if there is no room.

@@ -30,6 +30,10 @@ pub enum Progress {
 pub struct ResponseWatch {
     /// The request was a `HEAD`: the response has no body.
     head_only: bool,
+    /// What follows a response with status 101 is another protocol.
+    may_upgrade: bool,
+    /// It has begun.
+    upgraded: bool,
     /// Offset of the first byte of the current head.
     start: usize,
     /// Offset of the first byte not looked at yet.
@@ -87,10 +91,17 @@ impl ResponseWatch {
     pub fn new(request: &[u8]) -> Self {
         Self {
             head_only: request.starts_with(b"HEAD "),
+            may_upgrade: false,
+            upgraded: false,
             start: 0,
             position: 0,
             state: State::Head(HeadLine::Before),
         }
+    }
+
+    /// A watch for what goes on in chunked coding at offset `start`. What lies before is as good as a head.
+    pub fn in_chunks(start: usize) -> Self {
+        Self { position: start, state: State::Chunked(Chunk::Size(None)), ..Self::new(b"") }
     }
 
     /// Looks at what was added to `response`, which is everything written so far (since [`ResponseWatch::restart`]).
@@ -112,6 +123,16 @@ impl ResponseWatch {
             State::Chunked(Chunk::Done) => Progress::Complete { start: self.start, end: self.position },
             _ => Progress::More,
         }
+    }
+
+    /// A response with status 101 is not the end: the connection goes on in another protocol.
+    pub fn allow_upgrade(&mut self) {
+        self.may_upgrade = true;
+    }
+
+    /// Whether the connection goes on in another protocol.
+    pub fn is_upgraded(&self) -> bool {
+        self.upgraded
     }
 
     /// Whether only the end of the connection can end the response.
@@ -161,6 +182,11 @@ impl ResponseWatch {
                 self.start = self.position;
                 self.state = State::Head(HeadLine::Before);
             }
+            Some(Framing::Upgrade) if self.may_upgrade => {
+                self.upgraded = true;
+                self.state = State::UntilClose;
+            }
+            Some(Framing::Upgrade) => self.state = State::Fixed(self.position as u64),
             Some(Framing::Length(len)) => {
                 self.state = State::Fixed((self.position as u64).saturating_add(len))
             }
@@ -214,6 +240,8 @@ impl Chunk {
 enum Framing {
     /// A 1xx response: the real one follows.
     Interim,
+    /// Another protocol follows.
+    Upgrade,
     /// This many bytes of body.
     Length(u64),
     Chunked,
@@ -239,10 +267,12 @@ fn framing(head: &[u8], head_only: bool) -> Option<Framing> {
 /// The framing a parsed head announces; nothing if its lengths contradict each other.
 fn announced(response: &httparse::Response<'_, '_>, head_only: bool) -> Option<Framing> {
     let code = response.code?;
-    if (100..200).contains(&code) && code != 101 {
-        return Some(Framing::Interim);
+    match code {
+        101 => return Some(Framing::Upgrade),
+        100..200 => return Some(Framing::Interim),
+        _ => {}
     }
-    if head_only || matches!(code, 101 | 204 | 304) {
+    if head_only || matches!(code, 204 | 304) {
         return Some(Framing::Length(0));
     }
     let mut coding = None;

@@ -4,12 +4,13 @@
 //! connection accepted on the declared port ([`crate::net`], contract HTTP), or asked for at the Runtime API ([`api`],
 //! contract Runtime API). All share one [`Inbound`]. When
 //! the response is complete [`Kernel::settle`] rings the doorbell; nothing after that is part of the request. An HTTP response that
-//! takes its time goes out in [`parts`].
+//! takes its time goes out in [`parts`]; a request whose end has not come yet is asked for piece by piece ([`input`]).
 
 mod answer;
 pub mod api;
 pub mod device;
 pub mod http;
+mod input;
 mod parts;
 
 use crate::errno::{Errno, Result};
@@ -19,10 +20,13 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use http::{Progress, ResponseWatch};
+use input::Input;
 
 /// [`Inbound`], shared by the kernel, the listening socket, the connection and the device.
 pub type Shared = Rc<RefCell<Inbound>>;
 
+/// What an answer of the handler contract begins with that is in chunked coding.
+const CHUNKS: &[u8] = b"chunks ";
 /// The log stream of standard error.
 const STDERR: u32 = 2;
 
@@ -57,11 +61,15 @@ pub struct Inbound {
     is_function: bool,
     /// Bytes of the request the program has read.
     read: usize,
+    /// What follows `request`.
+    input: Input,
     response: &'static mut [u8],
     /// Bytes of response in the area: all that was written, or what was written since the last part was handed over.
     written: usize,
     /// Whether a part of the response was handed over.
     in_parts: bool,
+    /// The program has closed its direction of an upgraded connection; `true` once the host knows.
+    output_ended: Option<bool>,
     watch: ResponseWatch,
     outcome: Option<Outcome>,
     /// What is to be added to the program's log.
@@ -77,9 +85,11 @@ impl Default for Inbound {
             request: &[],
             is_function: false,
             read: 0,
+            input: Input::default(),
             response: &mut [],
             written: 0,
             in_parts: false,
+            output_ended: None,
             watch: ResponseWatch::new(&[]),
             outcome: None,
             report: Vec::new(),
@@ -129,13 +139,14 @@ impl Inbound {
     }
 
     /// Bytes of the request the program has not read.
-    pub fn unread(&self) -> &'static [u8] {
-        &self.request[self.read..]
+    pub fn unread(&self) -> &[u8] {
+        &self.input.present(self.request)[self.read..]
     }
 
     /// The program has read the next `len` bytes.
     pub fn consume(&mut self, len: usize) {
-        self.read = (self.read + len).min(self.request.len());
+        self.read = (self.read + len).min(self.input.present(self.request).len());
+        self.input.was_read();
         if self.is_function && self.read == self.request.len() {
             *self = Self { activity: self.activity + 1, ..Self::default() };
         }
@@ -174,8 +185,16 @@ impl Inbound {
         }
     }
 
-    /// Appends to the answer of the handler contract; it is complete with the write that ends in a newline.
+    /// Appends to the answer of the handler contract; it is complete with the write that ends in a newline, or at the end of its
+    /// chunked coding if its first line says that it has one ([`abi::runtime_api`]).
     pub fn respond_line(&mut self, bytes: &[u8]) -> Result<usize> {
+        if self.state == State::Taken && bytes.starts_with(CHUNKS) {
+            let line = bytes.iter().position(|&byte| byte == b'\n').ok_or(Errno::EINVAL)?;
+            self.watch = ResponseWatch::in_chunks(line + 1);
+        }
+        if self.watch.is_past_head() {
+            return self.respond_http(bytes);
+        }
         self.append(bytes)?;
         if bytes.ends_with(b"\n") {
             self.complete(0, self.written);
@@ -204,9 +223,10 @@ impl Inbound {
         Ok(())
     }
 
-    /// What is to be told to the host: something for the log, how the request has ended, and whether a part is due.
+    /// What is to be told to the host: something for the log, how the request has ended, and whether something else is due.
     fn news(&mut self) -> (Vec<u8>, Option<Outcome>, bool) {
-        (core::mem::take(&mut self.report), self.outcome.take(), self.is_full())
+        let is_due = self.is_full() || self.input.was_looked_for();
+        (core::mem::take(&mut self.report), self.outcome.take(), is_due)
     }
 
     /// The response is `start..end` of what was written; it is moved to where the host looks for it.
@@ -229,12 +249,12 @@ impl Kernel {
     /// Tells the host if the response has become complete. Called after every system call; does not return if there
     /// is something to tell.
     pub fn settle(&mut self) {
-        let (report, outcome, is_full) = self.inbound.borrow_mut().news();
+        let (report, outcome, is_due) = self.inbound.borrow_mut().news();
         if !report.is_empty() {
             self.platform.log(STDERR, &report);
         }
-        if is_full {
-            self.hand_over_part();
+        if is_due && !self.make_room() {
+            self.look_for_input();
         }
         let Some(outcome) = outcome else { return };
         match outcome {

@@ -1,4 +1,4 @@
-//! An HTTP response that goes out in parts: as far as it was written when the program waits, or when there is no more room.
+//! A response that goes out in parts (HTTP, or in chunks): as far as it was written when the program waits, or when there is no more room.
 //!
 //! A response that is complete before either happens is handed over as a whole, with one doorbell.
 
@@ -13,11 +13,16 @@ const PART_MAX: usize = 256 << 10;
 impl Inbound {
     /// How much of `bytes` there is room for. What does not fit waits until a part was handed over, if there is one.
     pub(super) fn what_fits<'a>(&self, bytes: &'a [u8]) -> Result<&'a [u8]> {
-        match self.capacity().saturating_sub(self.written) {
+        match self.room() {
             0 if self.has_part() => Err(Errno::EAGAIN),
             0 => Ok(bytes),
             room => Ok(&bytes[..bytes.len().min(room)]),
         }
+    }
+
+    /// Bytes there is room for now.
+    pub(super) fn room(&self) -> usize {
+        self.capacity().saturating_sub(self.written)
     }
 
     /// Whether there is no room for more until a part was handed over.
@@ -35,10 +40,11 @@ impl Inbound {
     }
 
     /// Puts the next part where the host looks for it; its length. The area counts as empty afterwards.
-    fn take_part(&mut self) -> Option<usize> {
-        if !self.has_part() {
+    pub(super) fn take_part(&mut self) -> Option<usize> {
+        if !self.has_part() && self.output_ended != Some(false) {
             return None;
         }
+        self.output_ended = self.output_ended.map(|_| true);
         let (start, end) = (self.watch.start(), self.written);
         self.response.copy_within(start..end, 0);
         self.watch.restart();
@@ -52,10 +58,13 @@ impl Inbound {
 impl Kernel {
     /// Hands over what there is of a response that goes on. Returns whether there was anything.
     pub(crate) fn hand_over_part(&mut self) -> bool {
-        let part = self.inbound.borrow_mut().take_part();
+        let (part, is_last) = {
+            let mut inbound = self.inbound.borrow_mut();
+            (inbound.take_part(), inbound.output_ended.is_some())
+        };
         let Some(len) = part else { return false };
         self.platform.set_response_len(len as u64);
-        self.ring(Doorbell::Part, [0; 4]);
+        self.ring(Doorbell::Part, [is_last.into(), 0, 0, 0]);
         true
     }
 

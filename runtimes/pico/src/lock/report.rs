@@ -1,7 +1,8 @@
 //! `/proc/locks`.
 
-use super::{Family, FileId, LAST, Lock, Locks, Owner};
+use super::{Family, FileId, LAST, Lock, Locks, Owner, Waiter};
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt::Write;
 
 impl Locks {
@@ -9,14 +10,17 @@ impl Locks {
     pub fn report(&self) -> String {
         let mut text = String::new();
         let (files, waiters) = (self.files.borrow(), self.waiters.borrow());
+        // Each waits for one lock: the first in its way.
+        let blocker = |waiter: &Waiter| self.conflict(waiter.file, waiter.family, &waiter.lock);
+        let blocked: Vec<_> = waiters.iter().filter_map(|waiter| Some((waiter, blocker(waiter)?))).collect();
         let all = files.iter().flat_map(|(file, locks)| {
             [Family::Whole, Family::Records].map(|family| (*file, family, locks.of(family)))
         });
         let held = all.flat_map(|(file, family, list)| list.iter().map(move |lock| (file, family, lock)));
         for ((file, family, lock), number) in held.zip(1u32..) {
             let _ = writeln!(text, "{number}: {}", line(file, family, lock));
-            for waiter in waiters.iter() {
-                if (waiter.file, waiter.family) == (file, family) && waiter.lock.conflicts(lock) {
+            for (waiter, blocker) in &blocked {
+                if (waiter.file, waiter.family) == (file, family) && blocker == lock {
                     let _ = writeln!(text, "{number}: -> {}", line(file, family, &waiter.lock));
                 }
             }

@@ -139,6 +139,18 @@ fn an_open_file_takes_its_locks_along_and_the_report_names_everybody() {
 }
 
 #[test]
+fn however_many_wait_for_however_many_locks_the_report_is_short() {
+    let locks: Rc<Locks> = Rc::default();
+    let places = 0..LOCKS_MAX as u64;
+    places.for_each(|at| take(&locks, &lock(1, false, 2 * at, 2 * at)).unwrap());
+    assert_eq!(take(&locks, &lock(2, false, 1, 1)), Err(Errno::ENOLCK), "the limit");
+    for tid in 2..502 {
+        locks.wait(tid, FILE, Family::Records, &lock(tid, true, 0, LAST)).unwrap();
+    }
+    assert_eq!(locks.report().lines().count(), LOCKS_MAX + 500, "each waits for one");
+}
+
+#[test]
 fn one_processs_locks_are_gone_with_any_descriptor_it_closes() {
     let mut rig = Rig::new();
     let open = |rig: &mut Rig| rig.open("/tmp/locked", linux::O_RDWR | linux::O_CREAT).cast_unsigned();

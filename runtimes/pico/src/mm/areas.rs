@@ -49,7 +49,7 @@ pub struct Area {
     pub prot: u32,
     /// What it holds.
     pub kind: Kind,
-    /// Inaccessible ever since it was mapped: takes address space but holds no data and costs nothing.
+    /// Inaccessible ever since it was mapped, or beyond the end of a file: takes address space but holds no data and costs nothing.
     pub reserved: bool,
     /// Path of the file it was copied from, and the offset of `start` in it.
     pub file: Option<(Rc<str>, u64)>,
@@ -57,7 +57,7 @@ pub struct Area {
 
 impl Area {
     /// The part of this area inside `start..end`, which must not be empty.
-    fn cut(&self, start: u64, end: u64) -> Self {
+    pub(super) fn cut(&self, start: u64, end: u64) -> Self {
         let (start, end) = (start.max(self.start), end.min(self.end));
         let file = self.file.as_ref().map(|(path, offset)| (path.clone(), offset + (start - self.start)));
         Self { start, end, file, ..*self }
@@ -74,6 +74,11 @@ impl Area {
         };
         let same = self.prot == next.prot && self.kind == next.kind && self.reserved == next.reserved;
         file && same && self.end == next.start
+    }
+
+    /// Whether `next` is more of the same mapping of a file, whatever lies beyond its end.
+    pub fn is_continued_by(&self, next: &Self) -> bool {
+        self.continues_in(&Self { reserved: self.reserved, ..next.clone() })
     }
 
     /// Bytes that count as memory in use. Pages behind the sparse area are pico's own, and count as such.
@@ -131,7 +136,7 @@ impl Areas {
         let mut end = addr;
         while end < limit {
             match self.find(end) {
-                Some(area) if area.prot & prot == prot && area.kind != Kind::Kernel => end = area.end,
+                Some(area) if area.allowed() & prot == prot && area.kind != Kind::Kernel => end = area.end,
                 _ => break,
             }
         }
@@ -140,14 +145,19 @@ impl Areas {
 
     /// Whether every byte of `start..end` is mapped.
     pub fn covers(&self, start: u64, end: u64) -> bool {
+        self.covered(start, end) == end
+    }
+
+    /// End of what is mapped from `start` on, looked at up to `end`.
+    pub fn covered(&self, start: u64, end: u64) -> u64 {
         let mut at = start;
         while at < end {
             match self.find(at) {
                 Some(area) if area.kind != Kind::Kernel => at = area.end,
-                _ => return false,
+                _ => return at,
             }
         }
-        true
+        end
     }
 
     /// The highest free range of `len` bytes inside `low..high`.

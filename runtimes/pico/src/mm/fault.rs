@@ -13,6 +13,8 @@ const BY_FETCH: u64 = 1 << 4;
 
 /// Bytes around a touched page that get memory along with it, while there is plenty.
 const AROUND: u64 = 16 * PAGE;
+/// The most, where as much before them has memory: a program that goes through new memory takes an exception for each part.
+const AROUND_MAX: u64 = 256 * PAGE;
 
 /// What became of a page fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub enum PageFault {
     Resolved,
     /// The program may not do that: `SEGV_*`.
     Refused(u32),
+    /// The file that is mapped there has ended before.
+    Beyond,
     /// There is no memory left.
     OutOfMemory,
 }
@@ -37,6 +41,12 @@ impl Mm {
             BY_WRITE => area.prot & WRITE != 0,
             _ => area.prot & EXEC != 0,
         };
+        if allowed && area.is_beyond() {
+            return PageFault::Beyond;
+        }
+        if allowed && !self.is_paged(addr) && self.allow_again(&area, addr) {
+            return PageFault::Resolved;
+        }
         if !allowed || !self.is_paged(addr) {
             return PageFault::Refused(linux::SEGV_ACCERR);
         }
@@ -55,6 +65,9 @@ impl Mm {
     fn own_around(&self, area: &Area, va: u64) -> PageFault {
         let mut sparse = self.sparse.borrow_mut();
         let Some(first) = sparse.own(self, va, area.prot) else { return PageFault::OutOfMemory };
+        if first != Owned::Before {
+            self.written.note(va);
+        }
         let start = va / AROUND * AROUND;
         let near = start.max(area.start)..(start + AROUND).min(area.end);
         let mut copied = first == Owned::Copied;
@@ -76,13 +89,22 @@ impl Mm {
             return PageFault::OutOfMemory;
         }
         let start = va / AROUND * AROUND;
-        for near in (start..start + AROUND).step_by(PAGE_BYTES) {
+        let mut len = AROUND;
+        while len < AROUND_MAX && self.is_backed(area, start.saturating_sub(len)) {
+            len *= 2;
+        }
+        for near in (start..start + len).step_by(PAGE_BYTES) {
             let plenty = self.free() > self.len / 8;
-            if !plenty || (area.start..area.end).contains(&near) && self.back(area, near).is_err() {
+            if near >= area.end || !plenty || near >= area.start && self.back(area, near).is_err() {
                 break;
             }
         }
         PageFault::Resolved
+    }
+
+    /// Whether memory lies behind `va`, as a page of `area`.
+    fn is_backed(&self, area: &Area, va: u64) -> bool {
+        (area.start..area.end).contains(&va) && self.sparse.borrow().page(self, va).is_some()
     }
 
     /// Puts memory behind the page at `va` of `area`, if there is none.
@@ -98,7 +120,7 @@ impl Mm {
     pub fn populate(&self, start: u64, end: u64) -> Result<()> {
         let mut at = start / PAGE * PAGE;
         while at < end && (self.has_spaces() || self.is_paged(at)) {
-            let area = self.area_at(at).filter(|area| area.prot != 0).ok_or(Errno::ENOMEM)?;
+            let area = self.area_at(at).filter(|area| area.allowed() != 0).ok_or(Errno::ENOMEM)?;
             for va in (at..area.end.min(end)).step_by(PAGE_BYTES).filter(|&va| self.is_paged(va)) {
                 self.back(&area, va)?;
             }

@@ -47,7 +47,11 @@ impl Mm {
     /// Fills `start..end`, a part of a page, with zeros.
     fn clear(&self, start: u64, end: u64) -> Result<()> {
         if start == end || !self.is_paged(start) {
+            let closed = self.open_closed(start, end);
             self.raw(start, end - start).fill(0);
+            if closed {
+                self.close_again(start / PAGE * PAGE, end);
+            }
             return Ok(());
         }
         self.own(start, end)?;

@@ -6,8 +6,8 @@
 //! |   | program image | heap (brk) -> |         free          | <- mmap, libraries |    stack   |   linked at an address
 //! ```
 //!
-//! The host maps the whole region readable, writable and executable with 2 MiB pages, so protections in there are
-//! tracked (for pointers given to system calls and for `/proc/self/maps`) but not enforced. A stack at its beginning
+//! The host maps the whole region readable, writable and executable with 2 MiB pages. Where the program protects a part of
+//! one, it becomes 4 KiB pages ([`enforce`]). A stack at the beginning of the region
 //! that overflows leaves the region and faults; one at the end (where the program's own addresses leave no other room)
 //! runs into the mapping below it. The size of the region is the program's memory limit.
 //!
@@ -19,14 +19,20 @@
 
 mod access;
 pub mod areas;
+mod beyond;
 mod dirty;
+mod enforce;
 mod fault;
 mod frames;
 mod heap;
+mod inherit;
 mod ops;
 pub mod plain;
 mod pool;
 mod remap;
+mod same;
+#[cfg(test)]
+mod same_tests;
 mod shown;
 #[cfg(test)]
 mod shown_tests;
@@ -39,6 +45,7 @@ mod sparse_tests;
 pub mod tables;
 #[cfg(test)]
 mod tests;
+mod written;
 
 use crate::errno::{Errno, Result};
 use abi::layout::{PAGE, SPARSE_END, SPARSE_VA};
@@ -48,12 +55,15 @@ use areas::{Area, Areas, EXEC, Kind, READ, WRITE};
 use core::cell::{Cell, RefCell};
 use dirty::Dirty;
 pub use fault::PageFault;
+pub use inherit::Advice;
+use inherit::Inherited;
 pub use ops::{Mapping, Placement};
 use pool::Pool;
 use shown::Shown;
 use sparse::Sparse;
 pub(crate) use sparse::is_sparse;
 use tables::PageTables;
+use written::Written;
 
 /// Most bytes of stack. Small programs get an eighth of their memory.
 pub const STACK_MAX: u64 = 8 << 20;
@@ -63,6 +73,8 @@ const EXHAUSTED: u64 = 16 * PAGE;
 
 /// Most areas a program's memory can be split into; each costs pico some memory of its own.
 pub const AREAS_MAX: usize = 16_384;
+/// Most areas of all address spaces together.
+pub const AREAS_OF_ALL_MAX: usize = 32_768;
 
 /// The program's memory.
 pub struct Mm {
@@ -75,17 +87,31 @@ pub struct Mm {
     linear: Rc<dyn PageTables>,
     /// Where linear memory shows images; nowhere once there was more than one address space.
     shown: RefCell<Shown>,
+    /// Pieces that showed an image, and whose protections are to be enforced now.
+    became_memory: RefCell<Vec<u64>>,
+    /// They are being protected.
+    is_closing: Cell<bool>,
+    /// Whether texts stay open that pico writes to.
+    patching: Cell<bool>,
     /// Whether page tables should stay as they are.
     settled: bool,
     brk_start: u64,
     brk: u64,
     refused: Cell<bool>,
+    /// What children do not get.
+    inherited: RefCell<Inherited>,
+    /// Whether pages may lie where nothing is mapped: a call of pico used them when they were unmapped.
+    strays: Cell<bool>,
+    /// How many of its areas the pool knows of.
+    counted: Cell<usize>,
     /// The linear memory as a supply of pages, once there was more than one address space.
     pool: Option<Rc<Pool>>,
     /// What is added to the address of a page to reach it, whatever lies in linear memory.
     direct: u64,
     /// Which of the address spaces it is.
     number: u32,
+    /// What is written to soon after a copy.
+    written: Written,
 }
 
 /// Bytes in a page.
@@ -112,13 +138,20 @@ impl Mm {
             sparse: RefCell::new(Sparse::new(tables.clone())),
             linear: tables,
             shown: RefCell::default(),
+            became_memory: RefCell::default(),
+            is_closing: Cell::default(),
+            patching: Cell::new(false),
             settled: false,
             brk_start: base,
             brk: base,
             refused: Cell::new(false),
+            inherited: RefCell::default(),
+            strays: Cell::default(),
+            counted: Cell::default(),
             pool: None,
             direct: 0,
             number: 0,
+            written: Written::default(),
         }
     }
 
@@ -166,6 +199,11 @@ impl Mm {
     pub fn areas(&self) -> impl Iterator<Item = Area> + use<> {
         let areas: Vec<Area> = self.areas.borrow().iter().cloned().collect();
         areas.into_iter()
+    }
+
+    /// Shows `look` all mappings in order.
+    pub fn each_area(&self, look: impl FnMut(&Area)) {
+        self.areas.borrow().iter().for_each(look);
     }
 
     /// The mapping that holds `addr`.
@@ -309,25 +347,35 @@ impl Mm {
                 self.zero(memory.start, memory.end);
             }
         }
+        if self.strays.get() && self.is_paged(area.start) {
+            self.sparse.borrow_mut().drop_pages(self, area.start, area.end);
+        }
         self.areas.borrow_mut().insert(area);
+        self.close_memory();
         Ok(())
     }
 
     /// Whether no more areas may be made.
     fn is_crowded(&self) -> bool {
-        self.areas.borrow().len() >= AREAS_MAX
+        let own = self.areas.borrow().len();
+        own >= AREAS_MAX || self.pool.as_ref().is_some_and(|pool| !pool.count_areas(&self.counted, own))
     }
 
     /// Unmaps `start..end`. Reservations nobody touched stay clean; pages of files stay theirs.
     fn discard(&self, start: u64, end: u64) {
         let pieces = self.areas.borrow_mut().remove(start, end);
+        self.inherited.borrow_mut().forget(start, end);
         for piece in pieces {
+            // Also what can be read and written: it may not be executed if it was protected before.
+            if piece.is_enforced() {
+                self.open(piece.start, piece.end);
+            }
             if self.is_paged(piece.start) {
                 self.sparse.borrow_mut().drop_pages(self, piece.start, piece.end);
             } else if piece.kind == Kind::SharedFile {
                 let own = Area { prot: DATA, kind: Kind::Kernel, file: None, ..piece };
                 self.areas.borrow_mut().insert(own);
-            } else if !piece.reserved {
+            } else if !piece.reserved || piece.is_beyond() {
                 self.dirty.borrow_mut().mark(piece.start, piece.end);
             }
         }

@@ -79,7 +79,15 @@ impl Mm {
         };
         let Mapping { prot, kind, file, .. } = mapping;
         let reserved = prot == 0 && file.is_none();
-        self.place_image(Area { start, end: start + len, prot, kind, reserved, file }, image)?;
+        let area = Area { start, end: start + len, prot, kind, reserved, file };
+        self.place_image(area.clone(), image)?;
+        // A file is filled first.
+        if kind != Kind::File
+            && let Err(errno) = self.close_new(&area)
+        {
+            self.discard(start, start + len);
+            return Err(errno);
+        }
         if self.pool.is_some()
             && self.is_paged(start)
             && let Err(errno) = self.show_pages_of(start, image, prot)
@@ -144,9 +152,8 @@ impl Mm {
         if areas.overlapping(start, end).any(|area| area.kind == Kind::Kernel) {
             return Err(Errno::EINVAL);
         }
-        let splits = areas.find(start).is_some_and(|area| area.start < start && end < area.end);
         drop(areas);
-        if splits && self.is_crowded() {
+        if self.is_split_by(start, end) && self.is_crowded() {
             return Err(Errno::ENOMEM);
         }
         self.discard(start, end);
@@ -154,26 +161,59 @@ impl Mm {
         Ok(())
     }
 
-    /// mprotect(2): enforced in the sparse area, noted elsewhere.
+    /// Whether unmapping `start..end` makes two areas of one.
+    pub fn is_split_by(&self, start: u64, end: u64) -> bool {
+        self.areas.borrow().find(start).is_some_and(|area| area.start < start && end < area.end)
+    }
+
+    /// mprotect(2). `ENOMEM` where what is mapped ends, after what comes before was protected.
     pub fn protect(&mut self, addr: u64, len: u64, prot: u32) -> Result<()> {
         let (start, end) = self.named_range(addr, len)?;
-        if self.is_crowded() || !self.areas.borrow().covers(start, end) {
+        if self.is_crowded() {
             return Err(Errno::ENOMEM);
         }
-        if prot & WRITE != 0 {
+        let covered = self.areas.borrow().covered(start, end);
+        self.change_protection(start, covered, prot, true)?;
+        if covered == end { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+
+    /// Gives a file that was just mapped, to be filled, its protection. While a fork answers, page tables stay as they are.
+    pub fn protect_filled(&mut self, start: u64, len: u64, prot: u32) -> Result<()> {
+        let (start, end) = self.named_range(start, len)?;
+        if self.is_crowded() {
+            return Err(Errno::ENOMEM);
+        }
+        self.change_protection(start, end, prot, !self.settled)
+    }
+
+    /// Protects `start..end`, which is mapped. `enforced`: in linear memory, too.
+    fn change_protection(&mut self, start: u64, end: u64, prot: u32, enforced: bool) -> Result<()> {
+        if prot & WRITE != 0 || prot == 0 {
             self.hide(start, end);
+        }
+        let losing: Vec<Area> = self.areas.borrow().overlapping(start, end).cloned().collect();
+        for area in losing.iter().filter(|area| enforced && area.loses(prot)) {
+            if let Err(error) = self.split(area.start.max(start), area.end.min(end)) {
+                self.close_memory();
+                return Err(error);
+            }
         }
         let pieces = self.areas.borrow_mut().remove(start, end);
         for piece in pieces {
-            let reserved = piece.reserved && prot == 0;
+            let reserved = piece.reserved && (prot == 0 || piece.is_beyond());
             if self.is_paged(piece.start) {
                 self.sparse.borrow_mut().protect(self, piece.start, piece.end, (piece.prot, prot));
             } else if piece.reserved && !reserved {
+                self.open(piece.start, piece.end);
                 self.hide(piece.start, piece.end);
                 self.zero(piece.start, piece.end);
             }
+            if enforced && piece.is_enforced() && piece.prot != prot && !piece.is_beyond() {
+                self.close(piece.start, piece.end, prot);
+            }
             self.areas.borrow_mut().insert(Area { prot, reserved, ..piece });
         }
+        self.close_memory();
         Ok(())
     }
 
@@ -199,7 +239,11 @@ impl Mm {
             if self.is_paged(from) {
                 self.sparse.borrow_mut().drop_pages(self, from, to);
             } else if must && !area.reserved {
+                let closed = self.open_closed(from, to);
                 self.raw(from, to - from).fill(0);
+                if closed {
+                    self.close_again(from, to);
+                }
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 use super::areas::Area;
 use super::dirty::Dirty;
 use super::tables::PageTables;
-use super::{Mm, PAGE_BYTES};
+use super::{AREAS_OF_ALL_MAX, Mm, PAGE_BYTES};
 use crate::errno::{Errno, Result};
 use abi::layout::PAGE;
 use alloc::rc::Rc;
@@ -25,6 +25,8 @@ pub(super) struct Pool {
     /// All pages before this one are in use.
     first: Cell<usize>,
     last_space: Cell<u32>,
+    /// Areas of all spaces, as each has counted its own when it made one last.
+    areas: Cell<usize>,
     /// Pages pico keeps pointers to: at the same addresses in all spaces.
     pinned: Vec<Area>,
     spare: RefCell<Spare>,
@@ -66,6 +68,7 @@ impl Pool {
             free: Cell::new(len / PAGE),
             first: Cell::new(0),
             last_space: Cell::new(0),
+            areas: Cell::new(0),
             pinned,
             spare: RefCell::default(),
         })
@@ -133,6 +136,17 @@ impl Pool {
     pub(super) fn next_space(&self) -> u32 {
         self.last_space.set(self.last_space.get().wrapping_add(1));
         self.last_space.get()
+    }
+
+    /// A space has `own` areas, and had `counted`. Returns whether there may be more of them.
+    pub(super) fn count_areas(&self, counted: &Cell<usize>, own: usize) -> bool {
+        self.areas.set(self.areas.get() - counted.replace(own) + own);
+        self.has_room_for(1)
+    }
+
+    /// Whether there may be `more` areas.
+    pub(super) fn has_room_for(&self, more: usize) -> bool {
+        self.areas.get() + more <= AREAS_OF_ALL_MAX
     }
 
     /// How many hold `page`.

@@ -7,20 +7,20 @@ use crate::errno::{Errno, Result};
 use abi::layout::PAGE;
 
 impl Mm {
-    /// mremap(2): changes the size of a mapping, in place if possible, else somewhere else if `may_move`,
-    /// or moves it to `to`.
+    /// mremap(2) of anything but a file that is mapped shared: changes the size of a mapping, in place if possible, else somewhere else if `may_move`,
+    /// or moves it to `to`. What reaches beyond the end of its file is not moved.
     pub fn remap(&mut self, addr: u64, old: u64, new: u64, may_move: bool, to: Option<u64>) -> Result<u64> {
         if !addr.is_multiple_of(PAGE) || new == 0 || old == 0 {
             return Err(Errno::EINVAL);
         }
         let (old, new) = (round_up(old)?, round_up(new)?);
         let old_end = addr.checked_add(old).ok_or(Errno::EINVAL)?;
-        let area = self.area_at(addr).filter(|area| area.end >= old_end && area.kind != Kind::Kernel);
-        let area = area.ok_or(Errno::EFAULT)?;
-        if area.kind == Kind::SharedFile {
-            return Err(Errno::ENOMEM);
-        }
+        let area = self.area_at(addr).filter(|area| !area.kind.is_of_files()).ok_or(Errno::EFAULT)?;
+        let last = self.part_at_end(&area, old_end).ok_or(Errno::EFAULT)?;
         if let Some(to) = to {
+            if area.end < old_end {
+                return Err(Errno::EFAULT);
+            }
             if to < old_end && to.saturating_add(new) > addr {
                 return Err(Errno::EINVAL);
             }
@@ -37,22 +37,47 @@ impl Mm {
             && self.is_inside(addr, end)
             && self.areas.borrow().is_free(old_end, end)
         {
-            let file = area.file.map(|(path, offset)| (path, offset + (old_end - area.start)));
-            self.place(Area { start: old_end, end, file, ..area })?;
+            let file = last.file.map(|(path, offset)| (path, offset + (old_end - last.start)));
+            let more = Area { start: old_end, end, file, ..last };
+            self.place(more.clone())?;
+            if let Err(errno) = self.close_new(&more) {
+                self.discard(old_end, end);
+                return Err(errno);
+            }
+            self.inherited.borrow_mut().follow(addr..old_end, addr, end);
             return Ok(addr);
         }
         if !may_move {
             return Err(Errno::ENOMEM);
         }
+        if area.end < old_end {
+            return Err(Errno::EFAULT);
+        }
         let to = if is_sparse(addr) { self.find_sparse_gap(new)? } else { self.find_gap(new)? };
         self.relocate(&area, addr, old, new, to)
+    }
+
+    /// The part with the end of what is mapped from `area` to `end`: a mapping of a file has a second one beyond the file's end.
+    fn part_at_end(&self, area: &Area, end: u64) -> Option<Area> {
+        let mut last = area.clone();
+        while last.end < end {
+            let is_more = |next: &Area| last.kind == Kind::File && last.is_continued_by(next);
+            last = self.area_at(last.end).filter(is_more)?;
+        }
+        Some(last)
     }
 
     /// Moves `old` bytes at `addr` (inside `area`) to the free range of `new` bytes at `to`.
     fn relocate(&mut self, area: &Area, addr: u64, old: u64, new: u64, to: u64) -> Result<u64> {
         let file = area.file.as_ref().map(|(path, offset)| (path.clone(), offset + (addr - area.start)));
-        self.place(Area { start: to, end: to + new, file, ..area.clone() })?;
+        let target = Area { start: to, end: to + new, file, ..area.clone() };
+        self.place(target.clone())?;
         let len = old.min(new);
+        if let Err(errno) = if target.is_closed() { self.split(to, to + new) } else { Ok(()) } {
+            self.discard(to, to + new);
+            return Err(errno);
+        }
+        let closed = self.open_closed(addr, addr + len);
         let moved = match (self.is_paged(addr), self.is_paged(to)) {
             (true, true) => {
                 let moved = self.sparse.borrow_mut().move_pages(self, addr, addr + len, to, area.prot);
@@ -71,8 +96,13 @@ impl Mm {
         };
         if moved.is_err() {
             self.discard(to, to + new);
+            if closed {
+                self.close_again(addr, addr + len);
+            }
             return moved.map(|()| to);
         }
+        self.close_new(&target)?;
+        self.inherited.borrow_mut().follow(addr..addr + len, to, to + new);
         self.discard(addr, addr + old);
         self.forget_shown(addr, addr + old);
         Ok(to)

@@ -22,7 +22,7 @@ pub(super) struct Shown {
 
 impl Shown {
     /// The pieces in `start..end` or partly there.
-    fn overlapping(&self, start: u64, end: u64) -> Vec<(u64, &'static [u8])> {
+    pub(super) fn overlapping(&self, start: u64, end: u64) -> Vec<(u64, &'static [u8])> {
         let pieces = self.pieces.range(start / HUGE * HUGE..end.max(start));
         pieces.map(|(&piece, &image)| (piece, image)).collect()
     }
@@ -53,7 +53,7 @@ pub(super) fn address_of(bytes: &[u8]) -> u64 {
 }
 
 /// `start..end`, cut where pieces begin.
-fn cut(start: u64, end: u64) -> impl Iterator<Item = Range<u64>> {
+pub(super) fn cut(start: u64, end: u64) -> impl Iterator<Item = Range<u64>> {
     let first = (start < end).then(|| start..end.min(start / HUGE * HUGE + HUGE));
     core::iter::successors(first, move |part| {
         (part.end < end).then(|| part.end..end.min(part.end.saturating_add(HUGE)))
@@ -101,7 +101,11 @@ impl Mm {
         for part in cut(start, end) {
             match image.get(index(part.start - start)..index(part.end - start)) {
                 Some(bytes) if self.shown.borrow().page(part.start) == Some(address_of(bytes)) => {}
-                Some(bytes) if bytes.len() as u64 == HUGE && !self.settled => new.push((part, bytes)),
+                Some(bytes)
+                    if bytes.len() as u64 == HUGE && !self.settled && !self.linear.is_split(part.start) =>
+                {
+                    new.push((part, bytes));
+                }
                 _ => rest.push(part),
             }
         }
@@ -122,7 +126,8 @@ impl Mm {
         rest
     }
 
-    /// Sees to it that `start..end` of linear memory is memory.
+    /// Sees to it that `start..end` of linear memory is memory. [`Mm::close_memory`] is to be called when the map of
+    /// areas is complete again.
     pub(super) fn hide(&self, start: u64, end: u64) {
         let hit = self.shown.borrow().overlapping(start, end);
         self.make_memory(&hit);
@@ -131,6 +136,7 @@ impl Mm {
                 let (from, to) = (area.start.max(piece), area.end.min(piece + HUGE));
                 self.raw(from, to - from).copy_from_slice(&image[index(from - piece)..index(to - piece)]);
             }
+            self.became_memory.borrow_mut().push(piece);
         }
     }
 

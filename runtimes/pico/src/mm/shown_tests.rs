@@ -88,6 +88,67 @@ fn segments_of_the_same_file_keep_what_is_seen_and_others_get_memory() {
 }
 
 #[test]
+fn what_loses_something_as_it_becomes_memory_is_split_once() {
+    for prot in [0, DATA] {
+        let (mut mm, tables) = world();
+        let image = image(6 << 20);
+        let start = mm.map_image(file(Placement::Hint(0), 6 << 20, CODE), image).unwrap();
+        mm.protect(start + PAGE, PAGE, prot).unwrap();
+        assert_eq!(pieces(&tables).len(), 2);
+        assert!(tables.splits.borrow().contains_key(&(start / HUGE)));
+        let allowed = |va| tables.allowed.borrow().get(&va).copied();
+        assert_eq!((allowed(start), allowed(start + PAGE)), (Some(CODE), Some(prot)));
+        assert!(holds(&mm, start, &image[..byte(HUGE)]));
+    }
+}
+
+#[test]
+fn a_guard_over_what_is_seen_is_enforced() {
+    let (mut mm, tables) = world();
+    let image = image(4 << 20);
+    let start = mm.map_image(file(Placement::Hint(0), 4 << 20, CODE), image).unwrap();
+    let guard =
+        |at| Mapping { prot: 0, kind: Kind::Anonymous, file: None, ..file(Placement::Fixed(at), PAGE, 0) };
+    mm.map(guard(start + 5 * PAGE)).unwrap();
+    assert_eq!(pieces(&tables), [(start + HUGE, address(image) + HUGE)]);
+    let allowed = |page: u64| tables.allowed.borrow().get(&(start + page * PAGE)).copied();
+    assert_eq!([4, 5, 6].map(allowed), [Some(CODE), Some(0), Some(CODE)]);
+    assert!(
+        holds(&mm, start, &image[..5 * PAGE_BYTES])
+            && holds(&mm, start + 6 * PAGE, &image[6 * PAGE_BYTES..byte(HUGE)])
+    );
+}
+
+#[test]
+fn without_memory_for_a_table_a_guard_is_refused_and_nothing_is_lost() {
+    let (mut mm, tables) = world();
+    let image = image(4 << 20);
+    let start = mm.map_image(file(Placement::Hint(0), 4 << 20, CODE), image).unwrap();
+    let page = Mapping { kind: Kind::Anonymous, file: None, ..file(Placement::Hint(0), PAGE, DATA) };
+    while mm.free() > 0 {
+        mm.map(page.clone()).unwrap();
+    }
+    let guard = Mapping { placement: Placement::Fixed(start), prot: 0, ..page };
+    assert_eq!(mm.map(guard), Err(Errno::ENOMEM));
+    assert!(tables.splits.borrow().is_empty());
+    assert!(holds(&mm, start + PAGE, &image[PAGE_BYTES..byte(HUGE)]));
+}
+
+#[test]
+fn what_lies_around_a_guard_is_kept_when_both_are_protected() {
+    let (mut mm, _) = world();
+    let image = image(HUGE);
+    let start = mm.map_image(file(Placement::Hint(0), HUGE, READ), image).unwrap();
+    let guard =
+        Mapping { kind: Kind::Anonymous, file: None, ..file(Placement::Fixed(start + 8 * PAGE), PAGE, 0) };
+    mm.map(guard).unwrap();
+    mm.protect(start, HUGE, READ).unwrap();
+    let (before, behind) = (&image[..8 * PAGE_BYTES], &image[9 * PAGE_BYTES..]);
+    assert!(holds(&mm, start, before) && holds(&mm, start + 9 * PAGE, behind));
+    assert!(mm.raw(start + 8 * PAGE, PAGE).iter().all(|&byte| byte == 0));
+}
+
+#[test]
 fn what_is_to_be_changed_becomes_memory() {
     let (mut mm, tables) = world();
     let image = image(6 << 20);

@@ -17,12 +17,15 @@ use super::dirty::Dirty;
 use super::pool::Pool;
 use super::shown::Shown;
 use super::sparse::{Owned, Sparse};
-use super::{DATA, Mm};
+use super::{DATA, Mm, round_up};
 use crate::errno::{Errno, Result};
 use abi::layout::PAGE;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
+
+/// With more address spaces than this, nothing is copied ahead: who makes many of them wants them small.
+const FEW: usize = 8;
 
 impl Mm {
     /// A copy of this address space, copy on write (fork). This one must be the processor's.
@@ -31,18 +34,27 @@ impl Mm {
         self.populate_shared()?;
         let mut child = self.empty()?;
         let Some(pool) = self.pool.clone() else { return Err(Errno::EINVAL) };
+        let mut kept = self.areas.borrow().clone();
+        let of_child = self.inherited.borrow().of_child(&mut kept, |va| !self.is_paged(va));
+        child.inherited = RefCell::new(of_child);
+        if self.is_crowded() || !pool.has_room_for(kept.len()) {
+            child.release();
+            return Err(Errno::ENOMEM);
+        }
         if self.sparse.borrow().make_room_in(&child).is_none() {
             child.release();
             return Err(self.refuse());
         }
-        let areas: Vec<Area> = self.areas().collect();
-        let sparse = self.sparse.borrow();
-        for area in &areas {
-            sparse.share(self, &child, &pool, area);
-        }
+        let (areas, sparse) = (self.areas.borrow(), self.sparse.borrow());
+        // Each space has the pool, and so has this function.
+        let ahead = Rc::strong_count(&pool) <= 1 + FEW && self.free() > self.len / 8;
+        let inherited = self.inherited.borrow();
+        inherited.each_shared(&areas, |area| sparse.share(self, &child, &pool, area, ahead));
         sparse.tables().flush();
         drop(sparse);
-        child.areas = self.areas.clone();
+        pool.count_areas(&child.counted, kept.len());
+        child.areas = RefCell::new(kept);
+        drop((areas, inherited));
         (child.brk_start, child.brk) = (self.brk_start, self.brk);
         Ok(child)
     }
@@ -63,12 +75,19 @@ impl Mm {
             sparse: RefCell::new(sparse),
             linear: self.linear.clone(),
             shown: RefCell::default(),
+            became_memory: RefCell::default(),
+            is_closing: Cell::default(),
+            patching: Cell::new(false),
             settled: self.settled,
             brk_start: self.base,
             brk: self.base,
             refused: Cell::new(false),
+            inherited: RefCell::default(),
+            strays: Cell::default(),
+            counted: Cell::default(),
             direct: self.direct,
             number: pool.next_space(),
+            written: self.written.clone(),
             pool: Some(pool),
         })
     }
@@ -76,6 +95,7 @@ impl Mm {
     /// Gives back all that only this address space holds. It must not be the processor's: another one was activated.
     pub fn release(self) {
         if let Some(pool) = &self.pool {
+            pool.count_areas(&self.counted, 0);
             self.sparse.borrow_mut().release(&self, pool);
         }
     }
@@ -118,8 +138,9 @@ impl Mm {
 
     /// What is mapped to be shared has all its memory before it is.
     fn populate_shared(&self) -> Result<()> {
-        let shared = |area: &Area| area.kind == Kind::Shared && area.prot != 0;
-        self.areas().filter(shared).try_for_each(|area| self.populate(area.start, area.end))
+        let shared = |area: &&Area| area.kind == Kind::Shared && area.prot != 0;
+        let areas: Vec<Area> = self.areas.borrow().iter().filter(shared).cloned().collect();
+        areas.iter().try_for_each(|area| self.populate(area.start, area.end))
     }
 
     /// Makes the linear memory a supply of pages, unless it is. On failure nothing has changed.
@@ -142,6 +163,8 @@ impl Mm {
         });
         let pinned = pinned.collect();
         let pool = Pool::new(self.base, self.len, counts, self.dirty.borrow().clone(), pinned)?;
+        // Pages are closed in the tables of the new spaces.
+        self.open(self.base, self.end());
         let shown = self.take_shown();
         self.count_pages(&pool, &areas, &shown);
         self.direct = self.sparse.borrow().tables().show_again();
@@ -152,6 +175,7 @@ impl Mm {
             }
             self.direct = 0;
             self.show_again(shown);
+            self.close_again(self.base, self.end());
             self.discard(counts_at, counts_at + counts_len);
             return Err(self.refuse());
         };
@@ -179,8 +203,7 @@ impl Mm {
         let pool = self.pool.as_ref()?;
         let old = self.sparse.borrow();
         let mut sparse = Sparse::of_new_space(self, pool, &**old.tables())?;
-        let areas: Vec<Area> = areas.iter().cloned().collect();
-        sparse.take_notes(self, &old, &areas, shown)?;
+        sparse.take_notes(self, &old, areas, shown)?;
         sparse.hold_borrowed(self, pool);
         Some(sparse)
     }
@@ -197,7 +220,10 @@ impl Mm {
         while at < end && self.pool.is_some() {
             let prot = self.area_at(at).map_or(DATA, |area| area.prot);
             let owned = self.sparse.borrow_mut().own(self, at, prot);
-            changed |= owned.ok_or_else(|| self.refuse())? == Owned::Copied;
+            if owned.ok_or_else(|| self.refuse())? == Owned::Copied {
+                self.written.note(at);
+                changed = true;
+            }
             at += PAGE;
         }
         if changed {
@@ -220,8 +246,14 @@ impl Mm {
     /// Writes `bytes` at `addr`, which is mapped, whatever its protection.
     pub(crate) fn patch(&self, addr: u64, bytes: &[u8]) -> Result<()> {
         if self.pool.is_none() {
-            self.hide(addr, addr + bytes.len() as u64);
+            let end = addr + bytes.len() as u64;
+            self.hide(addr, end);
+            self.close_memory();
+            let closed = self.open_closed(addr / PAGE * PAGE, end);
             self.raw(addr, bytes.len() as u64).copy_from_slice(bytes);
+            if closed && !self.patching.get() {
+                self.close_again(addr / PAGE * PAGE, round_up(end)?);
+            }
             return Ok(());
         }
         let end = addr + bytes.len() as u64;

@@ -118,6 +118,45 @@ fn a_released_space_leaves_nothing_behind() {
 }
 
 #[test]
+fn what_is_written_after_a_copy_is_copied_ahead_the_next_time() {
+    let (mut mm, tables) = world(4 << 20);
+    let at = anywhere(&mut mm, 64 * PAGE);
+    let (first, last) = (at, at + 63 * PAGE);
+    mm.write(last, &1u64).unwrap();
+    let child = mm.copy().unwrap();
+    let own = tables_of(&mm, &tables);
+    for va in [first, last] {
+        assert_eq!(page(&child, va), page(&mm, va));
+        assert_eq!(write_as_program(&mut mm, &own, va, 2), PageFault::Resolved);
+    }
+    child.release();
+    let before = mm.used();
+    let mut child = mm.copy().unwrap();
+    for va in [first, last] {
+        assert_ne!(page(&child, va), page(&mm, va), "each has its own");
+        assert!(own.entries.borrow()[&va].1 & WRITE != 0, "the parent writes without a fault");
+        assert_eq!((look(&mm, va), look(&child, va)), (Ok(2), Ok(2)));
+    }
+    let theirs = tables_of(&child, &tables);
+    assert_eq!(write_as_program(&mut child, &theirs, last, 3), PageFault::Resolved);
+    assert_eq!((look(&mm, last), look(&child, last)), (Ok(2), Ok(3)));
+    let middle = at + 32 * PAGE;
+    assert_eq!(page(&child, middle), page(&mm, middle), "nobody wrote there");
+    child.release();
+    assert_eq!(mm.used(), before);
+    // Not for more than some at a time, and not while there is little memory.
+    let children: Vec<Mm> = (0..10).map(|_| mm.copy().unwrap()).collect();
+    let shared = |child: &Mm| page(child, last) == page(&mm, last);
+    assert!(!shared(&children[0]) && shared(&children[9]));
+    children.into_iter().for_each(Mm::release);
+    while mm.free() > 500 << 10 {
+        mm.alloc_pages(8).unwrap();
+    }
+    let child = mm.copy().unwrap();
+    assert_eq!(page(&child, last), page(&mm, last));
+}
+
+#[test]
 fn tables_of_spaces_that_are_gone_are_used_again_or_given_back() {
     let (mut mm, tables) = world(4 << 20);
     let at = anywhere(&mut mm, 4 * PAGE);
@@ -447,4 +486,24 @@ proptest! {
         last.mm.release();
         prop_assert_eq!(used(&empty), before);
     }
+}
+
+#[test]
+fn areas_of_children_count_from_the_beginning() {
+    let (mut mm, _) = world(4 << 20);
+    let areas = 5000;
+    let at = |index: u64| 0xc0_0000_0000 + index * 2 * PAGE;
+    for index in 0..areas {
+        mm.map(mapping(Placement::Fixed(at(index)), PAGE, DATA, Kind::Anonymous)).unwrap();
+    }
+    let mut children = vec![];
+    let failure = loop {
+        match mm.copy() {
+            Ok(child) => children.push(child),
+            Err(errno) => break errno,
+        }
+    };
+    assert_eq!((failure, children.len()), (Errno::ENOMEM, 5), "six spaces of 5000 areas");
+    children.drain(..).for_each(Mm::release);
+    mm.copy().unwrap().release();
 }

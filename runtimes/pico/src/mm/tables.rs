@@ -22,6 +22,13 @@ pub trait PageTables {
     fn show_memory(&self, va: u64);
     /// Lets `va` lead nowhere.
     fn clear(&self, va: u64);
+    /// Whether the 2 MiB of linear memory around `va` have a table of the lowest level.
+    fn is_split(&self, va: u64) -> bool;
+    /// Gives the 2 MiB of linear memory at `va` such a table: `page` of it, for ever.
+    fn split(&self, va: u64, page: u64);
+    /// Lets the processor allow `prot` at `va` of linear memory, which was split; without a protection everything. Returns
+    /// whether that is something else than before.
+    fn allow(&self, va: u64, prot: Option<u32>) -> bool;
     /// Makes the processor forget what it remembers of entries that were changed or cleared.
     fn flush(&self);
     /// Shows all linear memory a second time, in these tables and in all that come from [`PageTables::another`]. Returns
@@ -57,6 +64,10 @@ pub(super) mod fake {
         pub(crate) flushes: Cell<u64>,
         /// What they are made of.
         pages: RefCell<Vec<u64>>,
+        /// Tables of linear memory, by 2 MiB.
+        pub(crate) splits: RefCell<BTreeMap<u64, u64>>,
+        /// What is allowed there, where that is not everything.
+        pub(crate) allowed: RefCell<BTreeMap<u64, u32>>,
         /// All tables that were made from these, and from those.
         pub(crate) others: Rc<RefCell<Vec<Rc<Fake>>>>,
     }
@@ -99,6 +110,25 @@ pub(super) mod fake {
 
         fn clear(&self, va: u64) {
             self.entries.borrow_mut().remove(&va);
+        }
+
+        fn is_split(&self, va: u64) -> bool {
+            self.splits.borrow().contains_key(&(va / HUGE))
+        }
+
+        fn split(&self, va: u64, page: u64) {
+            assert!(va.is_multiple_of(HUGE) && !self.shown.borrow().contains_key(&va), "{va:#x}");
+            assert!(self.splits.borrow_mut().insert(va / HUGE, page).is_none(), "{va:#x} was split");
+        }
+
+        fn allow(&self, va: u64, prot: Option<u32>) -> bool {
+            assert!(self.is_split(va), "{va:#x} is not split");
+            let mut allowed = self.allowed.borrow_mut();
+            let before = match prot {
+                Some(prot) => allowed.insert(va, prot),
+                None => allowed.remove(&va),
+            };
+            before != prot
         }
 
         fn flush(&self) {

@@ -51,16 +51,16 @@ fn fixed_mappings_replace_and_free_ones_refuse() {
 }
 
 #[test]
-fn reservations_cost_nothing_and_are_zero_when_opened() {
+fn reservations_cost_a_table_at_most_and_are_zero_when_opened() {
     let mut mm = Mm::for_tests(4 << 20);
     let old = mm.map(anonymous(MIB)).unwrap();
     mm.slice_mut(old, 1 << 20).unwrap().fill(7);
     mm.unmap(old, MIB).unwrap();
     let at = mm.map(Mapping { prot: 0, ..anonymous(MIB) }).unwrap();
-    assert_eq!((at, mm.used()), (old, 0));
+    assert_eq!((at, mm.used()), (old, PAGE));
     assert_eq!(mm.slice(at, 1), Err(Errno::EFAULT));
     mm.protect(at, PAGE, DATA).unwrap();
-    assert_eq!(mm.used(), PAGE);
+    assert_eq!(mm.used(), 2 * PAGE);
     assert_eq!(mm.read::<u64>(at), Ok(0));
     mm.write(at, &5u64).unwrap();
     mm.protect(at, PAGE, 0).unwrap();
@@ -193,4 +193,31 @@ fn the_number_of_areas_is_limited() {
     assert_eq!(mm.protect(base, PAGE, READ), Err(Errno::ENOMEM));
     assert_eq!(mm.unmap(base, 2 * PAGE), Ok(()), "what splits nothing is fine");
     assert!(mm.map(anonymous(PAGE)).is_ok());
+}
+
+#[test]
+fn the_areas_of_all_address_spaces_have_a_limit_together() {
+    let mut parent = Mm::for_tests(16 << 20);
+    let reserve = |mm: &mut Mm, pages: u64| {
+        let placement = Placement::Sparse(0);
+        mm.map(Mapping { placement, len: pages * PAGE, prot: 0, kind: Kind::Anonymous, file: None })
+    };
+    /// Unmaps every second page, and returns how many it could.
+    fn punch(mm: &mut Mm, base: u64, most: u64) -> u64 {
+        (0..most).take_while(|hole| mm.unmap(base + (2 * hole + 1) * PAGE, PAGE).is_ok()).count() as u64
+    }
+    let pages = 2 * AREAS_MAX as u64;
+    let mut children: Vec<Mm> = (0..3).map(|_| parent.copy().unwrap()).collect();
+    for child in &mut children[..2] {
+        let base = reserve(child, pages + 8).unwrap();
+        assert!(punch(child, base, pages) > AREAS_MAX as u64 - 64);
+    }
+    let left = reserve(&mut children[2], pages + 8).map_or(0, |base| punch(&mut children[2], base, pages));
+    assert!(left < 64, "the others have taken all there may be, not {left}");
+    assert_eq!(children[0].copy().err(), Some(Errno::ENOMEM));
+    for child in children {
+        child.release();
+    }
+    let base = reserve(&mut parent, pages + 8).unwrap();
+    assert!(punch(&mut parent, base, pages) > AREAS_MAX as u64 - 64, "what is gone counts no more");
 }

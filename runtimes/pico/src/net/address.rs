@@ -2,7 +2,7 @@
 
 use crate::errno::{Errno, Result};
 use alloc::vec::Vec;
-use linux_raw_sys::net::{AF_INET, AF_INET6, AF_UNIX, AF_UNSPEC};
+use linux_raw_sys::net::{AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, AF_UNSPEC};
 
 /// Address family of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub enum Family {
     Inet,
     /// `AF_INET6`.
     Inet6,
+    /// `AF_NETLINK`.
+    Netlink,
 }
 
 impl Family {
@@ -22,6 +24,7 @@ impl Family {
             Self::Unix => AF_UNIX,
             Self::Inet => AF_INET,
             Self::Inet6 => AF_INET6,
+            Self::Netlink => AF_NETLINK,
         }
     }
 }
@@ -56,7 +59,7 @@ pub enum Host {
 }
 
 impl Host {
-    fn from_v4(octets: [u8; 4]) -> Self {
+    pub(super) fn from_v4(octets: [u8; 4]) -> Self {
         match octets {
             [0, 0, 0, 0] => Self::AnyV4,
             [127, ..] => Self::LoopbackV4(octets),
@@ -64,13 +67,27 @@ impl Host {
         }
     }
 
-    fn from_v6(octets: [u8; 16]) -> Self {
+    pub(super) fn from_v6(octets: [u8; 16]) -> Self {
         let address = core::net::Ipv6Addr::from(octets);
         match address.to_ipv4_mapped() {
             Some(v4) => Self::from_v4(v4.octets()),
             None if address.is_unspecified() => Self::AnyV6,
             None if address.is_loopback() => Self::LoopbackV6,
             None => Self::Outside,
+        }
+    }
+
+    /// The IPv4 address it is, or none.
+    pub(super) fn octets_v4(self) -> [u8; 4] {
+        if let Self::LoopbackV4(octets) = self { octets } else { [0; 4] }
+    }
+
+    /// The IPv6 address it is, or is mapped to.
+    pub(super) fn octets_v6(self) -> [u8; 16] {
+        match self {
+            Self::LoopbackV6 => core::net::Ipv6Addr::LOCALHOST.octets(),
+            Self::LoopbackV4(octets) => core::net::Ipv4Addr::from(octets).to_ipv6_mapped().octets(),
+            Self::AnyV4 | Self::AnyV6 | Self::Outside => [0; 16],
         }
     }
 

@@ -16,7 +16,7 @@ const RESERVED: usize = super::BUFFERED_MAX / 4;
 /// The stream. Both ends hold it; each says when it goes.
 pub struct Channel {
     data: RefCell<VecDeque<u8>>,
-    capacity: usize,
+    capacity: Cell<usize>,
     /// Whether small writes go in whole or not at all.
     atomic: bool,
     read_closed: Cell<bool>,
@@ -41,7 +41,7 @@ impl Channel {
     pub fn new(capacity: usize, atomic: bool, budget: Budget) -> Self {
         Self {
             data: RefCell::default(),
-            capacity,
+            capacity: Cell::new(capacity),
             atomic,
             read_closed: Cell::new(false),
             write_closed: Cell::new(false),
@@ -57,6 +57,21 @@ impl Channel {
     /// Bytes to read.
     pub fn len(&self) -> usize {
         self.data.borrow().len()
+    }
+
+    /// Bytes it holds at most.
+    pub fn capacity(&self) -> usize {
+        self.capacity.get()
+    }
+
+    /// Sets how many bytes it holds at most; `EBUSY` if it holds more.
+    pub fn set_capacity(&self, capacity: usize) -> Result<()> {
+        if self.len() > capacity {
+            return Err(Errno::EBUSY);
+        }
+        self.capacity.set(capacity);
+        bump(&self.write_activity);
+        Ok(())
     }
 
     /// Bytes of memory it holds on to.
@@ -208,7 +223,7 @@ impl Channel {
 
     /// Whether a write would not block: there is room for a write that must go in whole.
     pub fn writable(&self) -> bool {
-        self.read_closed.get() || self.write_closed.get() || self.room() >= PIPE_BUF.min(self.capacity)
+        self.read_closed.get() || self.write_closed.get() || self.room() >= PIPE_BUF.min(self.capacity.get())
     }
 
     /// Changes when there is something new for the reader.
@@ -221,7 +236,8 @@ impl Channel {
         self.write_activity.get()
     }
 
-    fn room(&self) -> usize {
+    /// Bytes there is room for.
+    pub fn room(&self) -> usize {
         self.share().saturating_sub(self.len())
     }
 
@@ -229,7 +245,7 @@ impl Channel {
     fn share(&self) -> usize {
         let share = self.budget.left().saturating_sub(RESERVED) / 4;
         let least = if self.is_empty() { PIPE_BUF } else { 0 };
-        share.max(least).min(self.capacity)
+        share.max(least).min(self.capacity.get())
     }
 }
 

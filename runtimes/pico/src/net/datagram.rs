@@ -1,10 +1,12 @@
 //! Datagram sockets: what has arrived for one, and where its own messages go.
 
+use super::Net;
 use super::address::{Address, Family, Host, LOCALHOST};
 use super::budget::Budget;
 use super::envelope::Envelope;
 use super::messages::{Messages, Received};
 use super::ports::Ports;
+use super::socket::BUFFER;
 use crate::errno::{Errno, Result};
 use crate::file::Ready;
 use alloc::rc::{Rc, Weak};
@@ -69,6 +71,11 @@ impl Endpoint {
             error: Cell::new(None),
             changes: Cell::new(0),
         }
+    }
+
+    /// What others see of a new socket whose ports are among `ports`.
+    pub fn of(net: &Net, family: Family, ports: &UdpPorts) -> Self {
+        Self::new(family, BUFFER, net.budget.clone(), ports.clone())
     }
 
     /// Two Unix sockets that are connected with each other.
@@ -168,6 +175,15 @@ impl Endpoint {
         }
     }
 
+    /// Whether a message to `to`, or else to the other end, goes over IPv6.
+    pub fn goes_to_v6(&self, to: Option<&Destination>) -> bool {
+        let address = match to {
+            Some(Destination::Inet(address)) => Some(*address),
+            _ => self.peer_address(),
+        };
+        address.is_some_and(|address| address.host.is_v6())
+    }
+
     fn unix_peer(&self) -> Result<Rc<Self>> {
         let found = match &*self.peer.borrow() {
             Peer::Unix(peer) => peer.upgrade().filter(|peer| !peer.dead.get()).ok_or(Errno::ECONNREFUSED),
@@ -216,6 +232,8 @@ impl Endpoint {
             _ => LOCALHOST,
         };
         let from = Address { host, port: local.port };
+        let from = Address { host: envelope.packet.source.unwrap_or(from.host), ..from };
+        envelope.packet.target = Some(to.host);
         let target = self.ports.borrow().receiver(to, from);
         match target {
             Some(target) => {

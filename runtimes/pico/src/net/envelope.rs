@@ -1,6 +1,7 @@
 //! What travels beside the bytes of a message: its sender's address, descriptors, credentials.
 
 use super::budget::Budget;
+use super::packet::Packet;
 use crate::errno::{Errno, Result};
 use crate::file::OpenFile;
 use alloc::rc::Rc;
@@ -112,6 +113,8 @@ pub struct Envelope {
     pub rights: Option<Rc<Rights>>,
     /// The sender.
     pub credentials: Option<Credentials>,
+    /// The head of a datagram from the internet.
+    pub packet: Packet,
     /// The sender named the credentials itself (`SCM_CREDENTIALS`).
     pub explicit: bool,
 }

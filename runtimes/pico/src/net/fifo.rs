@@ -91,6 +91,11 @@ impl FifoEnd {
         Self { fifo, inode, reads, writes, read_opens, write_opens }
     }
 
+    /// Its stream.
+    pub fn channel(&self) -> &Channel {
+        &self.fifo.channel
+    }
+
     /// Its inode.
     pub fn inode(&self) -> &Rc<Inode> {
         &self.inode

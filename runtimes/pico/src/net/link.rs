@@ -1,13 +1,11 @@
 //! The connected ends of sockets: what carries the bytes.
 
-use super::channel::Channel;
 use super::envelope::Envelope;
-use super::messages::{Messages, Received};
+use super::messages::Received;
 use crate::errno::{Errno, Result};
 use crate::file::Ready;
 use crate::inbound;
 use crate::inbound::api;
-use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
 
 /// One end of a connection. Dropping it closes it.
@@ -34,165 +32,37 @@ pub trait Link {
     fn takes_request(&self) -> bool {
         false
     }
+    /// Sends what fits, the last byte of it as urgent data (`MSG_OOB`).
+    fn send_urgent(&self, _buf: &[u8]) -> Result<usize> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// Receives the urgent byte.
+    fn receive_urgent(&self, _peek: bool) -> Result<u8> {
+        Err(Errno::EINVAL)
+    }
+    /// Whether urgent data stays in the stream (`SO_OOBINLINE`).
+    fn set_inline(&self, _inline: bool) {}
+    /// Whether the connection is no more: reset, or ended from both sides.
+    fn is_over(&self) -> bool {
+        false
+    }
+    /// Whether the next byte is the urgent one (`SIOCATMARK`).
+    fn at_mark(&self) -> bool {
+        false
+    }
+    /// How often urgent data has arrived.
+    fn urgencies(&self) -> u64 {
+        0
+    }
+    /// Whether closing is a reset whatever was read: of connections that were never accepted, and with `SO_LINGER` of 0.
+    fn abort_on_close(&self, _aborts: bool) {}
 }
 
-fn whole(len: usize) -> Received {
+pub(super) fn whole(len: usize) -> Received {
     Received { len, full: len }
 }
 
-/// A byte stream to another socket of this VM.
-pub struct StreamLink {
-    incoming: Rc<Channel>,
-    outgoing: Rc<Channel>,
-    /// A TCP peer that closed cannot be told from one that only stopped sending, until it answers what it is sent.
-    tcp: bool,
-    /// It has answered that it is gone.
-    gone: Cell<bool>,
-    /// Nobody has been told so yet.
-    error: Cell<Option<Errno>>,
-}
-
-impl StreamLink {
-    /// The two ends of a connection made of two streams.
-    pub fn pair(forth: Channel, back: Channel, tcp: bool) -> (Self, Self) {
-        let (forth, back) = (Rc::new(forth), Rc::new(back));
-        let end = |incoming, outgoing| Self {
-            incoming,
-            outgoing,
-            tcp,
-            gone: Cell::new(false),
-            error: Cell::new(None),
-        };
-        (end(back.clone(), forth.clone()), end(forth, back))
-    }
-
-    /// Whether a peer that has closed is now sent something for the first time.
-    fn learns_of_close(&self) -> bool {
-        let (closed, open) = (self.outgoing.read_closed(), !self.outgoing.write_closed());
-        self.tcp && closed && open && !self.gone.get()
-    }
-}
-
-impl Link for StreamLink {
-    fn receive(&self, buf: &mut [u8], peek: bool, envelope: &mut Envelope) -> Result<Received> {
-        self.incoming.read_with(buf, peek, envelope).map(whole)
-    }
-
-    fn send(&self, buf: &[u8], envelope: &mut Envelope) -> Result<usize> {
-        if self.learns_of_close() && !buf.is_empty() {
-            self.gone.set(true);
-            self.error.set(Some(Errno::EPIPE));
-            return Ok(buf.len());
-        }
-        self.error.take();
-        self.outgoing.write_with(buf, envelope)
-    }
-
-    fn want_credentials(&self, wanted: bool) {
-        self.incoming.want_credentials(wanted);
-    }
-
-    fn take_error(&self) -> Option<Errno> {
-        self.error.take().or_else(|| self.incoming.take_reset().then_some(Errno::ECONNRESET))
-    }
-
-    fn ready(&self) -> Ready {
-        let (incoming, outgoing) = (&self.incoming, &self.outgoing);
-        let no_more_in = incoming.write_closed() || incoming.read_closed();
-        let no_more_out =
-            outgoing.write_closed() || (outgoing.read_closed() && (!self.tcp || self.gone.get()));
-        let mut ready = readiness(incoming.readable(), outgoing.writable(), no_more_in, no_more_out);
-        ready.set(Ready::ERR, incoming.is_reset() || self.error.get().is_some());
-        ready
-    }
-
-    fn activity(&self) -> u64 {
-        self.incoming.read_activity() + self.outgoing.write_activity() + u64::from(self.gone.get())
-    }
-
-    fn pending(&self) -> usize {
-        self.incoming.len()
-    }
-
-    fn shutdown(&self, read: bool, write: bool) {
-        if read {
-            self.incoming.close_read();
-        }
-        if write {
-            self.outgoing.close_write();
-        }
-    }
-}
-
-impl Drop for StreamLink {
-    fn drop(&mut self) {
-        if !self.tcp && !self.incoming.is_empty() {
-            self.outgoing.reset();
-        }
-        self.shutdown(true, true);
-    }
-}
-
-/// Sequenced packets to and from another socket of this VM.
-pub struct MessageLink {
-    incoming: Rc<Messages>,
-    outgoing: Rc<Messages>,
-}
-
-impl MessageLink {
-    /// The two ends of a connection made of two queues.
-    pub fn pair(forth: Messages, back: Messages) -> (Self, Self) {
-        let (forth, back) = (Rc::new(forth), Rc::new(back));
-        let one = Self { incoming: back.clone(), outgoing: forth.clone() };
-        (one, Self { incoming: forth, outgoing: back })
-    }
-}
-
-impl Link for MessageLink {
-    fn receive(&self, buf: &mut [u8], peek: bool, envelope: &mut Envelope) -> Result<Received> {
-        self.incoming.receive(buf, peek, envelope)
-    }
-
-    fn send(&self, buf: &[u8], envelope: &mut Envelope) -> Result<usize> {
-        self.outgoing.send(buf, envelope)
-    }
-
-    fn want_credentials(&self, wanted: bool) {
-        self.incoming.want_credentials(wanted);
-    }
-
-    fn ready(&self) -> Ready {
-        let (incoming, outgoing) = (&self.incoming, &self.outgoing);
-        let no_more_in = incoming.write_closed() || incoming.read_closed();
-        let no_more_out = outgoing.write_closed() || outgoing.read_closed();
-        readiness(incoming.readable(), outgoing.writable(), no_more_in, no_more_out)
-    }
-
-    fn activity(&self) -> u64 {
-        self.incoming.read_activity() + self.outgoing.write_activity()
-    }
-
-    fn pending(&self) -> usize {
-        self.incoming.next_len()
-    }
-
-    fn shutdown(&self, read: bool, write: bool) {
-        if read {
-            self.incoming.close_read();
-        }
-        if write {
-            self.outgoing.close_write();
-        }
-    }
-}
-
-impl Drop for MessageLink {
-    fn drop(&mut self) {
-        self.shutdown(true, true);
-    }
-}
-
-fn readiness(readable: bool, writable: bool, no_more_in: bool, no_more_out: bool) -> Ready {
+pub(super) fn readiness(readable: bool, writable: bool, no_more_in: bool, no_more_out: bool) -> Ready {
     let mut ready = Ready::empty();
     ready.set(Ready::IN, readable);
     ready.set(Ready::OUT, writable);
@@ -201,7 +71,8 @@ fn readiness(readable: bool, writable: bool, no_more_in: bool, no_more_out: bool
     ready
 }
 
-/// The connection the request arrives on. It never ends from the client's side: clients keep connections open.
+/// The connection the request arrives on. Unless it was upgraded, or the client goes while its body is read, it never ends
+/// from the client's side: clients keep connections open.
 pub struct InboundLink {
     inbound: inbound::Shared,
     read_closed: Cell<bool>,
@@ -220,17 +91,7 @@ impl Link for InboundLink {
         if self.read_closed.get() || buf.is_empty() {
             return Ok(whole(0));
         }
-        let mut inbound = self.inbound.borrow_mut();
-        let unread = inbound.unread();
-        if unread.is_empty() {
-            return Err(Errno::EAGAIN);
-        }
-        let len = unread.len().min(buf.len());
-        buf[..len].copy_from_slice(&unread[..len]);
-        if !peek {
-            inbound.consume(len);
-        }
-        Ok(whole(len))
+        self.inbound.borrow_mut().receive(buf, peek).map(whole)
     }
 
     fn send(&self, buf: &[u8], _envelope: &mut Envelope) -> Result<usize> {
@@ -241,9 +102,9 @@ impl Link for InboundLink {
     }
 
     fn ready(&self) -> Ready {
-        let more = !self.inbound.borrow().unread().is_empty();
+        let (more, ended) = self.inbound.borrow().look();
         let (read, write) = (self.read_closed.get(), self.write_closed.get());
-        readiness(read || more, true, read, write)
+        readiness(read || more, true, read || ended, write)
     }
 
     fn activity(&self) -> u64 {
@@ -251,14 +112,19 @@ impl Link for InboundLink {
     }
 
     fn pending(&self) -> usize {
-        self.inbound.borrow().unread().len()
+        self.inbound.borrow().count_unread()
     }
 
     fn shutdown(&self, read: bool, write: bool) {
-        self.read_closed.set(self.read_closed.get() || read);
+        let mut inbound = self.inbound.borrow_mut();
+        if read && !self.read_closed.replace(true) {
+            inbound.close_input();
+        }
         if write {
             self.write_closed.set(true);
-            self.inbound.borrow_mut().end_http();
+        }
+        if self.write_closed.get() {
+            inbound.close_output(!self.read_closed.get());
         }
     }
 }

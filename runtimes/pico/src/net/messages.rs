@@ -28,6 +28,8 @@ pub struct Messages {
     read_activity: Cell<u64>,
     write_activity: Cell<u64>,
     wants_credentials: Cell<bool>,
+    /// The sender went without having received what it was sent, or was never accepted.
+    reset: Cell<bool>,
     budget: Budget,
 }
 
@@ -53,6 +55,7 @@ impl Messages {
             read_activity: Cell::new(0),
             write_activity: Cell::new(0),
             wants_credentials: Cell::new(false),
+            reset: Cell::new(false),
             budget,
         }
     }
@@ -120,6 +123,21 @@ impl Messages {
     /// Whether the receiver wants to know who sent what (`SO_PASSCRED`).
     pub fn want_credentials(&self, wanted: bool) {
         self.wants_credentials.set(wanted);
+    }
+
+    /// The sender goes, and what it was sent it has not received: the receiver is told once.
+    pub fn reset(&self) {
+        self.reset.set(true);
+    }
+
+    /// Whether the receiver is yet to be told of a reset.
+    pub fn is_reset(&self) -> bool {
+        self.reset.get()
+    }
+
+    /// Takes the error of a reset.
+    pub fn take_reset(&self) -> bool {
+        self.reset.take()
     }
 
     /// Whether there is no message.

@@ -5,10 +5,12 @@
 //! | `address`, `options` | addresses and socket options as the program writes them |
 //! | `socket` | a socket as an open file: its life from `socket` to `close` |
 //! | `ports`, `unix` | who listens where: internet ports, names of Unix sockets |
-//! | `datagram` | datagram sockets, UDP and Unix |
-//! | `link` | connected ends: to another socket, to the request, or to the Runtime API |
+//! | `datagram`, `packet` | datagram sockets, UDP and Unix; what the head of a datagram says |
+//! | `link`, `unix_link` | connected ends: to the request, to the Runtime API, or to another Unix socket |
+//! | `tcp`, `urgent` | the ends of TCP connections: resets, urgent data |
 //! | `channel`, `messages`, `budget` | what is buffered in between, and how much of it |
 //! | `envelope`, `marks` | descriptors and credentials beside the bytes |
+//! | `netlink` | what programs ask about interfaces |
 //! | `pipe`, `fifo` | pipes, made of the same streams, and those that have names |
 
 pub mod address;
@@ -20,11 +22,16 @@ pub mod fifo;
 pub mod link;
 pub mod marks;
 pub mod messages;
+pub mod netlink;
 pub mod options;
+pub mod packet;
 pub mod pipe;
 pub mod ports;
 pub mod socket;
+pub mod tcp;
 pub mod unix;
+pub mod unix_link;
+pub mod urgent;
 
 use crate::inbound;
 use crate::inbound::api;
@@ -52,6 +59,8 @@ pub struct Net {
     pub ports: Ports,
     /// UDP ports in use.
     pub udp: UdpPorts,
+    /// UDP-Lite ports in use.
+    pub udp_lite: UdpPorts,
     /// FIFOs that are open.
     pub fifos: Fifos,
     /// Names of Unix sockets.
@@ -100,6 +109,7 @@ impl Net {
         Self {
             ports,
             udp: UdpPorts::default(),
+            udp_lite: UdpPorts::default(),
             fifos: Fifos::default(),
             names: Names::default(),
             flight: Rc::default(),

@@ -1,6 +1,7 @@
 //! Socket options: one table of integers that are kept and shown, and the few that mean something here.
 
 use super::address::Family;
+use super::packet::{IP_PKTINFO, IP_RECVTOS, IP_RECVTTL, IP_TOS, IP_TTL};
 use super::socket::Kind;
 use crate::clock::SECOND;
 use crate::errno::{Errno, Result};
@@ -17,6 +18,8 @@ enum Rule {
     Range(i32, i32),
     /// Buffer size: doubled and clamped, as socket(7) says.
     Buffer,
+    /// Bytes of a datagram that are covered by its checksum: all (0), or a part that has at least the head.
+    Coverage,
     /// Can be read only.
     Fixed,
 }
@@ -30,6 +33,8 @@ type Row = (u32, u32, i32, Rule);
 
 const TCP: u32 = c::SOL_TCP;
 const UDP: u32 = c::SOL_UDP;
+/// Protocol and level of UDP-Lite: udplite(7).
+pub const UDP_LITE: u32 = 136;
 const IP: u32 = c::SOL_IP;
 const IPV6: u32 = c::SOL_IPV6;
 const SOCKET: u32 = c::SOL_SOCKET;
@@ -65,9 +70,13 @@ const ROWS: &[Row] = &[
     (TCP, c::TCP_FASTOPEN, 0, Rule::Range(0, i32::MAX)),
     (TCP, c::TCP_FASTOPEN_CONNECT, 0, Rule::Flag),
     (TCP, c::TCP_NOTSENT_LOWAT, 0, Rule::Range(i32::MIN, i32::MAX)),
+    (UDP_LITE, UDPLITE_SEND_CSCOV, 0, Rule::Coverage),
+    (UDP_LITE, UDPLITE_RECV_CSCOV, 0, Rule::Coverage),
     (IP, IP_TOS, 0, Rule::Range(0, 255)),
     (IP, IP_TTL, 64, Rule::Range(1, 255)),
     (IP, IP_PKTINFO, 0, Rule::Flag),
+    (IP, IP_RECVTTL, 0, Rule::Flag),
+    (IP, IP_RECVTOS, 0, Rule::Flag),
     (IP, IP_MTU_DISCOVER, 1, Rule::Range(0, 5)),
     (IP, IP_RECVERR, 0, Rule::Flag),
     (IP, IP_FREEBIND, 0, Rule::Flag),
@@ -79,11 +88,13 @@ const ROWS: &[Row] = &[
     (IPV6, c::IPV6_RECVERR, 0, Rule::Flag),
     (IPV6, c::IPV6_RECVPKTINFO, 0, Rule::Flag),
     (IPV6, c::IPV6_RECVTCLASS, 0, Rule::Flag),
+    (IPV6, c::IPV6_RECVHOPLIMIT, 0, Rule::Flag),
 ];
 
-const IP_TOS: u32 = 1;
-const IP_TTL: u32 = 2;
-const IP_PKTINFO: u32 = 8;
+const UDPLITE_SEND_CSCOV: u32 = 10;
+const UDPLITE_RECV_CSCOV: u32 = 11;
+/// Bytes of the head of a UDP datagram.
+const UDP_HEAD: i32 = 8;
 const IP_MTU_DISCOVER: u32 = 10;
 const IP_RECVERR: u32 = 11;
 const IP_FREEBIND: u32 = 15;
@@ -100,6 +111,8 @@ pub struct Facts {
     pub bound: bool,
     /// Listens.
     pub listening: bool,
+    /// Speaks UDP-Lite.
+    pub lite: bool,
 }
 
 /// The options of one socket.
@@ -140,11 +153,10 @@ impl Options {
             Rule::Range(min, max) if (min..=max).contains(&value) => value,
             Rule::Range(..) => return Err(Errno::EINVAL),
             Rule::Buffer => value.clamp(0, BUFFER_MAX / 2).saturating_mul(2).max(BUFFER_MIN),
+            Rule::Coverage if value == 0 => 0,
+            Rule::Coverage => value.clamp(UDP_HEAD, u16::MAX.into()),
             Rule::Fixed => return Err(Errno::ENOPROTOOPT),
         };
-        if value != 0 && facts.kind == Kind::Datagram && is_told_in_messages(level, name) {
-            return Err(Errno::ENOPROTOOPT);
-        }
         self.changed.insert((level, name), value);
         Ok(())
     }
@@ -157,7 +169,8 @@ impl Options {
             (SOCKET, c::SO_SNDTIMEO | c::SO_SNDTIMEO_NEW) => return Ok(show_timeout(self.send_timeout)),
             (SOCKET, c::SO_TYPE) => facts.kind.number(),
             (SOCKET, c::SO_DOMAIN) => facts.family.number(),
-            (SOCKET, c::SO_PROTOCOL) if facts.family == Family::Unix => 0,
+            (SOCKET, c::SO_PROTOCOL) if matches!(facts.family, Family::Unix | Family::Netlink) => 0,
+            (SOCKET, c::SO_PROTOCOL) if facts.lite => UDP_LITE,
             (SOCKET, c::SO_PROTOCOL) if facts.kind == Kind::Datagram => UDP,
             (SOCKET, c::SO_PROTOCOL) => TCP,
             (SOCKET, c::SO_ACCEPTCONN) => u32::from(facts.listening),
@@ -176,24 +189,32 @@ impl Options {
         value.and_then(|value| usize::try_from(value).ok()).unwrap_or(super::socket::BUFFER)
     }
 
+    /// Whether closing resets a connection: `SO_LINGER` for 0 seconds.
+    pub fn aborts(&self) -> bool {
+        let [on, seconds] = [0, 4].map(|at| &self.linger[at..at + 4]);
+        on != [0; 4] && seconds == [0; 4]
+    }
+
+    /// The value of an option that was set.
+    pub fn changed(&self, level: u32, name: u32) -> Option<i32> {
+        self.changed.get(&(level, name)).copied()
+    }
+
     /// Whether a flag of the table is set.
     pub fn flag(&self, level: u32, name: u32) -> bool {
         self.changed.get(&(level, name)).is_some_and(|&value| value != 0)
     }
 }
 
-/// Whether an option asks for control messages with every datagram, which there are not.
-fn is_told_in_messages(level: u32, name: u32) -> bool {
-    matches!((level, name), (IP, IP_PKTINFO) | (IPV6, c::IPV6_RECVPKTINFO | c::IPV6_RECVTCLASS))
-}
-
 /// The row of an option this kind of socket has: `ENOPROTOOPT` if there is none, `no_level` if the socket has no such
 /// level.
 fn row(facts: &Facts, level: u32, name: u32, no_level: Errno) -> Result<&'static Row> {
+    let is_inet = matches!(facts.family, Family::Inet | Family::Inet6);
     let exists = match level {
         SOCKET => true,
-        TCP => facts.family != Family::Unix && facts.kind == Kind::Stream,
-        IP => facts.family != Family::Unix,
+        TCP => is_inet && facts.kind == Kind::Stream,
+        UDP_LITE => facts.lite,
+        IP => is_inet,
         IPV6 => facts.family == Family::Inet6,
         _ => false,
     };
@@ -225,7 +246,8 @@ fn show_timeout(timeout: Option<u64>) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    const FACTS: Facts = Facts { family: Family::Inet, kind: Kind::Stream, bound: false, listening: true };
+    const FACTS: Facts =
+        Facts { family: Family::Inet, kind: Kind::Stream, bound: false, listening: true, lite: false };
 
     fn int(options: &Options, level: u32, name: u32) -> Result<i32> {
         let bytes = options.get(&FACTS, level, name)?;

@@ -1,6 +1,7 @@
 //! Pipes: one stream with a file at each end.
 
 use super::channel::Channel;
+use super::fifo::FifoEnd;
 use super::{Net, anonymous_stat, next_inode};
 use crate::errno::{Errno, Result};
 use crate::file::{File, Ready};
@@ -26,6 +27,13 @@ impl PipeEnd {
         let inode = next_inode();
         (Self { channel: channel.clone(), writing: false, inode }, Self { channel, writing: true, inode })
     }
+}
+
+/// The stream of a pipe or FIFO, if `file` is one.
+pub fn channel_of(file: &dyn File) -> Option<&Channel> {
+    let any = file.as_any();
+    let pipe = any.downcast_ref().map(|end: &PipeEnd| &*end.channel);
+    pipe.or_else(|| any.downcast_ref().map(FifoEnd::channel))
 }
 
 impl File for PipeEnd {

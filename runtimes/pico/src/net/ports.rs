@@ -2,7 +2,7 @@
 
 use super::address::{Address, Host};
 use super::datagram::Endpoint;
-use super::link::StreamLink;
+use super::tcp::TcpLink;
 use crate::errno::{Errno, Result};
 use alloc::collections::VecDeque;
 use alloc::rc::{Rc, Weak};
@@ -41,7 +41,7 @@ struct Queue {
 /// A connection as the accepting side gets it.
 pub struct Incoming {
     /// Its end.
-    pub link: StreamLink,
+    pub link: TcpLink,
     /// The address it arrived at.
     pub local: Address,
     /// Where it comes from.
@@ -153,7 +153,7 @@ impl Ports {
         Ok(())
     }
 
-    /// Hands a connection to who listens at `incoming.local`: `ECONNREFUSED` if nobody does, `ETIMEDOUT` if too
+    /// Hands a connection to who listens at `incoming.local`: `ECONNREFUSED` if nobody does, `EAGAIN` if too
     /// many wait already.
     pub fn connect(&self, incoming: Incoming) -> Result<()> {
         let listeners = || {
@@ -172,7 +172,7 @@ impl Ports {
         let mut queue = listener.queue.borrow_mut();
         let queue = queue.as_mut().ok_or(Errno::ECONNREFUSED)?;
         if queue.waiting.len() >= queue.limit || waiting >= WAITING_MAX {
-            return Err(Errno::ETIMEDOUT);
+            return Err(Errno::EAGAIN);
         }
         queue.waiting.push_back(incoming);
         listener.activity.set(listener.activity.get() + 1);

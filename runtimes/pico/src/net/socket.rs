@@ -4,12 +4,14 @@ mod config;
 mod inet;
 mod unix;
 mod untold;
+mod urgent;
 
 use super::address::{Address, Family};
 use super::datagram::{Destination, Endpoint};
 use super::envelope::{Credentials, Envelope, Who};
 use super::link::Link;
 use super::messages::Received;
+use super::netlink::Netlink;
 use super::options::Options;
 use super::ports::Binding;
 use super::unix::Bound;
@@ -61,6 +63,8 @@ enum State {
     Connected(Box<dyn Link>),
     /// A datagram socket, all its life.
     Datagram(Rc<Endpoint>),
+    /// A netlink socket, all its life.
+    Netlink(Netlink),
 }
 
 /// What a listening socket accepts from.
@@ -93,6 +97,8 @@ pub struct Socket {
     options: RefCell<Options>,
     /// What a connect that did not wait has not told.
     untold: Cell<Untold>,
+    /// It speaks UDP-Lite.
+    lite: bool,
     /// Events of earlier states, so that the sum never goes back.
     changes: Cell<u64>,
     inode: u64,
@@ -102,7 +108,8 @@ impl Socket {
     /// A new socket, not bound or connected.
     pub fn new(net: &Net, family: Family, kind: Kind) -> Self {
         let state = match kind {
-            Kind::Datagram => State::Datagram(Rc::new(endpoint(net, family))),
+            _ if family == Family::Netlink => State::Netlink(Netlink::new(net.budget.clone())),
+            Kind::Datagram => State::Datagram(Rc::new(Endpoint::of(net, family, &net.udp))),
             Kind::Stream | Kind::Packets => State::Idle,
         };
         Self::in_state(net.who.clone(), family, kind, state)
@@ -124,6 +131,7 @@ impl Socket {
             who,
             options: RefCell::default(),
             untold: Cell::default(),
+            lite: false,
             changes: Cell::new(0),
             inode: next_inode(),
         }
@@ -152,9 +160,9 @@ impl Socket {
     /// Whether it is connected.
     pub fn is_connected(&self) -> bool {
         match &*self.state.borrow() {
-            State::Connected(_) => true,
+            State::Connected(link) => !link.is_over(),
             State::Datagram(endpoint) => endpoint.is_connected(),
-            State::Idle | State::Listening(_) | State::Serving(_) => false,
+            State::Idle | State::Listening(_) | State::Serving(_) | State::Netlink(_) => false,
         }
     }
 
@@ -166,7 +174,7 @@ impl Socket {
     /// Accepts the next connection; `EAGAIN` if none waits.
     pub fn accept(&self) -> Result<Self> {
         match &*self.state.borrow() {
-            State::Datagram(_) => Err(Errno::EOPNOTSUPP),
+            State::Datagram(_) | State::Netlink(_) => Err(Errno::EOPNOTSUPP),
             State::Listening(listener) => self.accept_inet(listener),
             State::Serving(bound) => self.accept_unix(bound),
             State::Idle | State::Connected(_) => Err(Errno::EINVAL),
@@ -177,7 +185,11 @@ impl Socket {
     pub fn shutdown(&self, read: bool, write: bool) -> Result<()> {
         let stops = match &*self.state.borrow() {
             State::Connected(link) => {
+                let over = link.is_over();
                 link.shutdown(read, write);
+                if over {
+                    return Err(Errno::ENOTCONN);
+                }
                 false
             }
             State::Datagram(endpoint) => {
@@ -188,6 +200,7 @@ impl Socket {
                 false
             }
             State::Listening(_) | State::Serving(_) => read,
+            State::Netlink(_) => return Err(Errno::EOPNOTSUPP),
             State::Idle if self.family == Family::Unix => false,
             State::Idle => return Err(Errno::ENOTCONN),
         };
@@ -203,6 +216,7 @@ impl Socket {
         match &*self.state.borrow() {
             State::Connected(link) => link.receive(buf, peek, envelope),
             State::Datagram(endpoint) => endpoint.receive(buf, peek, envelope),
+            State::Netlink(netlink) => netlink.receive(buf, peek, envelope),
             _ if self.kind == Kind::Packets => Err(Errno::ENOTCONN),
             _ if self.family == Family::Unix => Err(Errno::EINVAL),
             _ => self.end_after_failure(),
@@ -220,9 +234,12 @@ impl Socket {
             State::Datagram(endpoint) => {
                 if self.family != Family::Unix {
                     self.bind_for_sending(endpoint)?;
+                    let v6 = endpoint.goes_to_v6(to);
+                    envelope.packet.complete(&self.options.borrow(), v6);
                 }
                 endpoint.send(buf, to, envelope)
             }
+            State::Netlink(netlink) => netlink.send(buf, self.netlink_port()),
             _ if self.family == Family::Unix => Err(Errno::ENOTCONN),
             _ => Err(self.take_failure().unwrap_or(Errno::EPIPE)),
         }
@@ -239,18 +256,13 @@ impl Socket {
     }
 }
 
-/// What others see of a new datagram socket.
-fn endpoint(net: &Net, family: Family) -> Endpoint {
-    Endpoint::new(family, BUFFER, net.budget.clone(), net.udp.clone())
-}
-
 impl Drop for Socket {
     /// Who waits to send to this socket, or to connect to it, still knows it.
     fn drop(&mut self) {
         match self.state.get_mut() {
             State::Datagram(endpoint) => endpoint.close(),
             State::Serving(bound) => bound.stop_listening(),
-            State::Idle | State::Listening(_) | State::Connected(_) => {}
+            State::Idle | State::Listening(_) | State::Connected(_) | State::Netlink(_) => {}
         }
     }
 }
@@ -273,6 +285,7 @@ impl File for Socket {
             State::Idle => self.untold.get().ready(),
             State::Connected(link) => link.ready(),
             State::Datagram(endpoint) => endpoint.ready(),
+            State::Netlink(netlink) => netlink.ready(),
             State::Serving(bound) if bound.waiting() > 0 => Ready::IN,
             State::Serving(_) => Ready::empty(),
             State::Listening(listener) => {
@@ -292,6 +305,7 @@ impl File for Socket {
             State::Idle => 0,
             State::Connected(link) => link.activity(),
             State::Datagram(endpoint) => endpoint.activity(),
+            State::Netlink(netlink) => netlink.activity(),
             State::Serving(bound) => bound.activity(),
             State::Listening(Listener { binding, request }) => {
                 binding.activity() + request.as_ref().map_or(0, |request| request.borrow().activity())
@@ -300,11 +314,15 @@ impl File for Socket {
         self.changes.get() + state
     }
 
+    fn urgencies(&self) -> u64 {
+        if let State::Connected(link) = &*self.state.borrow() { link.urgencies() } else { 0 }
+    }
+
     fn takes_request(&self) -> bool {
         match &*self.state.borrow() {
             State::Listening(listener) => listener.request.is_some(),
             State::Connected(link) => link.takes_request(),
-            State::Idle | State::Serving(_) | State::Datagram(_) => false,
+            State::Idle | State::Serving(_) | State::Datagram(_) | State::Netlink(_) => false,
         }
     }
 
@@ -317,6 +335,7 @@ impl File for Socket {
         match (command, &*self.state.borrow()) {
             (FIONREAD, State::Connected(link)) => Ok(link.pending() as u64),
             (FIONREAD, State::Datagram(endpoint)) => Ok(endpoint.inbox().next_len() as u64),
+            (FIONREAD, State::Netlink(netlink)) => Ok(netlink.pending() as u64),
             (FIONREAD, State::Idle) => Ok(0),
             (FIONREAD, State::Listening(_) | State::Serving(_)) => Err(Errno::EINVAL),
             _ => Err(Errno::ENOTTY),

@@ -2,7 +2,7 @@
 
 use super::{Function, Platform, Switch};
 use crate::process::Registers;
-use abi::console::{Console, INPUT_DATA, INPUT_END, INPUT_NONE};
+use abi::console::{Console, INPUT_DATA, INPUT_END, INPUT_NONE, SETTINGS_GET, Settings, SettingsRequest};
 use abi::identity::Identity;
 use abi::mailbox::Doorbell;
 use abi::refusal::Refusal;
@@ -30,6 +30,8 @@ pub struct Fake {
     pub refusals: RefCell<Vec<Refusal>>,
     /// How often memory was refused.
     pub refused: Cell<u32>,
+    /// What `is_short` returns.
+    pub short: Cell<bool>,
     /// Bytes of response.
     pub response_len: Cell<u64>,
     /// Parts of the response that were handed over.
@@ -70,6 +72,7 @@ impl Default for Fake {
             logs: RefCell::default(),
             refusals: RefCell::default(),
             refused: Cell::new(0),
+            short: Cell::new(false),
             response_len: Cell::new(0),
             parts: RefCell::default(),
             function: Cell::default(),
@@ -87,6 +90,16 @@ impl Default for Fake {
 }
 
 impl Fake {
+    /// Serves `Doorbell::Terminal`.
+    fn set_terminal(&self, args: [u64; 4]) {
+        let SettingsRequest { input, output, local, action, characters } = SettingsRequest::decode(args);
+        let console = self.console.get();
+        if action != SETTINGS_GET {
+            let settings = Settings { input, output, local, characters, ..console.settings };
+            self.console.set(Console { settings, ..console });
+        }
+    }
+
     /// The response as far as it was declared with `set_response_len`.
     pub fn response_bytes(&self) -> Vec<u8> {
         let len = usize::try_from(self.response_len.get()).expect("fits");
@@ -133,6 +146,7 @@ impl Platform for Rc<Fake> {
                 identity.instance[0] = identity.instance[0].wrapping_add(1);
                 self.identity.set(identity);
             }
+            Doorbell::Terminal => self.set_terminal(args),
             Doorbell::Part => self.parts.borrow_mut().push(self.response_bytes()),
             Doorbell::Sleep if args[1] != 0 && self.hand_over() => {}
             Doorbell::Sleep => {
@@ -197,6 +211,10 @@ impl Platform for Rc<Fake> {
 
     fn memory_refused(&self) {
         self.refused.set(self.refused.get() + 1);
+    }
+
+    fn is_short(&self) -> bool {
+        self.short.get()
     }
 
     fn set_memory_used(&self, _bytes: u64) {}

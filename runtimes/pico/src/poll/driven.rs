@@ -1,4 +1,4 @@
-//! Signal-driven files (`O_ASYNC`): whoever owns one gets `SIGIO` when there is something new.
+//! Files that signal: whoever owns one gets `SIGURG` for urgent data and, with `O_ASYNC`, `SIGIO` when there is something new.
 
 use crate::errno::{Errno, Result};
 use crate::file::{OpenFile, Ready};
@@ -6,7 +6,7 @@ use crate::kernel::Kernel;
 use crate::process::Info;
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
-use linux_raw_sys::general::{FASYNC as O_ASYNC, SIGIO};
+use linux_raw_sys::general::{FASYNC as O_ASYNC, SIGIO, SIGURG};
 
 /// `si_code` of what the kernel sends.
 const SI_KERNEL: i32 = 0x80;
@@ -18,6 +18,8 @@ struct Driven {
     owner: i32,
     /// The file's activity when it was looked at last.
     seen: u64,
+    /// How much urgent data there had been then.
+    urgencies: u64,
 }
 
 /// All of them: as many as are open at most.
@@ -29,7 +31,8 @@ impl SignalDriven {
         self.0.retain(|driven| driven.open.strong_count() > 0);
         let found = self.0.iter().position(|driven| driven.open.as_ptr() == Rc::as_ptr(open));
         let index = found.unwrap_or_else(|| {
-            self.0.push(Driven { open: Rc::downgrade(open), owner: 0, seen: open.file.activity() });
+            let (seen, urgencies) = (open.file.activity(), open.file.urgencies());
+            self.0.push(Driven { open: Rc::downgrade(open), owner: 0, seen, urgencies });
             self.0.len() - 1
         });
         &mut self.0[index]
@@ -76,15 +79,19 @@ impl Kernel {
         let mut owners = Vec::new();
         for driven in &mut self.signal_driven.0 {
             let Some(open) = driven.open.upgrade() else { continue };
+            let urgencies = open.file.urgencies();
+            if core::mem::replace(&mut driven.urgencies, urgencies) != urgencies {
+                owners.push((driven.owner, SIGURG));
+            }
             let activity = open.file.activity();
             let is_new = core::mem::replace(&mut driven.seen, activity) != activity;
             let is_ready = open.file.ready().intersects(Ready::IN | Ready::OUT | Ready::HUP | Ready::ERR);
             if is_new && is_ready && open.flags.get() & O_ASYNC != 0 {
-                owners.push(driven.owner);
+                owners.push((driven.owner, SIGIO));
             }
         }
-        let info = Info::sent(SIGIO, SI_KERNEL);
-        for owner in owners {
+        for (owner, signal) in owners {
+            let info = Info::sent(signal, SI_KERNEL);
             let id = owner.unsigned_abs();
             let targets = self
                 .processes

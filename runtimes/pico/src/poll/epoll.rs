@@ -156,14 +156,6 @@ impl Epoll {
 }
 
 impl File for Epoll {
-    fn read(&self, _offset: u64, _buf: &mut [u8]) -> Result<usize> {
-        Err(Errno::EINVAL)
-    }
-
-    fn write(&self, _offset: u64, _buf: &[u8]) -> Result<usize> {
-        Err(Errno::EINVAL)
-    }
-
     fn stat(&self) -> Result<Stat> {
         Ok(anonymous_stat(0o600, self.inode))
     }

@@ -106,7 +106,9 @@ pub fn block<T>(
         Some(result)
     });
     // As on Linux, a socket with a timeout of its own does not wait all over again.
-    kernel.process.restartable = matches!(found, Err(Errno::EINTR)) && deadline.is_none();
+    if matches!(found, Err(Errno::EINTR)) {
+        kernel.process.restartable = deadline.is_none();
+    }
     found?.unwrap_or(Err(Errno::EAGAIN))
 }
 

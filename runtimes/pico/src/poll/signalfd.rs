@@ -43,7 +43,7 @@ impl File for SignalFd {
         Err(Errno::EAGAIN)
     }
 
-    fn read_of_kernel(&self, kernel: &mut Kernel, buf: &mut [u8]) -> Result<usize> {
+    fn read_of_kernel(&self, kernel: &mut Kernel, buf: &mut [u8], _waits: bool) -> Result<usize> {
         if buf.len() < RECORD {
             return Err(Errno::EINVAL);
         }
@@ -55,10 +55,6 @@ impl File for SignalFd {
             done += RECORD;
         }
         if done == 0 { Err(Errno::EAGAIN) } else { Ok(done) }
-    }
-
-    fn write(&self, _offset: u64, _buf: &[u8]) -> Result<usize> {
-        Err(Errno::EINVAL)
     }
 
     fn stat(&self) -> Result<c::stat> {

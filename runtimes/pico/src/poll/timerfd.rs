@@ -61,10 +61,6 @@ impl File for TimerFd {
         Ok(8)
     }
 
-    fn write(&self, _offset: u64, _buf: &[u8]) -> Result<usize> {
-        Err(Errno::EINVAL)
-    }
-
     fn stat(&self) -> Result<Stat> {
         Ok(anonymous_stat(0o600, self.inode))
     }

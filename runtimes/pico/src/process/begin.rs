@@ -31,7 +31,8 @@ impl Kernel {
     /// Makes a child of the current process with one thread, a copy of the running one, and returns its id. It begins
     /// when the system call is over.
     pub(crate) fn fork(&mut self, birth: &Birth) -> Result<u32> {
-        let charged = self.processes.charge(self.fds.own_bytes() + self.vfs.place.program.own_bytes())?;
+        let own_bytes = self.fds.own_bytes() + self.vfs.place.program.own_bytes();
+        let charged = self.processes.charge(own_bytes)?;
         let result = self.fork_charged(birth, charged);
         if result.is_err() {
             self.processes.refund(charged);
@@ -89,8 +90,11 @@ impl Kernel {
         if let Some(before) = told {
             self.mm.write(birth.child_tid, &before)?;
         }
-        let (rewriter, shared) = (self.rewriter.clone(), self.vfs.shared.copy());
-        Ok(self.processes.spaces.add(Space { mm: copy?, rewriter, shared }))
+        let mm = copy?;
+        let (rewriter, mut shared) = (self.rewriter.clone(), self.vfs.shared.copy());
+        // Some may not be the child's.
+        shared.release(&mm);
+        Ok(self.processes.spaces.add(Space { mm, rewriter, shared }))
     }
 
     /// Waits while the child `pid` lives in memory that is lent to it.

@@ -55,6 +55,7 @@ impl Kernel {
     pub(crate) fn finish_process(&mut self, status: u32) {
         let pid = self.pid();
         let endangered = self.endangered_groups(pid);
+        self.end_session();
         self.locks.forget_process(pid);
         drop(core::mem::take(&mut self.fds));
         self.reclaim_files();
@@ -79,12 +80,25 @@ impl Kernel {
         self.threads.note_change();
     }
 
-    /// The children of `pid`, which has ended, become those of the first process.
+    /// Who becomes the parent of the children of `pid`: its nearest ancestor that adopts, or the first process.
+    fn adopter_for(&self, pid: u32) -> u32 {
+        let mut at = pid;
+        while let Ok(record) = self.processes.get(at) {
+            at = record.parent;
+            if self.processes.get(at).is_ok_and(|record| record.adopts && record.ended.is_none()) {
+                return at;
+            }
+        }
+        FIRST
+    }
+
+    /// The children of `pid`, which has ended, get another parent.
     fn orphan_children(&mut self, pid: u32) {
+        let adopter = self.adopter_for(pid);
         for child in self.processes.select(|_, record| record.parent == pid) {
             let death_signal = self.view(child).map_or(0, |view| view.process.parent_death_signal);
             if let Ok(record) = self.processes.get_mut(child) {
-                record.parent = FIRST;
+                record.parent = adopter;
                 record.exit_signal = linux::SIGCHLD;
                 if record.ended.is_some() {
                     self.tell_parent(child);

@@ -9,7 +9,7 @@ use super::signals::{Action, AltStack, IGNORE};
 use super::{Fault, Info, Registers};
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
-use abi::layout::selector;
+use abi::layout::{KERNEL_SIZE, KERNEL_VA, selector};
 use linux_raw_sys::general as linux;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -133,6 +133,9 @@ impl Kernel {
         action: &Action,
         fault: Option<&Fault>,
     ) -> Result<()> {
+        if (KERNEL_VA..KERNEL_VA + KERNEL_SIZE).contains(&action.handler) {
+            return Err(Errno::EFAULT);
+        }
         let alt_stack = self.process.signals.own.alt_stack;
         let on_stack = action.flags & u64::from(linux::SA_ONSTACK) != 0;
         let usable = alt_stack.flags & linux::SS_DISABLE == 0 && !alt_stack.holds(registers.rsp);

@@ -81,6 +81,10 @@ pub struct Process {
     pub restartable: bool,
     /// The timer that sends `SIGALRM`.
     pub alarm: Setting,
+    /// The timers that go by CPU time: that of `SIGVTALRM` and that of `SIGPROF`.
+    pub cpu_alarms: [Setting; 2],
+    /// As setpriority(2) has it.
+    pub nice: i32,
     /// `PR_SET_DUMPABLE`.
     pub dumpable: bool,
     /// `PR_SET_KEEPCAPS`; who has given up root's id may nothing special either way.
@@ -118,6 +122,8 @@ impl Process {
             returning: None,
             restartable: false,
             alarm: Setting::default(),
+            cpu_alarms: Default::default(),
+            nice: 0,
             dumpable: true,
             keeps_capabilities: false,
             no_new_privs: false,
@@ -136,6 +142,8 @@ impl Process {
             returning: None,
             restartable: false,
             alarm: Setting::default(),
+            cpu_alarms: Default::default(),
+            nice: self.nice,
             dumpable: self.dumpable,
             keeps_capabilities: self.keeps_capabilities,
             no_new_privs: self.no_new_privs,
@@ -144,6 +152,11 @@ impl Process {
             limits: self.limits,
             busy: 0,
         }
+    }
+
+    /// Whether a timer goes by its CPU time.
+    pub fn has_cpu_alarm(&self) -> bool {
+        self.cpu_alarms.iter().any(|alarm| alarm.next.is_some())
     }
 
     /// There are `memory` bytes to live in from now on.

@@ -18,6 +18,10 @@ impl Kernel {
                 let (signal, code) = (linux::SIGSEGV, code.cast_signed());
                 self.fault(registers, &Fault { signal, code, vector: PAGE_FAULT, error, address });
             }
+            PageFault::Beyond => {
+                let (signal, code) = (linux::SIGBUS, linux::BUS_ADRERR.cast_signed());
+                self.fault(registers, &Fault { signal, code, vector: PAGE_FAULT, error, address });
+            }
             PageFault::OutOfMemory => {
                 self.platform.memory_refused();
                 self.end_by_signal(linux::SIGKILL, address, registers.rip);

@@ -26,14 +26,6 @@ impl PidFd {
 }
 
 impl File for PidFd {
-    fn read(&self, _offset: u64, _buf: &mut [u8]) -> Result<usize> {
-        Err(Errno::EINVAL)
-    }
-
-    fn write(&self, _offset: u64, _buf: &[u8]) -> Result<usize> {
-        Err(Errno::EINVAL)
-    }
-
     fn stat(&self) -> Result<Stat> {
         Ok(anonymous_stat(0o600, self.inode))
     }

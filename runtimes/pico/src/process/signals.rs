@@ -98,6 +98,8 @@ pub struct ThreadSignals {
     killed: bool,
     /// The mask that comes back when the signal that ended a call with a mask of its own is delivered.
     pub blocked_before: Option<u64>,
+    /// The call it is in ends when the process is continued after a stop: signal(7) lists which do.
+    pub ends_with_stop: bool,
     pending: BTreeMap<u32, Info>,
     /// The alternate stack.
     pub alt_stack: AltStack,
@@ -112,7 +114,14 @@ impl Default for ThreadSignals {
 impl ThreadSignals {
     /// Signals of a thread that blocks `blocked`.
     pub fn new(blocked: u64, alt_stack: AltStack) -> Self {
-        Self { blocked, killed: false, blocked_before: None, pending: BTreeMap::new(), alt_stack }
+        Self {
+            blocked,
+            killed: false,
+            blocked_before: None,
+            ends_with_stop: false,
+            pending: BTreeMap::new(),
+            alt_stack,
+        }
     }
 
     /// The thread is to end as soon as it leaves pico; what it waits for is over.

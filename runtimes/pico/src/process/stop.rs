@@ -85,7 +85,7 @@ impl Kernel {
     }
 
     /// Whether nobody is there to continue the processes of `group`: no parent of one of them is in another group of its session.
-    fn is_orphaned(&self, group: u32) -> bool {
+    pub(crate) fn is_orphaned(&self, group: u32) -> bool {
         !self.processes.iter().any(|(_, record)| {
             record.group == group
                 && record.ended.is_none()

@@ -3,6 +3,7 @@
 use super::{PidFd, Spaces, Stored};
 use crate::errno::{Errno, Result};
 use crate::net::budget::Budget;
+use crate::tty::jobs::Jobs;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
@@ -63,6 +64,10 @@ pub struct Record {
     pub group: u32,
     /// Session.
     pub session: u32,
+    /// Its controlling terminal.
+    pub terminal: Option<Rc<Jobs>>,
+    /// The group that was in the foreground when it, a session's leader, lost its terminal; 0: none.
+    pub lost_foreground: u32,
     /// Threads that have not ended.
     pub threads: usize,
     /// Its address space among [`Spaces`].
@@ -79,6 +84,8 @@ pub struct Record {
     pub ended: Option<News>,
     /// Set when it stops and when it is continued, until its parent has asked.
     pub change: Option<Change>,
+    /// `PR_SET_CHILD_SUBREAPER`: it becomes the parent of descendants whose parents end.
+    pub adopts: bool,
     /// What its process descriptors refer to, once it has had one.
     pub pidfd: Option<Rc<PidFd>>,
     /// CPU time of its children that were waited for, in ns.
@@ -95,6 +102,8 @@ impl Record {
             parent: 0,
             group: first,
             session: first,
+            terminal: None,
+            lost_foreground: 0,
             threads: 1,
             space: Spaces::FIRST,
             exit_signal: SIGCHLD,
@@ -103,6 +112,7 @@ impl Record {
             ending: None,
             ended: None,
             change: None,
+            adopts: false,
             pidfd: None,
             children_busy: 0,
             stored: None,
@@ -117,8 +127,6 @@ pub struct Processes {
     pub(super) current: u32,
     /// CPU time of the VM when the current process got the processor.
     pub(super) since: u64,
-    /// The process group of the terminal.
-    pub foreground: u32,
     /// Their address spaces.
     pub spaces: Spaces,
     memory: Budget,
@@ -133,7 +141,6 @@ impl Default for Processes {
             by_pid: BTreeMap::from([(FIRST, Record::first())]),
             current: FIRST,
             since: 0,
-            foreground: FIRST,
             spaces: Spaces::default(),
             memory: Budget::new(OWN_MEMORY),
         }
@@ -233,6 +240,8 @@ impl Processes {
             parent,
             group: own.group,
             session: own.session,
+            terminal: own.terminal.clone(),
+            lost_foreground: 0,
             threads: 1,
             space,
             exit_signal,
@@ -241,6 +250,7 @@ impl Processes {
             ending: None,
             ended: None,
             change: None,
+            adopts: false,
             pidfd: None,
             children_busy: 0,
             stored: Some(Box::new(stored)),

@@ -6,6 +6,7 @@ use crate::kernel::Kernel;
 use crate::mm::areas::Kind;
 use crate::mm::{DATA, Mapping, Placement};
 use crate::platform::fake::Fake;
+use abi::layout::{KERNEL_SIZE, KERNEL_VA};
 use abi::mailbox::Doorbell;
 use alloc::rc::Rc;
 use alloc::vec;
@@ -131,6 +132,19 @@ fn no_room_for_a_frame_ends_the_program() {
     registers.rsp = 64;
     kernel.fault(&mut registers, &fault_signal(14, 0, 0));
     assert_eq!(fake.doorbells(), [Doorbell::Signal]);
+}
+
+#[test]
+fn a_handler_inside_of_pico_ends_the_program() {
+    for at in [KERNEL_VA, KERNEL_VA + KERNEL_SIZE - 1] {
+        let (mut kernel, fake, mut registers) = kernel();
+        handle(&mut kernel, linux::SIGUSR1, 0, 0);
+        let action = Action { handler: at, ..kernel.process.signals.action(linux::SIGUSR1).unwrap() };
+        kernel.process.signals.set_action(linux::SIGUSR1, action).unwrap();
+        kernel.process.signals.send(Info::sent(linux::SIGUSR1, 0)).unwrap();
+        kernel.deliver_signals(&mut registers);
+        assert_eq!(fake.rings.borrow()[0].1[0], u64::from(linux::SIGSEGV));
+    }
 }
 
 #[test]

@@ -29,12 +29,21 @@ impl Kernel {
     pub fn wait_interruptibly(&mut self, until: Option<u64>, takes_request: bool) -> Result<()> {
         self.expire_alarm();
         if self.process.signals.is_due() {
-            // Who was only stopped and continued looks again.
-            return if self.is_interrupted() { Err(Errno::EINTR) } else { Ok(()) };
+            // Who was only stopped and continued looks again, with few exceptions.
+            let ends = self.is_interrupted() || self.process.signals.own.ends_with_stop;
+            return if ends { Err(Errno::EINTR) } else { Ok(()) };
         }
         self.wait(until, takes_request);
         self.expire_alarm();
         Ok(())
+    }
+
+    /// Makes `call`, which ends with `EINTR` when the process is continued after a stop.
+    pub fn ending_with_stop<T>(&mut self, call: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.process.signals.own.ends_with_stop = true;
+        let result = call(self);
+        self.process.signals.own.ends_with_stop = false;
+        result
     }
 
     /// Sends `info` to the current process.
@@ -102,7 +111,8 @@ impl Kernel {
 
     /// What a key sends goes to the foreground; anything else to the first process.
     fn send_from_terminal(&mut self, info: Info) {
-        let foreground = self.processes.foreground;
+        let console = self.terminals.console.as_ref();
+        let foreground = console.map_or(FIRST, |jobs| jobs.foreground.get());
         let is_key = matches!(
             info.signal,
             linux::SIGINT | linux::SIGQUIT | linux::SIGTSTP | linux::SIGCONT | linux::SIGWINCH
@@ -117,14 +127,37 @@ impl Kernel {
     /// Sends `SIGALRM` if it is time, and what the host has to send.
     pub fn expire_alarm(&mut self) {
         self.receive_signals();
+        self.signal_terminals();
         if self.process.alarm.next.is_some() {
             let now = self.now();
             if expire(&mut self.process.alarm, now) {
                 self.send_alarm(self.pid());
             }
         }
+        if self.process.has_cpu_alarm() {
+            self.expire_cpu_alarms();
+        }
         if !self.processes.is_alone() {
             self.expire_alarms_of_others();
+        }
+    }
+
+    /// The clock of the CPU time, which said `before`, begins anew: timers that go by it keep what they have left.
+    pub(crate) fn restart_cpu_alarms(&mut self, before: u64) {
+        let now = self.own_busy();
+        for alarm in &mut self.process.cpu_alarms {
+            alarm.next = alarm.next.map(|next| next.saturating_sub(before) + now);
+        }
+    }
+
+    /// Sends the signals of timers that go by the current process's CPU time: nobody else uses any.
+    fn expire_cpu_alarms(&mut self) {
+        let busy = self.own_busy();
+        for (index, signal) in [linux::SIGVTALRM, linux::SIGPROF].into_iter().enumerate() {
+            if expire(&mut self.process.cpu_alarms[index], busy) {
+                let info = Info::sent(signal, SI_KERNEL);
+                self.send_to(self.pid(), info).expect("the process is in the table");
+            }
         }
     }
 

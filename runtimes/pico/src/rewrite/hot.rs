@@ -73,12 +73,15 @@ impl Rewriter {
     pub fn forget(&mut self, range: Range<u64>) {
         self.seen.forget(&range);
         self.traps.forget(&range);
+        if self.undescribed.start < range.end && range.start < self.undescribed.end {
+            self.undescribed = 0..0;
+        }
     }
 
     /// Like [`Rewriter::rewrite_around`] where there are several address spaces.
     pub(super) fn rewrite_hot(&mut self, mm: &mut Mm, entry: u64, syscall: u64) {
         let Some(text) = mm.area_at(syscall).filter(is_text) else { return self.seen.add(syscall) };
-        if self.sites.contains_key(&syscall) {
+        if self.sites.contains_key(&syscall) || self.undescribed.contains(&syscall) {
             return self.seen.add(syscall);
         }
         if text.end - text.start <= SMALL {

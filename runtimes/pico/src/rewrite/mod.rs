@@ -18,6 +18,7 @@
 
 mod decode;
 mod detour;
+mod frames;
 mod functions;
 mod hot;
 #[cfg(test)]
@@ -62,6 +63,8 @@ pub struct Rewriter {
     seen: Seen,
     /// Of sites in large texts.
     traps: Traps,
+    /// The last text of which no functions are known.
+    undescribed: Range<u64>,
     refused: u64,
     crowded: u64,
 }
@@ -110,7 +113,8 @@ impl Rewriter {
     /// Rewrites what can be in all texts of the program.
     fn rewrite_all(&mut self, mm: &mut Mm, entry: u64) {
         (self.refused, self.crowded) = (0, 0);
-        let texts: Vec<Area> = mm.areas().filter(is_text).collect();
+        let mut texts: Vec<Area> = Vec::new();
+        mm.each_area(|area| texts.extend(is_text(area).then(|| area.clone())));
         for text in texts {
             self.rewrite_text(mm, entry, &text);
         }
@@ -135,14 +139,18 @@ impl Rewriter {
 
     /// Rewrites those of the sites `candidates` in `text` that can be.
     fn rewrite_sites(&mut self, mm: &mut Mm, entry: u64, text: &Area, candidates: Vec<u64>) {
+        mm.open_text(text.start, text.end);
         let functions = Functions::of(mm, text);
+        if functions.is_none() {
+            self.undescribed = text.start..text.end;
+        }
         let mut decoded: Option<Decoded> = None;
         for syscall in candidates {
             if self.is_rewritten(mm, syscall) {
                 continue;
             }
             if !decoded.as_ref().is_some_and(|decoded| decoded.holds(syscall)) {
-                let function = functions.and_then(|functions| functions.find(mm, syscall));
+                let function = functions.as_ref().and_then(|functions| functions.find(mm, syscall));
                 decoded = function.map(|function| Decoded::new(mm, function));
             }
             match decoded.as_ref().map(|decoded| decoded.detour(mm, syscall)) {
@@ -151,6 +159,7 @@ impl Rewriter {
                 Some(Err(Refusal::NoRoom)) | None => self.refused += 1,
             }
         }
+        mm.close_text(text.start, text.end);
     }
 
     fn is_rewritten(&self, mm: &Mm, syscall: u64) -> bool {
@@ -206,10 +215,16 @@ impl Rewriter {
     /// Puts back what was rewritten in `start..end` and what jumps there, because the program is about to change it.
     pub fn restore(&self, mm: &Mm, start: u64, end: u64) {
         let near = start.saturating_sub(SITE_MAX)..end.saturating_add(SITE_MAX);
-        for site in self.sites.range(near).map(|(_, site)| site).filter(|site| site.is_in_place(mm)) {
+        let sites = self.sites.range(near).map(|(_, site)| site);
+        let sites: Vec<&Site> = sites.filter(|site| site.is_in_place(mm)).collect();
+        let (Some(first), Some(last)) = (sites.first(), sites.last()) else { return };
+        let (from, to) = (first.at / PAGE * PAGE, last.at + last.original.len() as u64);
+        mm.open_text(from, to);
+        for site in sites {
             // Without memory for a page of its own the program keeps the jump, which does the same.
             let _ = mm.patch(site.at, &site.original);
         }
+        mm.close_text(from, to);
     }
 }
 
@@ -229,8 +244,25 @@ fn is_text(area: &Area) -> bool {
 fn candidates(mm: &Mm, text: &Area) -> Vec<u64> {
     let Ok(len) = usize::try_from(text.end - text.start) else { return Vec::new() };
     let Ok(bytes) = mm.slice(text.start, len) else { return Vec::new() };
-    let hits = bytes.windows(2).enumerate().filter(|(_, pair)| **pair == SYSCALL);
-    hits.map(|(offset, _)| text.start + offset as u64).collect()
+    offsets(bytes).map(|offset| text.start + offset as u64).collect()
+}
+
+/// Where the bytes of `syscall` are in `bytes`. Most blocks are passed over in a few instructions.
+fn offsets(bytes: &[u8]) -> impl Iterator<Item = usize> {
+    const BLOCK: usize = 64;
+    // Each with the first byte of the next.
+    let block = move |at: usize| (at, &bytes[at..bytes.len().min(at + BLOCK + 1)]);
+    let blocks = (0..bytes.len()).step_by(BLOCK).map(block);
+    let found = blocks.filter(|(_, block)| hits(block).fold(false, |found, hit| found | hit));
+    found.flat_map(|(at, block)| {
+        hits(block).enumerate().filter(|&(_, hit)| hit).map(move |(offset, _)| at + offset)
+    })
+}
+
+/// For each byte but the last, whether `syscall` begins there.
+fn hits(block: &[u8]) -> impl Iterator<Item = bool> {
+    let pairs = block.iter().zip(&block[1..]);
+    pairs.map(|(&first, &second)| (first == SYSCALL[0]) & (second == SYSCALL[1]))
 }
 
 /// `jmp target` at `at`.

@@ -27,6 +27,21 @@ fn rewritten(mm: &mut Mm) -> Rewriter {
 }
 
 #[test]
+fn all_sites_are_found_wherever_they_lie() {
+    let mut bytes = libc();
+    // Across a boundary of blocks, at the very end, and half of one behind it.
+    bytes[63..65].copy_from_slice(&SYSCALL);
+    for end in [bytes.len(), bytes.len() / 64 * 64, bytes.len() / 64 * 64 - 63] {
+        let bytes = &mut bytes[..end];
+        bytes[end - 2..].copy_from_slice(&SYSCALL);
+        for bytes in [&bytes[..], &bytes[..end - 1], &bytes[..1], &[]] {
+            let naive = bytes.windows(2).enumerate().filter(|(_, pair)| **pair == SYSCALL);
+            assert!(offsets(bytes).eq(naive.map(|(offset, _)| offset)));
+        }
+    }
+}
+
+#[test]
 fn nearly_every_site_of_the_c_library_is_rewritten_once() {
     let (mut mm, _) = mapped(&libc(), READ | EXEC, Kind::File);
     let mut rewriter = rewritten(&mut mm);
@@ -145,8 +160,13 @@ fn memory_and_trampolines_run_out_quietly() {
     let bytes = libc();
     let (mut mm, at) = mapped(&bytes, READ | EXEC, Kind::File);
     let room = at - mm.base();
-    let filler =
-        Mapping { placement: Placement::Hint(0), len: room, prot: READ, kind: Kind::Anonymous, file: None };
+    let filler = Mapping {
+        placement: Placement::Hint(0),
+        len: room,
+        prot: READ | WRITE,
+        kind: Kind::Anonymous,
+        file: None,
+    };
     mm.map(filler).expect("exactly what is left");
     let counts = rewritten(&mut mm).counts();
     assert!(counts.rewritten == 0 && counts.crowded > 450, "{counts:?}");
@@ -191,4 +211,20 @@ fn a_large_text_is_rewritten_site_by_site_when_they_are_hot() {
         rewriter.rewrite_hot(&mut mm, ENTRY, syscall);
     }
     assert_eq!(rewriter.counts().rewritten, 1);
+}
+
+#[test]
+fn a_text_of_which_no_functions_are_known_is_looked_through_once() {
+    let mut bytes = libc();
+    bytes[0] = 0;
+    let (mut mm, at) = mapped(&bytes, READ | EXEC, Kind::File);
+    let mut rewriter = Rewriter::default();
+    for _ in 0..4 {
+        rewriter.rewrite_hot(&mut mm, ENTRY, at + 0x3_0000);
+    }
+    assert!(rewriter.undescribed.contains(&at));
+    rewriter.rewrite_hot(&mut mm, ENTRY, at + 0x4_0008);
+    assert!(rewriter.seen.has(at + 0x4_0008), "at its first trap");
+    rewriter.forget(at..at + PAGE);
+    assert!(rewriter.undescribed.is_empty());
 }

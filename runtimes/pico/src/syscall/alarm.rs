@@ -14,7 +14,9 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         number: linux::__NR_setitimer,
         name: "setitimer",
-        support: Support::Partial("`ITIMER_REAL` only (others `ENOSYS`)"),
+        support: Support::Partial(
+            "all CPU time is the program's: `ITIMER_VIRTUAL` and `ITIMER_PROF` go by the same time",
+        ),
         handler: setitimer,
     },
     Entry { number: linux::__NR_getitimer, name: "getitimer", support: Support::Full, handler: getitimer },
@@ -23,19 +25,20 @@ pub const ENTRIES: &[Entry] = &[
 
 const MICROSECOND: u64 = 1000;
 
-/// What is left of a setting, in ns; a timer that is on is never shown with no time left.
-fn left(kernel: &Kernel, setting: Setting) -> u64 {
-    setting.next.map_or(0, |next| next.saturating_sub(kernel.now()).max(MICROSECOND))
+/// What is left of a setting at `now`, in ns; a timer that is on is never shown with no time left.
+fn left(setting: Setting, now: u64) -> u64 {
+    setting.next.map_or(0, |next| next.saturating_sub(now).max(MICROSECOND))
 }
 
-fn starting_now(kernel: &Kernel, delay: u64, interval: u64) -> Setting {
-    Setting { next: (delay > 0).then(|| kernel.now().saturating_add(delay)), interval }
+fn starting_at(now: u64, delay: u64, interval: u64) -> Setting {
+    Setting { next: (delay > 0).then(|| now.saturating_add(delay)), interval }
 }
 
 fn alarm(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     kernel.expire_alarm();
-    let before = left(kernel, kernel.process.alarm);
-    kernel.process.alarm = starting_now(kernel, u64::from(args.uint(0)) * SECOND, 0);
+    let now = kernel.now();
+    let before = left(kernel.process.alarm, now);
+    kernel.process.alarm = starting_at(now, u64::from(args.uint(0)) * SECOND, 0);
     // Rounded to the nearest second, but not to 0, which means that there was no alarm.
     Ok(if before == 0 { 0 } else { ((before + SECOND / 2) / SECOND).max(1) })
 }
@@ -47,40 +50,42 @@ fn read_timeval(kernel: &Kernel, addr: u64) -> Result<u64> {
     Ok(seconds.saturating_mul(SECOND).saturating_add(micros * MICROSECOND))
 }
 
-fn write_setting(kernel: &Kernel, addr: u64, setting: Setting) -> Result<()> {
+fn write_setting(kernel: &Kernel, addr: u64, setting: Setting, now: u64) -> Result<()> {
     kernel.mm.put(addr, &timeval(setting.interval))?;
-    kernel.mm.put(addr.wrapping_add(16), &timeval(left(kernel, setting)))
+    kernel.mm.put(addr.wrapping_add(16), &timeval(left(setting, now)))
 }
 
-/// Whether argument 0 is the one timer there is.
-fn check_timer(args: &Args, other: Result<()>) -> Result<()> {
+/// The timer that argument 0 names, and the time it goes by.
+fn timer<'a>(kernel: &'a mut Kernel, args: &Args) -> Result<(&'a mut Setting, u64)> {
+    let (now, busy) = (kernel.now(), kernel.own_busy());
     match args.uint(0) {
-        linux::ITIMER_REAL => Ok(()),
-        linux::ITIMER_VIRTUAL | linux::ITIMER_PROF => other,
+        linux::ITIMER_REAL => Ok((&mut kernel.process.alarm, now)),
+        linux::ITIMER_VIRTUAL => Ok((&mut kernel.process.cpu_alarms[0], busy)),
+        linux::ITIMER_PROF => Ok((&mut kernel.process.cpu_alarms[1], busy)),
         _ => Err(Errno::EINVAL),
     }
 }
 
 fn setitimer(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    check_timer(args, Err(Errno::ENOSYS))?;
+    timer(kernel, args)?;
     let (interval, delay) = match args.raw(1) {
         0 => (0, 0),
         addr => (read_timeval(kernel, addr)?, read_timeval(kernel, addr.wrapping_add(16))?),
     };
     kernel.expire_alarm();
-    let before = kernel.process.alarm;
-    kernel.process.alarm = starting_now(kernel, delay, interval);
+    let (timer, now) = timer(kernel, args)?;
+    let before = core::mem::replace(timer, starting_at(now, delay, interval));
     if args.raw(2) != 0 {
-        write_setting(kernel, args.raw(2), before)?;
+        write_setting(kernel, args.raw(2), before, now)?;
     }
     Ok(0)
 }
 
 fn getitimer(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    check_timer(args, Ok(()))?;
+    timer(kernel, args)?;
     kernel.expire_alarm();
-    let setting = if args.uint(0) == linux::ITIMER_REAL { kernel.process.alarm } else { Setting::default() };
-    write_setting(kernel, args.raw(1), setting).map(|()| 0)
+    let (&mut setting, now) = timer(kernel, args)?;
+    write_setting(kernel, args.raw(1), setting, now).map(|()| 0)
 }
 
 fn pause(kernel: &mut Kernel, _args: &Args) -> Result<u64> {

@@ -1,12 +1,14 @@
-//! Control messages: `SCM_RIGHTS` and `SCM_CREDENTIALS` as programs write and read them (cmsg(3)).
+//! Control messages as programs write and read them (cmsg(3)): `SCM_RIGHTS`, `SCM_CREDENTIALS`, and heads of packets.
 
 use crate::errno::{Errno, Result};
 use crate::file::{Descriptor, OpenFile};
 use crate::kernel::Kernel;
+use crate::net::address::Family;
 use crate::net::envelope::{Credentials, Envelope, Rights};
+use crate::net::socket::Socket;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use linux_raw_sys::net::{MSG_CTRUNC, SCM_CREDENTIALS, SCM_RIGHTS, SOL_SOCKET};
+use linux_raw_sys::net::{MSG_CTRUNC, SCM_CREDENTIALS, SCM_RIGHTS, SOL_IPV6, SOL_SOCKET};
 
 /// Bytes of a `cmsghdr`.
 pub(super) const HEADER: usize = 16;
@@ -46,9 +48,10 @@ fn numbers(data: &[u8]) -> impl Iterator<Item = u32> + '_ {
     data.chunks_exact(4).map(|bytes| u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
 }
 
-/// What the `len` bytes of control messages at `addr` put beside a message. Sockets other than Unix ones (`unix`) take
-/// no notice of descriptors and credentials.
-pub(super) fn read(kernel: &Kernel, addr: u64, len: usize, unix: bool) -> Result<Envelope> {
+/// What the `len` bytes of control messages at `addr` put beside a message. Sockets other than Unix ones take no notice of
+/// descriptors and credentials, and connections none of what is for single packets.
+pub(super) fn read(kernel: &Kernel, addr: u64, len: usize, socket: &Socket) -> Result<Envelope> {
+    let unix = socket.family() == Family::Unix;
     if len > CONTROL_MAX {
         return Err(Errno::ENOBUFS);
     }
@@ -64,9 +67,11 @@ pub(super) fn read(kernel: &Kernel, addr: u64, len: usize, unix: bool) -> Result
             }
             (SOL_SOCKET, SCM_RIGHTS | SCM_CREDENTIALS) => {}
             (SOL_SOCKET, _) => return Err(Errno::EINVAL),
-            // Unix sockets know no other level, and take no notice of them.
-            _ if unix => {}
-            _ => return Err(Errno::EINVAL),
+            // Unix sockets and connections know no other level, and take no notice of them.
+            _ if unix || !socket.has_messages() => {}
+            // A socket of one version of IP takes no notice of what is for the other.
+            (SOL_IPV6, _) if socket.family() == Family::Inet => {}
+            (level, kind) => envelope.packet.read(level, kind, item.data)?,
         }
     }
     if !files.is_empty() {
@@ -123,7 +128,7 @@ impl Room {
     }
 
     /// Writes a message, or as much of it as there is room for.
-    fn put(&mut self, kernel: &Kernel, kind: u32, data: &[u8]) -> Result<()> {
+    pub(super) fn put(&mut self, kernel: &Kernel, level: u32, kind: u32, data: &[u8]) -> Result<()> {
         if self.left < HEADER {
             self.flags |= MSG_CTRUNC;
             return Ok(());
@@ -135,7 +140,7 @@ impl Room {
         }
         let target = kernel.mm.slice_mut(self.addr.wrapping_add(self.used as u64), shown)?;
         target[..8].copy_from_slice(&(shown as u64).to_ne_bytes());
-        target[8..12].copy_from_slice(&SOL_SOCKET.to_ne_bytes());
+        target[8..12].copy_from_slice(&level.to_ne_bytes());
         target[12..16].copy_from_slice(&kind.to_ne_bytes());
         target[HEADER..].copy_from_slice(&data[..shown - HEADER]);
         let step = len.next_multiple_of(8).min(self.left);
@@ -154,7 +159,7 @@ impl Room {
     ) -> Result<()> {
         if credentials_wanted {
             let credentials = envelope.credentials.unwrap_or(Credentials::NOBODY);
-            self.put(kernel, SCM_CREDENTIALS, &credentials.encode())?;
+            self.put(kernel, SOL_SOCKET, SCM_CREDENTIALS, &credentials.encode())?;
         }
         let Some(rights) = &envelope.rights else { return Ok(()) };
         let fits = self.left.saturating_sub(HEADER) / 4;
@@ -173,6 +178,6 @@ impl Room {
         if fds.len() / 4 < rights.files().len() {
             self.flags |= MSG_CTRUNC;
         }
-        if fds.is_empty() { Ok(()) } else { self.put(kernel, SCM_RIGHTS, &fds) }
+        if fds.is_empty() { Ok(()) } else { self.put(kernel, SOL_SOCKET, SCM_RIGHTS, &fds) }
     }
 }

@@ -120,9 +120,11 @@ fn wait(kernel: &mut Kernel, args: &Args, deadline: Deadline) -> Result<u64> {
     let room = usize::try_from(args.int(2)).ok().filter(|&room| room > 0).ok_or(Errno::EINVAL)?;
     let open = kernel.fds.get(args.fd(0)?)?.open.clone();
     let set = as_set(&open)?;
-    let found = look_until(kernel, deadline, |_, now, sources| {
-        let report = set.report(room, now, sources);
-        (!report.is_empty()).then_some(report)
+    let found = kernel.ending_with_stop(|kernel| {
+        look_until(kernel, deadline, |_, now, sources| {
+            let report = set.report(room, now, sources);
+            (!report.is_empty()).then_some(report)
+        })
     })?;
     let report = found.unwrap_or_default();
     let target = kernel.mm.slice_mut(args.raw(1), report.len() * EVENT)?;

@@ -1,11 +1,13 @@
 //! Descriptors themselves: copies, flags and device control.
 
 use super::path::{full, open_arg, partial};
-use super::{Args, Entry, lock, terminal};
+use super::{Args, Entry, lock, socket, socket_control, terminal};
 use crate::errno::{Errno, Result};
 use crate::file::{Descriptor, FD_MAX, OpenFile};
 use crate::fs::attributes::is_regular;
 use crate::kernel::Kernel;
+use crate::net::channel::Channel;
+use crate::net::pipe::channel_of;
 use linux_raw_sys::general as linux;
 use linux_raw_sys::ioctl;
 
@@ -18,13 +20,13 @@ pub const ENTRIES: &[Entry] = &[
         linux::__NR_fcntl,
         "fcntl",
         fcntl,
-        "no leases or seals; of signals, `SIGIO` only, to processes and groups; at most 2048 locks of files in all (ENOLCK)",
+        "no leases or seals; of signals, `SIGIO` only, to processes and groups; at most 2048 locks of files in all (ENOLCK); pipes hold 1 MiB at most (EPERM)",
     ),
     partial(
         linux::__NR_ioctl,
         "ioctl",
         ioctl_call,
-        "FIONREAD, FIONBIO, FIOCLEX, FIONCLEX, FIOASYNC of sockets and pipes, and what sockets and pipes know; of a terminal (`spore run`): settings are read only, its size, its process group",
+        "FIONREAD, FIONBIO, FIOCLEX, FIONCLEX, FIOASYNC of sockets and pipes, and what sockets and pipes know; of terminals: settings, size, session, foreground, flow, flushing, and TIOCSTI; of pseudo terminals also names, locks and packets; a master is not stopped by TCXONC",
     ),
 ];
 
@@ -110,8 +112,8 @@ fn fcntl(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         }
         linux::F_GETSIG => Ok(0),
         linux::F_SETSIG if value == 0 => Ok(0),
-        linux::F_GETPIPE_SZ | linux::F_SETPIPE_SZ if is_pipe(&open)? => pipe_size(command, value),
-        linux::F_GETPIPE_SZ | linux::F_SETPIPE_SZ => Err(Errno::EBADF),
+        linux::F_GETPIPE_SZ => Ok(channel_of(&*open.file).ok_or(Errno::EBADF)?.capacity() as u64),
+        linux::F_SETPIPE_SZ => set_pipe_size(channel_of(&*open.file).ok_or(Errno::EBADF)?, value),
         _ => Err(Errno::EINVAL),
     }
 }
@@ -125,15 +127,20 @@ pub(super) fn is_pipe(open: &OpenFile) -> Result<bool> {
     Ok(open.file.stat()?.st_mode & linux::S_IFMT == linux::S_IFIFO)
 }
 
-/// Bytes a pipe holds, which cannot be changed.
-const PIPE_BYTES: u32 = 64 << 10;
+/// Most bytes a pipe can be made to hold, as Linux's `pipe-max-size`.
+const PIPE_MAX: u32 = 1 << 20;
+const PAGE: u32 = 4096;
 
-fn pipe_size(command: u32, wanted: u32) -> Result<u64> {
-    if command == linux::F_SETPIPE_SZ && wanted > PIPE_BYTES {
-        Err(Errno::EPERM)
-    } else {
-        Ok(PIPE_BYTES.into())
+fn set_pipe_size(pipe: &Channel, wanted: u32) -> Result<u64> {
+    if wanted > i32::MAX.unsigned_abs() {
+        return Err(Errno::EINVAL);
     }
+    let size = wanted.max(PAGE).next_power_of_two();
+    if size > PIPE_MAX {
+        return Err(Errno::EPERM);
+    }
+    pipe.set_capacity(size as usize)?;
+    Ok(size.into())
 }
 
 fn ioctl_call(kernel: &mut Kernel, args: &Args) -> Result<u64> {
@@ -160,7 +167,8 @@ fn ioctl_call(kernel: &mut Kernel, args: &Args) -> Result<u64> {
             let unread = unread(&open)?;
             kernel.mm.write(value, &u32::try_from(unread).unwrap_or(i32::MAX.unsigned_abs())).map(|()| 0)
         }
-        _ if open.file.is_terminal() => terminal::control(kernel, command, value),
+        _ if socket::as_socket(&open).is_ok() => socket_control::control(kernel, &open, command, value),
+        _ if open.file.is_terminal() => terminal::control(kernel, &open, args),
         _ => open.file.ioctl(command, value),
     }
 }

@@ -1,6 +1,7 @@
 //! Reading and writing.
 
 use super::path::{full, open_arg, partial};
+use super::vectors::{read_segments, write_segments};
 use super::{Args, Entry};
 use crate::errno::{Errno, Result};
 use crate::file::{OpenFile, Ready};
@@ -9,8 +10,6 @@ use crate::net::socket::Socket;
 use crate::poll::block;
 use crate::process::Info;
 use alloc::rc::Rc;
-use alloc::vec;
-use alloc::vec::Vec;
 use linux_raw_sys::general as linux;
 
 /// The family's rows.
@@ -28,19 +27,15 @@ pub const ENTRIES: &[Entry] = &[
 ];
 
 /// Most bytes of one call.
-const LEN_MAX: usize = 0x7fff_f000;
-/// Most buffers of one call (`IOV_MAX`).
-const BUFFERS_MAX: usize = 1024;
-/// Buffers of a call on a file without positions are joined, so that it is one read or write: up to this size.
-const JOINED_MAX: usize = 64 << 10;
+pub(super) const LEN_MAX: usize = 0x7fff_f000;
 
 /// How one read or write is to be done.
 #[derive(Clone, Copy, Default)]
-struct Mode {
+pub(super) struct Mode {
     /// Where; nothing is the file's position, which moves on.
-    at: Option<u64>,
+    pub(super) at: Option<u64>,
     append: bool,
-    dont_wait: bool,
+    pub(super) dont_wait: bool,
 }
 
 /// The open file of argument `index`, open for reading.
@@ -59,12 +54,10 @@ pub(super) fn writable(kernel: &Kernel, args: &Args, index: usize) -> Result<Rc<
     if access == linux::O_WRONLY || access == linux::O_RDWR { Ok(open) } else { Err(Errno::EBADF) }
 }
 
-fn read_once(kernel: &mut Kernel, open: &OpenFile, buf: &mut [u8], mode: Mode) -> Result<usize> {
+pub(super) fn read_once(kernel: &mut Kernel, open: &OpenFile, buf: &mut [u8], mode: Mode) -> Result<usize> {
     let offset = mode.at.unwrap_or_else(|| open.offset.get());
-    let count = block(kernel, open, Ready::IN, mode.dont_wait, |kernel| match open.file.read(offset, buf) {
-        Err(Errno::EAGAIN) => open.file.read_of_kernel(kernel, buf),
-        result => result,
-    })?;
+    let count =
+        block(kernel, open, Ready::IN, mode.dont_wait, |kernel| attempt(kernel, open, buf, offset, mode))?;
     if mode.at.is_none() && open.file.seekable() {
         open.offset.set(offset + count as u64);
     }
@@ -72,23 +65,38 @@ fn read_once(kernel: &mut Kernel, open: &OpenFile, buf: &mut [u8], mode: Mode) -
     Ok(count)
 }
 
+/// Reads, or is told to wait.
+pub(super) fn attempt(
+    kernel: &mut Kernel,
+    open: &OpenFile,
+    buf: &mut [u8],
+    offset: u64,
+    mode: Mode,
+) -> Result<usize> {
+    let waits = !mode.dont_wait && open.flags.get() & linux::O_NONBLOCK == 0;
+    match open.file.read(offset, buf) {
+        Err(Errno::EAGAIN) => open.file.read_of_kernel(kernel, buf, waits),
+        result => result,
+    }
+}
+
 /// Tells those who watch the file.
-fn tell(kernel: &Kernel, open: &OpenFile, count: usize, mask: u32) {
+pub(super) fn tell(kernel: &Kernel, open: &OpenFile, count: usize, mask: u32) {
     if count > 0 && kernel.is_watched() {
         kernel.tell_open(open, mask);
     }
 }
 
 /// Whether it is a socket of messages: writing to one that is closed is an error, but no signal.
-fn keeps_messages(open: &OpenFile) -> bool {
+pub(super) fn keeps_messages(open: &OpenFile) -> bool {
     open.file.as_any().downcast_ref().is_some_and(Socket::has_messages)
 }
 
-fn is_socket(open: &OpenFile) -> bool {
+pub(super) fn is_socket(open: &OpenFile) -> bool {
     open.file.as_any().is::<Socket>()
 }
 
-fn write_once(kernel: &mut Kernel, open: &OpenFile, buf: &[u8], mode: Mode) -> Result<usize> {
+pub(super) fn write_once(kernel: &mut Kernel, open: &OpenFile, buf: &[u8], mode: Mode) -> Result<usize> {
     let append = mode.append || open.flags.get() & linux::O_APPEND != 0;
     let offset = if append { open.file.size() } else { mode.at.unwrap_or_else(|| open.offset.get()) };
     let room = open.file.prepare_write(kernel, offset, buf.len())?;
@@ -119,15 +127,6 @@ fn write_once(kernel: &mut Kernel, open: &OpenFile, buf: &[u8], mode: Mode) -> R
     }
     tell(kernel, open, count, linux::IN_MODIFY);
     Ok(count)
-}
-
-/// Writes to a pipe what there is room for, and waits only if there is none.
-pub(super) fn write_to_pipe(kernel: &mut Kernel, open: &OpenFile, buf: &[u8]) -> Result<usize> {
-    let result = block(kernel, open, Ready::OUT, false, |_| open.file.write(0, buf));
-    if result == Err(Errno::EPIPE) {
-        kernel.process.signals.send(Info::sent(linux::SIGPIPE, 0))?;
-    }
-    result
 }
 
 /// Writes `buf` at the position of `open`.
@@ -191,87 +190,6 @@ fn write_from(kernel: &mut Kernel, open: &OpenFile, args: &Args, mode: Mode) -> 
         return Ok(0);
     }
     Ok(write_once(kernel, open, buf, mode)? as u64)
-}
-
-/// Part of the program's memory: address and length.
-type Segment = (u64, usize);
-
-/// The buffers of a call: array address and count in arguments 1 and 2.
-fn segments(kernel: &Kernel, args: &Args) -> Result<Vec<Segment>> {
-    let count =
-        usize::try_from(args.raw(2)).ok().filter(|&count| count <= BUFFERS_MAX).ok_or(Errno::EINVAL)?;
-    let mut total = 0usize;
-    let mut segments = Vec::with_capacity(count);
-    for index in 0..count as u64 {
-        let [base, len]: [u64; 2] = kernel.mm.read(args.raw(1).wrapping_add(index * 16))?;
-        let len =
-            usize::try_from(i64::try_from(len).map_err(|_| Errno::EINVAL)?).map_err(|_| Errno::EINVAL)?;
-        let len = len.min(LEN_MAX - total);
-        total += len;
-        segments.push((base, len));
-    }
-    Ok(segments)
-}
-
-fn total(segments: &[Segment]) -> usize {
-    segments.iter().map(|&(_, len)| len).sum()
-}
-
-fn read_segments(kernel: &mut Kernel, open: &OpenFile, args: &Args, mut mode: Mode) -> Result<u64> {
-    let segments = segments(kernel, args)?;
-    if !open.file.seekable() && segments.len() > 1 {
-        let mut joined = vec![0; total(&segments).min(JOINED_MAX)];
-        let count = read_once(kernel, open, &mut joined, mode)?;
-        let mut rest = &joined[..count];
-        for (base, len) in segments {
-            let (now, later) = rest.split_at(len.min(rest.len()));
-            kernel.mm.slice_mut(base, now.len())?.copy_from_slice(now);
-            rest = later;
-        }
-        return Ok(count as u64);
-    }
-    let mut done = 0;
-    for (base, len) in segments {
-        let result = kernel.mm.slice_mut(base, len).and_then(|buf| read_once(kernel, open, buf, mode));
-        let count = match result {
-            Err(_) if done > 0 => break,
-            result => result?,
-        };
-        done += count as u64;
-        mode.at = mode.at.map(|at| at + count as u64);
-        if count < len {
-            break;
-        }
-    }
-    Ok(done)
-}
-
-fn write_segments(kernel: &mut Kernel, open: &OpenFile, args: &Args, mut mode: Mode) -> Result<u64> {
-    let segments = segments(kernel, args)?;
-    if !open.file.seekable() && segments.len() > 1 && total(&segments) <= JOINED_MAX {
-        let mut joined = Vec::with_capacity(total(&segments));
-        for (base, len) in segments {
-            joined.extend_from_slice(kernel.mm.slice(base, len)?);
-        }
-        return Ok(write_once(kernel, open, &joined, mode)? as u64);
-    }
-    let mut done = 0;
-    for (base, len) in segments {
-        let result = kernel.mm.slice(base, len).and_then(|buf| match buf {
-            [] => Ok(0),
-            buf => write_once(kernel, open, buf, mode),
-        });
-        let count = match result {
-            Err(_) if done > 0 => break,
-            result => result?,
-        };
-        done += count as u64;
-        mode.at = mode.at.map(|at| at + count as u64);
-        if count < len {
-            break;
-        }
-    }
-    Ok(done)
 }
 
 fn readv(kernel: &mut Kernel, args: &Args) -> Result<u64> {

@@ -142,7 +142,7 @@ fn open_request(kernel: &mut Kernel, mut request: Request<'_>) -> Result<u64> {
     let (file, path) = file;
     let large = if request.has(linux::O_PATH) { 0 } else { linux::O_LARGEFILE };
     let flags = request.flags & STATUS | large;
-    let mut open = OpenFile::new(file, flags, crate::fs::text(&path));
+    let mut open = OpenFile::new(file, flags, crate::fs::text(path));
     open.notifier = Some(kernel.vfs.notifier.clone());
     let open = Rc::new(open);
     if !request.has(linux::O_PATH) {
@@ -183,7 +183,7 @@ fn memfd_create(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         return Err(Errno::EMFILE);
     }
     let inode = kernel.resolve(b"/dev/shm")?.writable_dir()?.nameless(0o777, kernel.file_time())?;
-    let path = crate::fs::text(&[b"/memfd:", name, b" (deleted)"].concat());
+    let path = crate::fs::text([b"/memfd:", name, b" (deleted)"].concat());
     let open = OpenFile::new(Rc::new(MemoryFile(inode)), linux::O_RDWR | linux::O_LARGEFILE, path);
     let close_on_exec = flags & linux::MFD_CLOEXEC != 0;
     kernel.fds.insert(Descriptor { open: Rc::new(open), close_on_exec }, 0)
@@ -202,7 +202,13 @@ fn named(kernel: &mut Kernel, request: &Request<'_>) -> Result<Opened> {
             return Err(Errno::EISDIR);
         }
     }
-    let found = kernel.look_up(&request.base, request.path, How { last, ..request.how })?;
+    let how = How { last, ..request.how };
+    if how == How::new(Last::Follow)
+        && let Some(location) = kernel.vfs.mounts.known().find(request.path)
+    {
+        return open_existing(kernel, request, &location);
+    }
+    let found = kernel.look_up(&request.base, request.path, how)?;
     match &found.target {
         Some(_) if exclusive => Err(Errno::EEXIST),
         Some(location) => open_existing(kernel, request, location),
@@ -247,6 +253,11 @@ fn open_existing(kernel: &mut Kernel, request: &Request<'_>, location: &Location
     }
     if mode & linux::S_IFMT == linux::S_IFIFO
         && let Some(file) = super::fifo::open(kernel, location, request.flags)?
+    {
+        return Ok((file, path(kernel)));
+    }
+    if mode & linux::S_IFMT == linux::S_IFCHR
+        && let Some(file) = super::terminal::open(kernel, location, request.flags)?
     {
         return Ok((file, path(kernel)));
     }

@@ -83,5 +83,6 @@ fn setsid(kernel: &mut Kernel, _args: &Args) -> Result<u64> {
     }
     let record = kernel.processes.own_mut();
     (record.group, record.session) = (pid, pid);
+    record.terminal = None;
     Ok(pid.into())
 }

@@ -10,6 +10,18 @@ use linux_raw_sys::general as linux;
 
 const NO_CHECKS: &str = "ids are kept, and files belong to who makes them; permissions are not checked: all in a VM may do what root may";
 
+/// The row of a call that changes the ids of a user or a group.
+macro_rules! changes {
+    ($number:ident, $name:literal, $whose:ident, $change:ident) => {
+        partial(
+            linux::$number,
+            $name,
+            |kernel, args| with_ids(kernel, |ids, may| $change(&mut ids.$whose, args, may)),
+            NO_CHECKS,
+        )
+    };
+}
+
 /// The family's rows.
 pub const ENTRIES: &[Entry] = &[
     full(linux::__NR_getuid, "getuid", |kernel, _| Ok(kernel.process.ids.user.real.into())),
@@ -20,58 +32,32 @@ pub const ENTRIES: &[Entry] = &[
     full(linux::__NR_getresgid, "getresgid", |kernel, args| put(kernel, args, kernel.process.ids.group)),
     full(linux::__NR_getgroups, "getgroups", getgroups),
     partial(linux::__NR_setgroups, "setgroups", setgroups, "at most 32 groups (`EINVAL`)"),
-    partial(
-        linux::__NR_setuid,
-        "setuid",
-        |kernel, args| user(kernel, |ids, may| ids.set(args.uint(0), may)),
-        NO_CHECKS,
-    ),
-    partial(
-        linux::__NR_setgid,
-        "setgid",
-        |kernel, args| group(kernel, |ids, may| ids.set(args.uint(0), may)),
-        NO_CHECKS,
-    ),
-    partial(
-        linux::__NR_setreuid,
-        "setreuid",
-        |kernel, args| user(kernel, |ids, may| ids.set_two(numbers(args), may)),
-        NO_CHECKS,
-    ),
-    partial(
-        linux::__NR_setregid,
-        "setregid",
-        |kernel, args| group(kernel, |ids, may| ids.set_two(numbers(args), may)),
-        NO_CHECKS,
-    ),
-    partial(
-        linux::__NR_setresuid,
-        "setresuid",
-        |kernel, args| user(kernel, |ids, may| ids.set_three(numbers(args), may)),
-        NO_CHECKS,
-    ),
-    partial(
-        linux::__NR_setresgid,
-        "setresgid",
-        |kernel, args| group(kernel, |ids, may| ids.set_three(numbers(args), may)),
-        NO_CHECKS,
-    ),
+    changes!(__NR_setuid, "setuid", user, one),
+    changes!(__NR_setgid, "setgid", group, one),
+    changes!(__NR_setreuid, "setreuid", user, two),
+    changes!(__NR_setregid, "setregid", group, two),
+    changes!(__NR_setresuid, "setresuid", user, three),
+    changes!(__NR_setresgid, "setresgid", group, three),
 ];
+
+fn one(ids: &mut Triple, args: &Args, privileged: bool) -> Result<()> {
+    ids.set(args.uint(0), privileged)
+}
+
+fn two(ids: &mut Triple, args: &Args, privileged: bool) -> Result<()> {
+    ids.set_two(numbers(args), privileged)
+}
+
+fn three(ids: &mut Triple, args: &Args, privileged: bool) -> Result<()> {
+    ids.set_three(numbers(args), privileged)
+}
 
 /// The first arguments as ids.
 fn numbers<const COUNT: usize>(args: &Args) -> [u32; COUNT] {
     core::array::from_fn(|index| args.uint(index))
 }
 
-/// Changes the user's ids by `change`, which is told whether any id may be taken.
-fn user(kernel: &mut Kernel, change: impl FnOnce(&mut Triple, bool) -> Result<()>) -> Result<u64> {
-    with_ids(kernel, |ids, may| change(&mut ids.user, may))
-}
-
-fn group(kernel: &mut Kernel, change: impl FnOnce(&mut Triple, bool) -> Result<()>) -> Result<u64> {
-    with_ids(kernel, |ids, may| change(&mut ids.group, may))
-}
-
+/// Changes ids by `change`, which is told whether any may be taken.
 fn with_ids(kernel: &mut Kernel, change: impl FnOnce(&mut Ids, bool) -> Result<()>) -> Result<u64> {
     let may = kernel.process.ids.is_privileged();
     change(&mut kernel.process.ids, may)?;

@@ -1,14 +1,12 @@
 //! mmap(2), munmap(2), mprotect(2), mremap(2), madvise(2), brk(2) and their relatives.
 
+use super::remap::mremap;
 use super::{Args, Entry, Support};
 use crate::errno::{Errno, Result};
-use crate::file::File;
-use crate::fs::memory::{Inode, MemoryFile};
 use crate::kernel::Kernel;
 use crate::mm::areas::{EXEC, Kind, READ, WRITE};
-use crate::mm::{DATA, Mapping, Placement, is_sparse, round_up};
+use crate::mm::{Advice, Mapping, Placement, round_up};
 use abi::layout::PAGE;
-use alloc::rc::Rc;
 use linux_raw_sys::general as linux;
 
 /// The family's rows.
@@ -19,9 +17,10 @@ pub const ENTRIES: &[Entry] = &[
         support: Support::Partial(
             "a file is copied in, except for files of an image that are not to be written to, as far as large pages show them or there \
              is a second process, and for shared mappings of files in memory (fixed ones only at addresses from 512 GiB, \
-             else `ENODEV`). Protections are enforced, and memory is used when touched, in mappings \
-             that begin as PROT_NONE or MAP_NORESERVE or lie at addresses from 512 GiB; elsewhere a mapping uses all of \
-             its memory at once, and what was unmapped or protected can still be touched. No mappings from 0x700000000000, \
+             else `ENODEV`). Memory is used when touched in mappings that begin as PROT_NONE or MAP_NORESERVE or lie at addresses \
+             from 512 GiB; elsewhere a mapping uses all of its memory at once, what was unmapped can still be touched, \
+             what can be read and written since it was mapped can be executed, and protections of shared mappings of files in memory are \
+             noted only. Behind the end of a file that is mapped shared there are zeros. No mappings from 0x700000000000, \
              nor from the end of the memory to 512 GiB",
         ),
         handler: mmap,
@@ -30,7 +29,8 @@ pub const ENTRIES: &[Entry] = &[
         number: linux::__NR_mprotect,
         name: "mprotect",
         support: Support::Partial(
-            "enforced in mappings that began as PROT_NONE or MAP_NORESERVE or lie at addresses from 512 GiB; elsewhere noted only",
+            "noted only for shared mappings of files in memory below 512 GiB; parts of large files of an image that are seen without a copy \
+             can be executed as long as they can be read",
         ),
         handler: mprotect,
     },
@@ -39,7 +39,9 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         number: linux::__NR_mremap,
         name: "mremap",
-        support: Support::Partial("no MREMAP_DONTUNMAP; shared mappings of files only shrink"),
+        support: Support::Partial(
+            "no MREMAP_DONTUNMAP; shared mappings of files grow where they are from 512 GiB on, else they move, and not to addresses below",
+        ),
         handler: mremap,
     },
     Entry { number: linux::__NR_msync, name: "msync", support: Support::Full, handler: msync },
@@ -48,7 +50,8 @@ pub const ENTRIES: &[Entry] = &[
         number: linux::__NR_madvise,
         name: "madvise",
         support: Support::Partial(
-            "MADV_DONTNEED leaves copies of files as they are; other advice has no effect",
+            "MADV_DONTNEED leaves copies of files as they are; MADV_DONTFORK and MADV_WIPEONFORK of at most 1024 ranges each (`ENOMEM`), and what \
+             MADV_DONTFORK keeps from a child can still be touched if it is a file mapped shared before the first fork; other advice has no effect",
         ),
         handler: madvise,
     },
@@ -126,78 +129,13 @@ fn map(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         return Ok(start);
     }
     let fd = args.fd(4)?;
-    map_file(kernel, fd, args.raw(5), shared, Mapping { placement, len, prot, kind: Kind::File, file: None })
-}
-
-/// Maps a file of an image as far as it can be seen without a copy, else a copy of the file: what lies beyond its end reads as zeros.
-fn map_file(kernel: &mut Kernel, fd: u64, offset: u64, shared: bool, mapping: Mapping) -> Result<u64> {
-    if !offset.is_multiple_of(PAGE) {
-        return Err(Errno::EINVAL);
-    }
-    let open = kernel.fds.get(fd)?.open.clone();
-    let access = open.flags.get() & linux::O_ACCMODE;
-    let writes_back = shared && mapping.prot & WRITE != 0;
-    if access == linux::O_WRONLY || (writes_back && access == linux::O_RDONLY) {
-        return Err(Errno::EACCES);
-    }
-    if !open.file.seekable() {
-        return Err(Errno::ENODEV);
-    }
-    if shared
-        && let Some(MemoryFile(inode)) = open.file.as_any().downcast_ref()
-        && (writes_back || !is_fixed_in_linear(mapping.placement))
-    {
-        return map_shared(kernel, inode, offset, &mapping, &open.path);
-    }
-    if writes_back {
-        return Err(Errno::ENODEV);
-    }
-    let (len, prot) = (mapping.len, mapping.prot);
-    let file = Some((Rc::from(open.path.as_str()), offset));
-    let image = if prot & WRITE == 0 { image_part(&*open.file, offset, len) } else { &[] };
-    let start = kernel.mm.map_image(Mapping { file, prot: DATA, ..mapping }, image)?;
-    let end = start + round_up(len)?;
-    let filled = kernel.mm.not_shown(start, end).into_iter().try_for_each(|part| {
-        copy_in(kernel, &*open.file, offset + (part.start - start), part.start, part.end - part.start)
-    });
-    if let Err(errno) = filled.and_then(|()| kernel.mm.protect(start, len, prot)) {
-        kernel.mm.unmap(start, len)?;
-        return Err(errno);
-    }
-    Ok(start)
-}
-
-/// What `file` has in the `len` bytes from `offset` on, in whole pages, if it lies in an image.
-fn image_part(file: &dyn File, offset: u64, len: u64) -> &'static [u8] {
-    let end = round_up(len).ok().and_then(|len| offset.checked_add(len)).unwrap_or(u64::MAX);
-    let [offset, end] = [offset, end].map(|at| usize::try_from(at).unwrap_or(usize::MAX));
-    let contents = file.image_slice().unwrap_or(&[]);
-    contents.get(offset..end.min(contents.len())).unwrap_or(&[])
-}
-
-/// Fills `len` bytes at `start` with what the file has from `offset` on.
-fn copy_in(kernel: &Kernel, file: &dyn File, offset: u64, start: u64, len: u64) -> Result<()> {
-    kernel.mm.fill(start, len, |done, bytes| file.read(offset + done, bytes))
-}
-
-/// Whether the program has chosen an address where only copies of files can be.
-fn is_fixed_in_linear(placement: Placement) -> bool {
-    matches!(placement, Placement::Fixed(at) | Placement::Free(at) if !is_sparse(at))
-}
-
-/// Maps a file in memory so that it and the program share the pages.
-fn map_shared(
-    kernel: &mut Kernel,
-    inode: &Rc<Inode>,
-    offset: u64,
-    mapping: &Mapping,
-    path: &str,
-) -> Result<u64> {
-    if mapping.len == 0 {
-        return Err(Errno::EINVAL);
-    }
-    let range = (offset, round_up(mapping.len)?);
-    kernel.vfs.shared.map(&mut kernel.mm, inode, range, mapping.prot, Rc::from(path), mapping.placement)
+    super::file_map::map_file(
+        kernel,
+        fd,
+        args.raw(5),
+        shared,
+        Mapping { placement, len, prot, kind: Kind::File, file: None },
+    )
 }
 
 fn mprotect(kernel: &mut Kernel, args: &Args) -> Result<u64> {
@@ -216,6 +154,9 @@ fn munmap(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     let end = round_up(len).ok().and_then(|len| addr.checked_add(len)).ok_or(Errno::EINVAL)?;
     restore_text(kernel, addr, len);
     if !kernel.vfs.shared.release_one(addr, end) {
+        if kernel.mm.is_split_by(addr, end) && kernel.platform.is_short() {
+            return Err(Errno::ENOMEM);
+        }
         kernel.mm.unmap(addr, len)?;
         kernel.vfs.shared.release(&kernel.mm);
         kernel.reclaim_files();
@@ -229,23 +170,6 @@ fn brk(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         kernel.platform.memory_refused();
     }
     Ok(brk)
-}
-
-fn mremap(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    let flags = args.uint(3);
-    if flags & !(linux::MREMAP_MAYMOVE | linux::MREMAP_FIXED) != 0 {
-        return Err(Errno::EINVAL);
-    }
-    let may_move = flags & linux::MREMAP_MAYMOVE != 0;
-    let to = (flags & linux::MREMAP_FIXED != 0).then(|| args.raw(4));
-    if to.is_some() && !may_move {
-        return Err(Errno::EINVAL);
-    }
-    restore_text(kernel, args.raw(0), args.raw(1));
-    if let Some(to) = to {
-        restore_text(kernel, to, args.raw(2));
-    }
-    kernel.mm.remap(args.raw(0), args.raw(1), args.raw(2), may_move, to)
 }
 
 /// Text the program is about to write, to move or to take away is again as it was in the file.
@@ -268,6 +192,10 @@ fn madvise(kernel: &mut Kernel, args: &Args) -> Result<u64> {
             kernel.mm.check_mapped(addr, len)?;
             kernel.mm.populate(addr, addr + round_up(len)?)?;
         }
+        linux::MADV_DONTFORK => kernel.mm.advise(addr, len, Advice::Absent, true)?,
+        linux::MADV_DOFORK => kernel.mm.advise(addr, len, Advice::Absent, false)?,
+        linux::MADV_WIPEONFORK => kernel.mm.advise(addr, len, Advice::Wiped, true)?,
+        linux::MADV_KEEPONFORK => kernel.mm.advise(addr, len, Advice::Wiped, false)?,
         linux::MADV_NORMAL
         | linux::MADV_RANDOM
         | linux::MADV_SEQUENTIAL
@@ -276,8 +204,6 @@ fn madvise(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         | linux::MADV_NOHUGEPAGE
         | linux::MADV_DONTDUMP
         | linux::MADV_DODUMP
-        | linux::MADV_DONTFORK
-        | linux::MADV_DOFORK
         | linux::MADV_COLD
         | linux::MADV_PAGEOUT => kernel.mm.check_mapped(addr, len)?,
         _ => return Err(Errno::EINVAL),

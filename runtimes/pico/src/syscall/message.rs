@@ -1,14 +1,15 @@
 //! Sockets: sending and receiving messages with addresses and control messages.
 
 use super::control::{self, Room};
+use super::held::Held;
 use super::path::{full, partial};
 use super::socket::{as_socket, open_socket};
-use super::socket_io::{Segment, destination, receive, returned, send};
+use super::socket_io::{destination, receive, returned, send};
+use super::vectors::Segment;
 use super::{Args, Entry};
 use crate::errno::{Errno, Result};
 use crate::file::OpenFile;
 use crate::kernel::Kernel;
-use crate::net::address::Family;
 use crate::net::envelope::Envelope;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -23,8 +24,8 @@ pub const ENTRIES: &[Entry] = &[
     full(c::__NR_recvmmsg, "recvmmsg", recvmmsg),
 ];
 
-const CONTROL: &str = "control messages are `SCM_RIGHTS` and `SCM_CREDENTIALS` (others `EINVAL`); 1024 descriptors can \
-     be in flight (`ETOOMANYREFS`), those of sockets that carry each other count for ever; no out-of-band data";
+const CONTROL: &str = "control messages are `SCM_RIGHTS`, `SCM_CREDENTIALS` and, of UDP, `IP_PKTINFO`, `IP_TTL`, `IP_TOS` and their IPv6 twins (others `EINVAL`); 1024 descriptors can \
+     be in flight (`ETOOMANYREFS`), those of sockets that carry each other count for ever; no out-of-band data of Unix sockets";
 
 /// Most segments of a message (`UIO_MAXIOV`).
 const SEGMENTS_MAX: u64 = 1024;
@@ -51,6 +52,7 @@ struct Header {
     control: u64,
     control_len: u64,
     segments: Vec<Segment>,
+    _held: Held,
 }
 
 impl Header {
@@ -62,13 +64,14 @@ impl Header {
         if count > SEGMENTS_MAX {
             return Err(Errno::EMSGSIZE);
         }
+        let held = kernel.hold(usize::try_from(count).unwrap_or(0) * size_of::<Segment>())?;
         let segment = |index: u64| {
             let [base, len]: [u64; 2] = kernel.mm.read(list.wrapping_add(index * 16))?;
             let len = usize::try_from(len).ok().filter(|&len| isize::try_from(len).is_ok());
             Ok((base, len.ok_or(Errno::EINVAL)?))
         };
         let segments: Vec<Segment> = (0..count).map(segment).collect::<Result<_>>()?;
-        Ok(Self { addr, name, name_len, control, control_len, segments })
+        Ok(Self { addr, name, name_len, control, control_len, segments, _held: held })
     }
 }
 
@@ -82,7 +85,7 @@ fn send_one(kernel: &mut Kernel, open: &Rc<OpenFile>, addr: u64, flags: u32) -> 
     let socket = as_socket(open)?;
     let name = if header.name == 0 { &[] } else { kernel.mm.slice(header.name, header.name_len)? };
     let len = usize::try_from(header.control_len).map_err(|_| Errno::ENOBUFS)?;
-    let mut envelope = control::read(kernel, header.control, len, socket.family() == Family::Unix)?;
+    let mut envelope = control::read(kernel, header.control, len, socket)?;
     let to = destination(kernel, socket, name)?;
     send(kernel, open, &header.segments, flags, to.as_ref(), &mut envelope)
 }
@@ -99,6 +102,9 @@ fn receive_one(kernel: &mut Kernel, open: &Rc<OpenFile>, addr: u64, flags: u32) 
     let mut room = Room::new(header.control, header.control_len);
     let close_on_exec = flags & MSG_CMSG_CLOEXEC;
     let wanted = as_socket(open)?.passes_credentials();
+    for (level, kind, data) in as_socket(open)?.told_of(&envelope.packet) {
+        room.put(kernel, level, kind, &data)?;
+    }
     room.deliver(kernel, &envelope, wanted, close_on_exec != 0)?;
     if header.name != 0 {
         put_name(kernel, &header, envelope.from.as_deref().unwrap_or_default())?;

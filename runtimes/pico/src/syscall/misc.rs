@@ -1,4 +1,4 @@
-//! The machine, the scheduler's settings, randomness.
+//! The machine, its processor, randomness.
 
 use super::process::check_thread;
 use super::{Args, Entry, Support};
@@ -13,7 +13,6 @@ const ONE_CPU: Support =
 
 /// The family's rows.
 pub const ENTRIES: &[Entry] = &[
-    Entry { number: linux::__NR_uname, name: "uname", support: Support::Full, handler: uname },
     Entry { number: linux::__NR_sysinfo, name: "sysinfo", support: Support::Full, handler: sysinfo },
     Entry { number: linux::__NR_getrandom, name: "getrandom", support: Support::Full, handler: getrandom },
     Entry { number: linux::__NR_getcpu, name: "getcpu", support: Support::Full, handler: getcpu },
@@ -30,43 +29,6 @@ pub const ENTRIES: &[Entry] = &[
         handler: sched_setaffinity,
     },
     Entry {
-        number: linux::__NR_sched_getscheduler,
-        name: "sched_getscheduler",
-        support: Support::Full,
-        handler: sched_getscheduler,
-    },
-    Entry {
-        number: linux::__NR_sched_setscheduler,
-        name: "sched_setscheduler",
-        support: ONE_CPU,
-        handler: sched_setscheduler,
-    },
-    Entry {
-        number: linux::__NR_sched_getparam,
-        name: "sched_getparam",
-        support: Support::Full,
-        handler: sched_getparam,
-    },
-    Entry {
-        number: linux::__NR_sched_get_priority_max,
-        name: "sched_get_priority_max",
-        support: Support::Full,
-        handler: priority_max,
-    },
-    Entry {
-        number: linux::__NR_sched_get_priority_min,
-        name: "sched_get_priority_min",
-        support: Support::Full,
-        handler: priority_min,
-    },
-    Entry {
-        number: linux::__NR_getpriority,
-        name: "getpriority",
-        support: Support::Full,
-        handler: getpriority,
-    },
-    Entry { number: linux::__NR_setpriority, name: "setpriority", support: ONE_CPU, handler: nothing },
-    Entry {
         number: linux::__NR_membarrier,
         name: "membarrier",
         support: Support::Partial(
@@ -75,20 +37,6 @@ pub const ENTRIES: &[Entry] = &[
         handler: membarrier,
     },
 ];
-
-fn nothing(_kernel: &mut Kernel, _args: &Args) -> Result<u64> {
-    Ok(0)
-}
-
-fn uname(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    const FIELD: usize = 65;
-    let mut name = [0u8; 6 * FIELD];
-    let values = ["Linux", "spore", "6.1.0-spore", "#1 pico", "x86_64", "(none)"];
-    for (field, value) in name.chunks_exact_mut(FIELD).zip(values) {
-        field[..value.len()].copy_from_slice(value.as_bytes());
-    }
-    kernel.mm.write(args.raw(0), &name).map(|()| 0)
-}
 
 fn sysinfo(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     let total = kernel.mm.total();
@@ -145,46 +93,6 @@ fn sched_setaffinity(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     check_thread(kernel, args, 0)?;
     let mask = kernel.mm.slice(args.raw(2), args.size(1).min(128))?;
     if mask.first().is_some_and(|byte| byte & 1 == 1) { Ok(0) } else { Err(Errno::EINVAL) }
-}
-
-fn sched_getscheduler(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    check_thread(kernel, args, 0).map(|()| u64::from(linux::SCHED_NORMAL))
-}
-
-fn sched_setscheduler(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    check_thread(kernel, args, 0)?;
-    match args.uint(1) {
-        linux::SCHED_NORMAL | linux::SCHED_BATCH | linux::SCHED_IDLE => Ok(0),
-        linux::SCHED_FIFO | linux::SCHED_RR | linux::SCHED_DEADLINE => Err(Errno::EPERM),
-        _ => Err(Errno::EINVAL),
-    }
-}
-
-fn sched_getparam(kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    check_thread(kernel, args, 0)?;
-    kernel.mm.write(args.raw(1), &0u32).map(|()| 0)
-}
-
-/// Highest and lowest priority of a scheduling policy.
-fn priorities(args: &Args) -> Result<(u64, u64)> {
-    match args.uint(0) {
-        linux::SCHED_FIFO | linux::SCHED_RR => Ok((99, 1)),
-        linux::SCHED_NORMAL | linux::SCHED_BATCH | linux::SCHED_IDLE | linux::SCHED_DEADLINE => Ok((0, 0)),
-        _ => Err(Errno::EINVAL),
-    }
-}
-
-fn priority_max(_kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    priorities(args).map(|(max, _)| max)
-}
-
-fn priority_min(_kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    priorities(args).map(|(_, min)| min)
-}
-
-/// The raw call returns 20 for nice 0.
-fn getpriority(_kernel: &mut Kernel, args: &Args) -> Result<u64> {
-    if args.uint(0) <= 2 { Ok(20) } else { Err(Errno::EINVAL) }
 }
 
 fn membarrier(_kernel: &mut Kernel, args: &Args) -> Result<u64> {

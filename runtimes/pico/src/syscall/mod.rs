@@ -11,28 +11,36 @@ pub mod fdctl;
 mod fifo;
 pub mod file_copy;
 pub mod file_io;
+mod file_map;
 pub mod file_open;
 pub mod file_size;
 pub mod futex;
 pub mod group;
+mod held;
 pub mod ids;
 pub mod inotify;
 pub mod lock;
 pub mod memory;
 pub mod message;
 pub mod misc;
+pub mod names;
 pub mod path;
 pub mod pidfd;
 pub mod pipe;
 pub mod poll;
+pub mod priority;
 pub mod process;
 mod refused;
+mod remap;
+mod scarce;
 pub mod select;
 pub mod shm;
 pub mod signal;
 pub mod signalfd;
 pub mod socket;
+mod socket_control;
 pub mod socket_io;
+pub mod splice;
 pub mod stat;
 pub mod stat_change;
 mod table;
@@ -41,14 +49,18 @@ pub mod thread;
 pub mod time;
 pub mod timerfd;
 pub mod unix;
+mod vectors;
 pub mod wait;
 
 #[cfg(test)]
 mod fuzz_tests;
+#[cfg(test)]
+mod limits_tests;
 
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
 
+pub use held::HELD_MAX;
 pub use table::{dispatch, entries, markdown};
 
 /// All system calls, family by family. A family is one file here with a table of its own.
@@ -61,6 +73,7 @@ const FAMILIES: &[&[Entry]] = &[
     file_open::ENTRIES,
     file_io::ENTRIES,
     file_copy::ENTRIES,
+    splice::ENTRIES,
     fdctl::ENTRIES,
     lock::ENTRIES,
     dir_list::ENTRIES,
@@ -78,6 +91,8 @@ const FAMILIES: &[&[Entry]] = &[
     thread::ENTRIES,
     futex::ENTRIES,
     misc::ENTRIES,
+    names::ENTRIES,
+    priority::ENTRIES,
     socket::ENTRIES,
     socket_io::ENTRIES,
     message::ENTRIES,

@@ -81,8 +81,11 @@ pub(super) fn existing(kernel: &Kernel, dirfd: i32, addr: u64, flags: u32) -> Re
         let fd = u64::try_from(dirfd).map_err(|_| Errno::EBADF)?;
         return Ok(place_of(&kernel.fds.get(fd)?.open));
     }
-    let last = if flags & linux::AT_SYMLINK_NOFOLLOW != 0 { Last::Keep } else { Last::Follow };
-    kernel.look_up(&base(kernel, dirfd, path)?, path, How::new(last))?.existing()
+    let base = base(kernel, dirfd, path)?;
+    if flags & linux::AT_SYMLINK_NOFOLLOW == 0 {
+        return kernel.look_up_existing(&base, path);
+    }
+    kernel.look_up(&base, path, How::new(Last::Keep))?.existing()
 }
 
 /// The open file of argument `index`, not opened with `O_PATH`.

@@ -55,6 +55,7 @@ const POLLFD: usize = 8;
 
 fn poll_until(kernel: &mut Kernel, addr: u64, count: u32, deadline: Deadline) -> Result<u64> {
     let count = usize::try_from(count).ok().filter(|&count| count <= FD_MAX).ok_or(Errno::EINVAL)?;
+    let _held = kernel.hold(count * size_of::<Watched>())?;
     let array = kernel.mm.slice_mut(addr, count * POLLFD)?;
     let mut watched: Vec<Watched> = array
         .chunks_exact(POLLFD)

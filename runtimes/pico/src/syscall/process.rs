@@ -33,7 +33,7 @@ pub const ENTRIES: &[Entry] = &[
 
 const ARCH: Support = Support::Partial("thread pointers only");
 const PRCTL: Support = Support::Partial(
-    "name, dumpable, no-new-privs, death signal, timer slack, capability bounds; `PR_SET_KEEPCAPS` is kept, without capabilities to keep",
+    "name, dumpable, no-new-privs, death signal, timer slack, capability bounds, child subreaper; `PR_SET_KEEPCAPS` is kept, without capabilities to keep",
 );
 
 /// `ESRCH` unless argument `index` is a thread of any process, a process, or 0.
@@ -87,6 +87,10 @@ fn prctl(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         option::PR_GET_TIMERSLACK => return Ok(kernel.process.timer_slack),
         option::PR_SET_KEEPCAPS if value <= 1 => kernel.process.keeps_capabilities = value == 1,
         option::PR_GET_KEEPCAPS => return Ok(u64::from(kernel.process.keeps_capabilities)),
+        option::PR_SET_CHILD_SUBREAPER => kernel.processes.own_mut().adopts = value != 0,
+        option::PR_GET_CHILD_SUBREAPER => {
+            kernel.mm.write(value, &u32::from(kernel.processes.own().adopts))?;
+        }
         option::PR_GET_SECCOMP => return Ok(0),
         option::PR_CAPBSET_READ if value <= 40 => return Ok(1),
         _ => return Err(Errno::EINVAL),

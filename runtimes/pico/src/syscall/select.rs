@@ -88,7 +88,7 @@ fn look(kernel: &Kernel, now: u64, sources: &mut Sources, wanted: &Sets) -> Sets
     let writable = Ready::OUT | Ready::ERR;
     let mut found = [[0; WORDS]; 3];
     for (set, (due, incoming)) in
-        [(readable, true), (writable, false), (Ready::empty(), false)].into_iter().enumerate()
+        [(readable, true), (writable, false), (Ready::PRI, false)].into_iter().enumerate()
     {
         for (word, bit) in members(&wanted[set]) {
             let Ok(descriptor) = kernel.fds.get(number(word, bit)) else { continue };

@@ -15,7 +15,12 @@ use linux_raw_sys::general as linux;
 
 /// The family's rows.
 pub const ENTRIES: &[Entry] = &[
-    partial(linux::__NR_shmget, "shmget", shmget, "at most 256 segments (`ENOSPC`); no huge pages"),
+    partial(
+        linux::__NR_shmget,
+        "shmget",
+        shmget,
+        "at most 256 segments (`ENOSPC`); no huge pages (`ENOMEM`)",
+    ),
     partial(
         linux::__NR_shmat,
         "shmat",
@@ -33,7 +38,6 @@ pub const ENTRIES: &[Entry] = &[
 
 const IPC_CREAT: u32 = 0o1000;
 const IPC_EXCL: u32 = 0o2000;
-const IPC_NOWAIT: u32 = 0o4000;
 const IPC_RMID: u32 = 0;
 const IPC_SET: u32 = 1;
 const IPC_STAT: u32 = 2;
@@ -43,6 +47,7 @@ const SHM_RDONLY: u32 = 0o10000;
 const SHM_RND: u32 = 0o20000;
 const SHM_EXEC: u32 = 0o100000;
 const SHM_NORESERVE: u32 = 0o10000;
+const SHM_HUGETLB: u32 = 0o4000;
 /// Of the mode that is shown: it was removed.
 const SHM_DEST: u32 = 0o1000;
 const PERMISSIONS: u32 = 0o777;
@@ -53,7 +58,7 @@ fn seconds(kernel: &Kernel) -> i64 {
 
 fn shmget(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     let (key, size, flags) = (args.uint(0), args.raw(1), args.uint(2));
-    if flags & !(PERMISSIONS | IPC_CREAT | IPC_EXCL | IPC_NOWAIT | SHM_NORESERVE) != 0 {
+    if flags & !(PERMISSIONS | IPC_CREAT | IPC_EXCL | SHM_HUGETLB | SHM_NORESERVE) != 0 {
         return Err(Errno::EINVAL);
     }
     if let Some(segment) = kernel.shm.find(key) {
@@ -67,6 +72,8 @@ fn shmget(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         () if key != 0 && flags & IPC_CREAT == 0 => return Err(Errno::ENOENT),
         () if size == 0 => return Err(Errno::EINVAL),
         () if !kernel.shm.has_room() => return Err(Errno::ENOSPC),
+        // As on a machine that has none set apart.
+        () if flags & SHM_HUGETLB != 0 => return Err(Errno::ENOMEM),
         () if round_up(size)? > kernel.mm.total() => return Err(Errno::ENOMEM),
         () => {}
     }

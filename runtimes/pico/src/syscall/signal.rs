@@ -143,7 +143,7 @@ fn sigtimedwait(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         if until.is_some_and(|until| until <= kernel.now()) {
             return Err(Errno::EAGAIN);
         }
-        kernel.wait_interruptibly(until, false)?;
+        kernel.ending_with_stop(|kernel| kernel.wait_interruptibly(until, false))?;
     }
 }
 

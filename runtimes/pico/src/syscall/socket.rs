@@ -2,12 +2,15 @@
 
 use super::unix::{bind_name, find_name};
 use super::{Args, Entry, Support};
+use crate::clock::SECOND;
 use crate::errno::{Errno, Result};
 use crate::file::{FD_MAX, OpenFile, Ready};
 use crate::kernel::Kernel;
 use crate::net::address::{Address, Family, family_of};
+use crate::net::netlink::ROUTE;
+use crate::net::options::UDP_LITE;
 use crate::net::socket::{Kind, Socket};
-use crate::poll::{block, install};
+use crate::poll::{block, install, look_until};
 use alloc::rc::Rc;
 use linux_raw_sys::general as c;
 use linux_raw_sys::net;
@@ -38,7 +41,7 @@ const LOOPBACK: Support = Support::Partial(
 
 entries! {
     __NR_socket socket Support::Partial(
-        "`AF_INET`, `AF_INET6` (TCP, UDP) and `AF_UNIX`; others `EAFNOSUPPORT` or `EPROTONOSUPPORT`"
+        "`AF_INET`, `AF_INET6` (TCP, UDP, UDP-Lite), `AF_UNIX`, and `AF_NETLINK` for what `RTM_GETLINK` and `RTM_GETADDR` list; others `EAFNOSUPPORT` or `EPROTONOSUPPORT`"
     );
     __NR_socketpair socketpair Support::Full;
     __NR_bind bind Support::Partial("local addresses only");
@@ -49,8 +52,8 @@ entries! {
     __NR_getsockname getsockname Support::Full;
     __NR_getpeername getpeername Support::Full;
     __NR_setsockopt setsockopt Support::Partial(
-        "options that mean nothing on a loopback interface are kept and shown; unknown ones, and those that ask \
-         for control messages with every datagram, are `ENOPROTOOPT`"
+        "options that mean nothing on a loopback interface are kept and shown; unknown ones are \
+         `ENOPROTOOPT`"
     );
     __NR_getsockopt getsockopt Support::Partial("no `TCP_INFO` or `TCP_CONGESTION`: `ENOPROTOOPT`");
     __NR_shutdown shutdown Support::Full;
@@ -87,6 +90,9 @@ fn add(kernel: &mut Kernel, socket: Socket, flags: u32) -> Result<u64> {
 }
 
 fn socket(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    if args.uint(0) == net::AF_NETLINK {
+        return netlink(kernel, args);
+    }
     let (kind, flags) = kind_and_flags(args.uint(1))?;
     let protocol = args.uint(2);
     let family = match args.uint(0) {
@@ -99,14 +105,28 @@ fn socket(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         Family::Unix => protocol <= 1,
         _ => match kind {
             Kind::Stream => matches!(protocol, 0 | net::SOL_TCP),
-            Kind::Datagram => matches!(protocol, 0 | net::SOL_UDP),
+            Kind::Datagram => matches!(protocol, 0 | net::SOL_UDP | UDP_LITE),
             Kind::Packets => return Err(Errno::ESOCKTNOSUPPORT),
         },
     };
     if !supported {
         return Err(Errno::EPROTONOSUPPORT);
     }
-    let socket = Socket::new(&kernel.net, family, kind);
+    let lite = family != Family::Unix && protocol == UDP_LITE;
+    let socket =
+        if lite { Socket::lite(&kernel.net, family) } else { Socket::new(&kernel.net, family, kind) };
+    add(kernel, socket, flags)
+}
+
+fn netlink(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    let flags = args.uint(1) & (c::O_NONBLOCK | c::O_CLOEXEC);
+    if !matches!(args.uint(1) & !flags, net::SOCK_RAW | net::SOCK_DGRAM) {
+        return Err(Errno::ESOCKTNOSUPPORT);
+    }
+    if args.uint(2) != ROUTE {
+        return Err(Errno::EPROTONOSUPPORT);
+    }
+    let socket = Socket::new(&kernel.net, Family::Netlink, Kind::Datagram);
     add(kernel, socket, flags)
 }
 
@@ -153,6 +173,9 @@ fn bind(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     let open = open_socket(kernel, args, 0)?;
     let socket = as_socket(&open)?;
     let bytes = sockaddr(kernel, args, 1)?;
+    if socket.family() == Family::Netlink {
+        return socket.bind_netlink(bytes).map(|()| 0);
+    }
     if socket.family() == Family::Unix {
         return bind_name(kernel, socket, bytes);
     }
@@ -202,6 +225,9 @@ fn connect(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     let open = open_socket(kernel, args, 0)?;
     let socket = as_socket(&open)?;
     let bytes = sockaddr(kernel, args, 1)?;
+    if socket.family() == Family::Netlink {
+        return Err(Errno::EOPNOTSUPP);
+    }
     if socket.kind() == Kind::Datagram && family_of(bytes)? == net::AF_UNSPEC {
         socket.disconnect()?;
         return Ok(0);
@@ -213,8 +239,26 @@ fn connect(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     }
     let address = Address::parse(bytes, socket.family())?;
     let waits = open.flags.get() & linux_raw_sys::general::O_NONBLOCK == 0;
-    socket.connect_inet(&mut kernel.net, address, waits)?;
-    Ok(0)
+    match socket.connect_inet(&mut kernel.net, address, waits) {
+        Err(Errno::EAGAIN) => connect_later(kernel, &open, address),
+        result => result.map(|()| 0),
+    }
+}
+
+/// Time Linux takes to give up where nobody answers, in ns: six times it tries again.
+const CONNECT_TIMEOUT: u64 = 127 * SECOND;
+
+/// Waits until the listener at `address` takes one more connection.
+fn connect_later(kernel: &mut Kernel, open: &OpenFile, address: Address) -> Result<u64> {
+    let socket = as_socket(open)?;
+    let patience = open.file.patience(Ready::OUT);
+    let deadline = kernel.now().saturating_add(patience.unwrap_or(CONNECT_TIMEOUT));
+    let made = look_until(kernel, Some(deadline), |kernel, _, _| {
+        let result = socket.connect_inet(&mut kernel.net, address, true);
+        Some(result).filter(|result| *result != Err(Errno::EAGAIN))
+    })?;
+    let late = if patience.is_some() { Errno::EINPROGRESS } else { Errno::ETIMEDOUT };
+    made.unwrap_or(Err(late)).map(|()| 0)
 }
 
 fn getsockname(kernel: &mut Kernel, args: &Args) -> Result<u64> {

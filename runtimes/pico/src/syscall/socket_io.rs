@@ -1,10 +1,12 @@
 //! Sockets: sending and receiving bytes.
 
+use super::held::buffer;
 use super::socket::{as_socket, open_socket, put_name, sockaddr};
 use super::unix::find_name;
+use super::vectors::{Segment, gather, scatter};
 use super::{Args, Entry, Support};
 use crate::errno::{Errno, Result};
-use crate::file::{OpenFile, Ready};
+use crate::file::{File, OpenFile, Ready};
 use crate::kernel::Kernel;
 use crate::net::address::{Address, Family, Host, family_of};
 use crate::net::datagram::Destination;
@@ -13,8 +15,6 @@ use crate::net::messages::Received;
 use crate::net::socket::{BUFFER, Kind, Socket};
 use crate::poll::block;
 use crate::process::Info;
-use alloc::vec;
-use alloc::vec::Vec;
 use linux_raw_sys::general as c;
 use linux_raw_sys::net::{
     AF_INET, MSG_CMSG_CLOEXEC, MSG_CONFIRM, MSG_DONTROUTE, MSG_DONTWAIT, MSG_EOR, MSG_ERRQUEUE, MSG_MORE,
@@ -23,18 +23,15 @@ use linux_raw_sys::net::{
 
 /// The family's rows.
 pub const ENTRIES: &[Entry] = &[
-    Entry { number: c::__NR_sendto, name: "sendto", support: NO_OOB, handler: sendto },
-    Entry { number: c::__NR_recvfrom, name: "recvfrom", support: NO_OOB, handler: recvfrom },
+    Entry { number: c::__NR_sendto, name: "sendto", support: TCP_OOB, handler: sendto },
+    Entry { number: c::__NR_recvfrom, name: "recvfrom", support: TCP_OOB, handler: recvfrom },
 ];
 
-const NO_OOB: Support = Support::Partial("no out-of-band data");
+const TCP_OOB: Support = Support::Partial("no out-of-band data of Unix sockets (`EOPNOTSUPP`)");
 
 const RECEIVE_FLAGS: u32 =
     MSG_PEEK | MSG_DONTWAIT | MSG_WAITALL | MSG_TRUNC | MSG_NOSIGNAL | MSG_CMSG_CLOEXEC;
 const SEND_FLAGS: u32 = MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE | MSG_EOR | MSG_CONFIRM | MSG_DONTROUTE;
-
-/// Part of the program's memory: address and length.
-pub(super) type Segment = (u64, usize);
 
 fn total(segments: &[Segment]) -> usize {
     segments.iter().fold(0, |sum, segment| sum.saturating_add(segment.1))
@@ -70,6 +67,8 @@ pub(super) fn destination(kernel: &Kernel, socket: &Socket, name: &[u8]) -> Resu
             let target = bound.endpoint.as_ref().ok_or(Errno::EPROTOTYPE)?.upgrade();
             Ok(Some(Destination::Unix(target.ok_or(Errno::ECONNREFUSED)?)))
         }
+        // There is nobody but the kernel to send to.
+        (Family::Netlink, _) => Ok(None),
         (Family::Unix, Kind::Stream) if socket.is_connected() => Err(Errno::EISCONN),
         (Family::Unix, Kind::Stream) => Err(Errno::EOPNOTSUPP),
         (family, Kind::Datagram) => {
@@ -102,19 +101,24 @@ pub(super) fn send(
     to: Option<&Destination>,
     envelope: &mut Envelope,
 ) -> Result<u64> {
-    if flags & MSG_OOB != 0 {
-        return Err(Errno::EOPNOTSUPP);
-    }
-    if flags & !SEND_FLAGS != 0 {
+    let urgent = flags & MSG_OOB != 0;
+    if flags & !(SEND_FLAGS | MSG_OOB) != 0 {
         return Err(Errno::EINVAL);
     }
     let socket = as_socket(open)?;
+    if urgent && (socket.has_messages() || socket.family() == Family::Unix) {
+        return Err(Errno::EOPNOTSUPP);
+    }
     let dont_wait = flags & MSG_DONTWAIT != 0;
     let result = if socket.has_messages() {
-        let message = gather(kernel, segments)?;
-        block(kernel, open, Ready::OUT, dont_wait, |_| socket.send(&message, to, envelope))
+        if total(segments) > BUFFER {
+            return Err(Errno::EMSGSIZE);
+        }
+        block(kernel, open, Ready::OUT, dont_wait, |kernel| {
+            socket.send(&gather(kernel, segments, total(segments))?, to, envelope)
+        })
     } else {
-        send_stream(kernel, open, segments, dont_wait, envelope)
+        send_stream(kernel, open, segments, flags, envelope)
     };
     if result == Err(Errno::EPIPE) && flags & MSG_NOSIGNAL == 0 && !socket.has_messages() {
         kernel.process.signals.send(Info::sent(c::SIGPIPE, 0))?;
@@ -122,33 +126,25 @@ pub(super) fn send(
     result.map(|len| len as u64)
 }
 
-/// The bytes of a message.
-fn gather(kernel: &Kernel, segments: &[Segment]) -> Result<Vec<u8>> {
-    if total(segments) > BUFFER {
-        return Err(Errno::EMSGSIZE);
-    }
-    let mut message = Vec::with_capacity(total(segments));
-    for &(base, len) in segments {
-        message.extend_from_slice(kernel.mm.slice(base, len)?);
-    }
-    Ok(message)
-}
-
 /// Sends everything; what there is room for if it may not wait, or is interrupted.
 fn send_stream(
     kernel: &mut Kernel,
     open: &OpenFile,
     segments: &[Segment],
-    dont_wait: bool,
+    flags: u32,
     envelope: &mut Envelope,
 ) -> Result<usize> {
     let socket = as_socket(open)?;
+    let dont_wait = flags & MSG_DONTWAIT != 0;
+    let mut send = |bytes: &[u8]| {
+        if flags & MSG_OOB != 0 { socket.send_urgent(bytes) } else { socket.send(bytes, None, envelope) }
+    };
     let mut sent = 0;
     for &(base, len) in segments.iter().filter(|segment| segment.1 > 0) {
         let (bytes, mut done) = (kernel.mm.slice(base, len)?, 0);
         let result = block(kernel, open, Ready::OUT, dont_wait, |kernel| {
             loop {
-                done += socket.send(&bytes[done..], None, envelope)?;
+                done += send(&bytes[done..])?;
                 if done == len {
                     return Ok(());
                 }
@@ -165,7 +161,7 @@ fn send_stream(
         }
     }
     if sent == 0 {
-        socket.send(&[], None, envelope)?;
+        send(&[])?;
     }
     Ok(sent)
 }
@@ -181,10 +177,13 @@ pub(super) fn receive(
     if flags & MSG_ERRQUEUE != 0 {
         return Err(Errno::EAGAIN);
     }
-    if flags & !RECEIVE_FLAGS != 0 {
+    if flags & !(RECEIVE_FLAGS | MSG_OOB) != 0 {
         return Err(Errno::EINVAL);
     }
     let socket = as_socket(open)?;
+    if flags & MSG_OOB != 0 && !(socket.has_messages() && socket.family() != Family::Unix) {
+        return receive_urgent(kernel, socket, segments, flags);
+    }
     let peek = flags & MSG_PEEK != 0;
     // Of a stream with something beside the bytes, what belongs together is read at once.
     let together = socket.family() == Family::Unix && segments.len() > 1 && flags & MSG_WAITALL == 0;
@@ -197,12 +196,26 @@ pub(super) fn receive(
             receive_once(kernel, open, buf, flags, envelope)
         }
         _ => {
-            let mut buf = vec![0; total(segments).min(BUFFER)];
-            let received = receive_once(kernel, open, &mut buf, flags, envelope)?;
-            scatter(kernel, segments, &buf[..received.len])?;
+            let len = total(segments).min(BUFFER);
+            let (received, bytes) = block(kernel, open, Ready::IN, flags & MSG_DONTWAIT != 0, |_| {
+                let mut bytes = buffer(len)?;
+                let received = socket.receive(&mut bytes, peek, envelope)?;
+                Ok((received, bytes))
+            })?;
+            scatter(kernel, segments, &bytes[..received.len])?;
             Ok(received)
         }
     }
+}
+
+/// Receives the urgent byte, if there is room for it.
+fn receive_urgent(kernel: &Kernel, socket: &Socket, segments: &[Segment], flags: u32) -> Result<Received> {
+    let byte = socket.receive_urgent(flags & MSG_PEEK != 0)?;
+    let Some(&(base, _)) = segments.iter().find(|segment| segment.1 > 0) else {
+        return Ok(Received { len: 0, full: 0 });
+    };
+    kernel.mm.write(base, &byte)?;
+    Ok(Received { len: 1, full: 1 })
 }
 
 fn receive_once(
@@ -225,14 +238,18 @@ fn receive_stream(
     envelope: &mut Envelope,
 ) -> Result<Received> {
     let mut done = 0;
+    let whole = flags & MSG_WAITALL != 0;
     'all: for &(base, len) in segments {
         let mut rest = kernel.mm.slice_mut(base, len)?;
         while !rest.is_empty() {
-            let flags = if done > 0 && flags & MSG_WAITALL == 0 { flags | MSG_DONTWAIT } else { flags };
-            match receive_once(kernel, open, rest, flags, envelope) {
+            let flags = if done > 0 && !whole { flags | MSG_DONTWAIT } else { flags };
+            match receive_more(kernel, open, rest, flags, envelope, done > 0) {
                 Ok(Received { len: 0, .. }) => break 'all,
                 Ok(Received { len, .. }) => {
                     done += len;
+                    if len < rest.len() && !whole {
+                        break 'all;
+                    }
                     rest = &mut rest[len..];
                 }
                 Err(_) if done > 0 => break 'all,
@@ -252,11 +269,20 @@ fn receive_stream(
     Ok(Received { len: done, full: done })
 }
 
-fn scatter(kernel: &Kernel, segments: &[Segment], mut bytes: &[u8]) -> Result<()> {
-    for &(base, len) in segments {
-        let (now, later) = bytes.split_at(len.min(bytes.len()));
-        kernel.mm.slice_mut(base, now.len())?.copy_from_slice(now);
-        bytes = later;
-    }
-    Ok(())
+/// Receives once. With `some` bytes received, an error is left for the next call, and no read goes on over urgent data.
+fn receive_more(
+    kernel: &mut Kernel,
+    open: &OpenFile,
+    buf: &mut [u8],
+    flags: u32,
+    envelope: &mut Envelope,
+    some: bool,
+) -> Result<Received> {
+    let socket = as_socket(open)?;
+    block(kernel, open, Ready::IN, flags & MSG_DONTWAIT != 0, |_| {
+        if some && (socket.ready().contains(Ready::ERR) || socket.at_mark() == Ok(true)) {
+            return Ok(Received { len: 0, full: 0 });
+        }
+        socket.receive(buf, false, envelope)
+    })
 }

@@ -107,7 +107,13 @@ fn check_access(kernel: &Kernel, dirfd: i32, path: u64, wanted: u32, flags: u32)
         match location.node {
             Node::Generated(_) => return Err(Errno::EACCES),
             Node::Image(..) | Node::Empty(_) | Node::Damaged(_) => return Err(Errno::EROFS),
-            Node::Memory(_) | Node::Devices | Node::Device(_) | Node::DeviceLink(_) | Node::Open(_) => {}
+            Node::Memory(_)
+            | Node::Devices
+            | Node::Device(_)
+            | Node::DeviceLink(_)
+            | Node::Terminals
+            | Node::Terminal(_)
+            | Node::Open(_) => {}
         }
     }
     Ok(0)

@@ -1,6 +1,7 @@
 //! The table of system calls: assembled at compile time, looked up by number, and the source of the documentation.
 
 use super::refused::refusal;
+use super::scarce::is_refused;
 use super::{Args, Entry, FAMILIES, Support};
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
@@ -37,6 +38,7 @@ static TABLE: [Option<Handler>; LIMIT] = assemble();
 pub fn dispatch(kernel: &mut Kernel, number: u64, args: &Args) -> u64 {
     let handler = usize::try_from(number).ok().and_then(|number| TABLE.get(number)).copied().flatten();
     let result = match handler {
+        Some(_) if is_refused(kernel, number) => Err(Errno::ENOMEM),
         Some(handler) => handler(kernel, args),
         None => Err(Errno::ENOSYS),
     };

@@ -15,9 +15,21 @@ pub const ENTRIES: &[Entry] = &[
         number: linux::__NR_clock_gettime,
         name: "clock_gettime",
         support: Support::Partial(
-            "CPU-time clocks count the time since the fork started that it did not wait; no clocks of others",
+            "CPU-time clocks count the time since the fork started that it did not wait; that of a thread is that of its process",
         ),
         handler: clock_gettime,
+    },
+    Entry {
+        number: linux::__NR_clock_settime,
+        name: "clock_settime",
+        support: Support::Partial("as for who may not: EPERM"),
+        handler: clock_settime,
+    },
+    Entry {
+        number: linux::__NR_settimeofday,
+        name: "settimeofday",
+        support: Support::Partial("as for who may not: EPERM"),
+        handler: settimeofday,
     },
     Entry {
         number: linux::__NR_clock_getres,
@@ -72,25 +84,74 @@ pub fn timeval(ns: u64) -> linux::__kernel_old_timeval {
 
 /// The time of a clock in ns.
 fn read_clock(kernel: &Kernel, clock: u32) -> Result<u64> {
+    match clock {
+        linux::CLOCK_PROCESS_CPUTIME_ID | linux::CLOCK_THREAD_CPUTIME_ID => Ok(kernel.own_busy()),
+        clock => match elapsing_clock(kernel, clock) {
+            Some(ns) => Ok(ns),
+            None => process_time(kernel, clock.cast_signed()),
+        },
+    }
+}
+
+/// The time in ns of a clock that counts whatever runs.
+pub(crate) fn elapsing_clock(kernel: &Kernel, clock: u32) -> Option<u64> {
     let tsc = kernel.platform.tsc();
-    Ok(match clock {
+    match clock {
         linux::CLOCK_REALTIME
         | linux::CLOCK_REALTIME_COARSE
         | linux::CLOCK_REALTIME_ALARM
-        | linux::CLOCK_TAI => kernel.clock.wall(tsc),
+        | linux::CLOCK_TAI => Some(kernel.clock.wall(tsc)),
         linux::CLOCK_MONOTONIC
         | linux::CLOCK_MONOTONIC_RAW
         | linux::CLOCK_MONOTONIC_COARSE
         | linux::CLOCK_BOOTTIME
-        | linux::CLOCK_BOOTTIME_ALARM => kernel.clock.monotonic(tsc),
-        linux::CLOCK_PROCESS_CPUTIME_ID | linux::CLOCK_THREAD_CPUTIME_ID => kernel.own_busy(),
-        _ => return Err(Errno::EINVAL),
-    })
+        | linux::CLOCK_BOOTTIME_ALARM => Some(kernel.clock.monotonic(tsc)),
+        _ => None,
+    }
+}
+
+/// The clock of a process or thread by its number: clock_getcpuclockid(3).
+fn process_time(kernel: &Kernel, clock: i32) -> Result<u64> {
+    const OF_THREAD: i32 = 4;
+    const KINDS: i32 = 3;
+    if clock >= 0 || clock & KINDS == KINDS {
+        return Err(Errno::EINVAL);
+    }
+    let id = u32::try_from(!(clock >> 3)).map_err(|_| Errno::EINVAL)?;
+    let own = kernel.pid();
+    let process = match id {
+        0 => own,
+        // As on Linux, only threads of the process itself.
+        id if clock & OF_THREAD != 0 => {
+            kernel.threads.process_of(id).filter(|&process| process == own).ok_or(Errno::EINVAL)?
+        }
+        id => id,
+    };
+    if process == own {
+        return Ok(kernel.own_busy());
+    }
+    kernel.view(process).map(|view| view.process.busy).ok_or(Errno::EINVAL)
 }
 
 fn clock_gettime(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     let ns = read_clock(kernel, args.uint(0))?;
     write_timespec(kernel, args.raw(1), ns).map(|()| 0)
+}
+
+/// Nobody may set the clock, which is the host's.
+fn clock_settime(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    if args.uint(0) != linux::CLOCK_REALTIME {
+        return Err(Errno::EINVAL);
+    }
+    read_timespec(kernel, args.raw(1))?;
+    Err(Errno::EPERM)
+}
+
+fn settimeofday(kernel: &mut Kernel, args: &Args) -> Result<u64> {
+    if args.raw(0) != 0 {
+        kernel.mm.read::<[u64; 2]>(args.raw(0))?;
+    }
+    Err(Errno::EPERM)
 }
 
 fn clock_getres(kernel: &mut Kernel, args: &Args) -> Result<u64> {

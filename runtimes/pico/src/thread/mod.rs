@@ -29,7 +29,7 @@ mod table;
 mod tests;
 
 pub use futex::{ANY, Futex, Futexes, Waiter};
-pub use schedule::Waiting;
+pub use schedule::{SLICE, Waiting};
 pub use start::Beginning;
 pub use table::{Context, State, Thread, Threads};
 

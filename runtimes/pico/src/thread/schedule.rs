@@ -18,7 +18,7 @@ pub struct Waiting {
 }
 
 /// How long a thread runs while others are ready.
-const SLICE: u64 = 10_000_000;
+pub const SLICE: u64 = 10_000_000;
 
 impl Kernel {
     /// The running thread waits. Returns when `waiting` may be over: the caller looks again.
@@ -52,13 +52,15 @@ impl Kernel {
     /// Lets other threads run if the running one has had its share.
     pub(crate) fn share(&mut self) {
         if !self.threads.is_alone() && self.threads.are_others_due() && self.is_slice_over() {
+            self.look_for_input();
             self.yield_now();
         }
     }
 
     /// Tells the host whether the program is to be interrupted now and then: while there are several threads, or an alarm.
     pub(crate) fn announce_ticks(&mut self) {
-        let wanted = !self.threads.is_alone() || self.process.alarm.next.is_some();
+        let wanted =
+            !self.threads.is_alone() || self.process.alarm.next.is_some() || self.process.has_cpu_alarm();
         if wanted != self.threads.ticks {
             self.threads.ticks = wanted;
             self.platform.set_ticks(wanted);
@@ -137,7 +139,7 @@ impl Kernel {
     /// a response was handed over.
     /// Everybody then looks again at what they wait for. With `until` and a request to come, the request wins: time
     /// stands still in a parent. A fork that waits for a second request, and for nothing else, can wait for ever:
-    /// it rings `Ready` once more, which tells the host.
+    /// it rings `Ready` once more, which tells the host. More of a request that goes on is something else to wait for.
     fn idle(&mut self, until: Option<u64>, takes_request: bool) {
         use abi::mailbox::Doorbell;
         let until = earlier(until, self.next_alarm());
@@ -146,21 +148,35 @@ impl Kernel {
             let captured = self.now();
             self.ring(Doorbell::Ready, [0; 4]);
             self.become_fork(captured);
-        } else if takes_request && until.is_none() {
+        } else if takes_request && until.is_none() && !self.inbound.borrow().wants_input() {
+            self.end_upgraded();
             self.ring(Doorbell::Ready, [0; 4]);
             self.fail("the host resumed a fork that waits for a second request");
         } else {
             self.hand_over_part();
-            let wants_input = self.console.as_ref().is_some_and(|console| console.takes_note());
+            let wants_input = self.console.as_ref().is_some_and(|console| console.takes_note())
+                || self.inbound.borrow_mut().prepare_input();
             let start = self.platform.tsc();
             let host = until.map_or(u64::MAX, |until| self.clock.of_host(until));
             self.ring(Doorbell::Sleep, [host, wants_input.into(), 0, 0]);
             self.clock.rest(start, self.platform.tsc());
-            let woken = self.console.as_ref().is_some_and(|console| console.has_news());
+            let woken = match &self.console {
+                Some(console) => console.has_news(),
+                None => wants_input && self.accept_input(),
+            };
             if let Some(until) = until.filter(|_| !woken) {
                 // It is the host's clock that ended the sleep.
                 self.clock.catch_up(self.platform.tsc(), until);
             }
+        }
+    }
+
+    /// An upgraded connection whose client has nothing more to say, and whose program waits for nothing, is over.
+    fn end_upgraded(&mut self) {
+        let is_upgraded = self.inbound.borrow().is_upgraded();
+        if is_upgraded {
+            self.inbound.borrow_mut().end_http();
+            self.settle();
         }
     }
 }

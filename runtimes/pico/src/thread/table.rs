@@ -156,6 +156,11 @@ impl Threads {
         self.by_tid.get(&pid).map_or([0; 16], |thread| thread.name)
     }
 
+    /// The threads of process `pid` that have not exited.
+    pub fn of_process(&self, pid: u32) -> impl Iterator<Item = u32> {
+        self.by_tid.keys().copied().filter(move |&tid| self.process_of(tid) == Some(pid))
+    }
+
     /// The process of thread `tid`, unless there is none or it has exited.
     pub fn process_of(&self, tid: u32) -> Option<u32> {
         let thread = self.by_tid.get(&tid)?;

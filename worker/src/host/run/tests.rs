@@ -1,7 +1,8 @@
 use super::*;
 use crate::host::fleet::Fleet;
 use crate::host::shells::{Shells, Take};
-use crate::protocol::{read_request, write_frame};
+use crate::message;
+use crate::protocol::write_frame;
 use std::os::unix::net::UnixStream as StdStream;
 
 /// More than fits into a socket that nobody reads.
@@ -22,7 +23,7 @@ async fn converse(payload: usize, shell: impl FnOnce(StdStream)) -> (bool, io::R
     let (mut ours, theirs) = pair();
     shell(theirs);
     let mut log = LogWriter::new(Arc::new(Totals::default()), "r".to_owned());
-    let sent = send(&mut ours, &Bytes::from(vec![7; payload])).await.unwrap();
+    let sent = send(&mut ours, Kind::Request, &Bytes::from(vec![7; payload])).await.unwrap();
     (sent, Frames::default().done(&mut ours, &mut log).await)
 }
 
@@ -34,7 +35,7 @@ async fn a_shell_that_is_gone_before_it_has_the_request_did_not_begin_it() {
     }
     // It goes while the request is in its socket.
     let (mut ours, theirs) = pair();
-    assert!(send(&mut ours, &Bytes::from_static(b"request")).await.unwrap());
+    assert!(send(&mut ours, Kind::Request, &Bytes::from_static(b"request")).await.unwrap());
     drop(theirs);
     let mut log = LogWriter::new(Arc::new(Totals::default()), "r".to_owned());
     let Err(error) = Frames::default().done(&mut ours, &mut log).await else { panic!("it said something") };
@@ -44,8 +45,8 @@ async fn a_shell_that_is_gone_before_it_has_the_request_did_not_begin_it() {
 #[tokio::test]
 async fn a_shell_that_had_the_request_may_have_begun_it() {
     let (mut ours, mut theirs) = pair();
-    assert!(send(&mut ours, &Bytes::from_static(b"request")).await.unwrap());
-    assert_eq!(read_request(&mut theirs).unwrap().as_deref(), Some(&b"request"[..]));
+    assert!(send(&mut ours, Kind::Request, &Bytes::from_static(b"request")).await.unwrap());
+    assert_eq!(message::read(&mut theirs).unwrap(), Some((Kind::Request, b"request".to_vec())));
     drop(theirs);
     let mut log = LogWriter::new(Arc::new(Totals::default()), "r".to_owned());
     let Err(error) = Frames::default().done(&mut ours, &mut log).await else { panic!("it said something") };

@@ -118,6 +118,19 @@ impl SharedMappings {
         Some((&found.inode, found.end))
     }
 
+    /// The file that `start..end` shows, and where in it that begins; `None` if there are several.
+    pub fn file_at(&self, start: u64, end: u64) -> Option<(Rc<Inode>, u64)> {
+        let mut shown = self.0.iter().filter(|mapped| mapped.start < end && start < mapped.end);
+        let first = shown.clone().find(|mapped| mapped.start <= start)?;
+        let is_one = shown.all(|mapped| Rc::ptr_eq(&mapped.inode, &first.inode));
+        is_one.then(|| (first.inode.clone(), first.offset + (start - first.start)))
+    }
+
+    /// Whether what lies at `addr` was mapped no more than once.
+    pub fn is_mapped_once(&self, addr: u64) -> bool {
+        self.0.iter().all(|mapped| mapped.count == 1 || !(mapped.start..mapped.end).contains(&addr))
+    }
+
     /// The mappings of a copy of the address space.
     pub fn copy(&self) -> Self {
         for mapped in &self.0 {

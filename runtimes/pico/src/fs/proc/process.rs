@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 
 /// The process's name: at most 15 bytes.
-fn name(kernel: &Kernel, pid: u32) -> String {
+pub(super) fn name(kernel: &Kernel, pid: u32) -> String {
     let name = kernel.threads.process_name(pid);
     let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
     String::from_utf8_lossy(name).into_owned()
@@ -78,20 +78,41 @@ fn permissions(area: &Area) -> String {
     String::from_iter([bit(READ, 'r'), bit(WRITE, 'w'), bit(EXEC, 'x'), shared])
 }
 
-pub(super) fn maps(_kernel: &Kernel, _pid: u32, view: &View<'_>) -> Vec<u8> {
-    let mut text = String::new();
-    for area in view.mm.areas().filter(|area| area.kind != Kind::Kernel) {
-        let (path, offset) = match (&area.file, area.kind) {
-            (Some((path, offset)), _) => (&**path, *offset),
-            (None, Kind::Heap) => ("[heap]", 0),
-            (None, Kind::Stack) => ("[stack]", 0),
-            (None, _) => ("", 0),
-        };
-        let range = format!("{:x}-{:x}", area.start, area.end);
-        let line = format!("{range} {} {offset:08x} 00:00 0", permissions(&area));
-        let _ = if path.is_empty() { writeln!(text, "{line} ") } else { writeln!(text, "{line:<73}{path}") };
+/// What is mapped where the program put it, and from where in which file.
+fn named(area: &Area) -> (&str, u64) {
+    match (&area.file, area.kind) {
+        (Some((path, offset)), _) => (path, *offset),
+        (None, Kind::Heap) => ("[heap]", 0),
+        (None, Kind::Stack) => ("[stack]", 0),
+        (None, _) => ("", 0),
     }
-    text.into_bytes()
+}
+
+/// The longest line of [`maps`] without its path.
+const LINE_MAX: usize = 80;
+
+/// At most how long [`maps`] is.
+pub(super) fn maps_len(view: &View<'_>) -> usize {
+    let mut len = 0;
+    view.mm.each_area(|area| len += LINE_MAX + named(area).0.len());
+    len
+}
+
+pub(super) fn maps(view: &View<'_>, text: &mut String) {
+    let mut last: Option<Area> = None;
+    view.mm.each_area(|area| match &mut last {
+        _ if area.kind == Kind::Kernel => {}
+        Some(last) if last.is_continued_by(area) => last.end = area.end,
+        last => last.replace(area.clone()).iter().for_each(|area| write_line(area, text)),
+    });
+    last.iter().for_each(|area| write_line(area, text));
+}
+
+fn write_line(area: &Area, text: &mut String) {
+    let (path, offset) = named(area);
+    let range = format!("{:x}-{:x}", area.start, area.end);
+    let line = format!("{range} {} {offset:08x} 00:00 0", permissions(area));
+    let _ = if path.is_empty() { writeln!(text, "{line} ") } else { writeln!(text, "{line:<73}{path}") };
 }
 
 pub(super) fn mounts(kernel: &Kernel) -> Vec<u8> {
@@ -124,14 +145,14 @@ struct Known {
     busy: u64,
 }
 
-fn known(kernel: &Kernel, pid: u32) -> Known {
+fn known(kernel: &Kernel, pid: u32, tid: u32) -> Known {
     let Ok(record) = kernel.processes.get(pid) else {
         return Known { parent: 0, group: 0, session: 0, threads: 0, state: 'X', busy: 0 };
     };
     let (parent, group, session, threads) = (record.parent, record.group, record.session, record.threads);
     let state = match pid {
         _ if kernel.threads.is_frozen(pid) => 'T',
-        _ if kernel.threads.is_waiting(pid) => 'S',
+        _ if kernel.threads.is_waiting(tid) => 'S',
         _ => 'R',
     };
     let stored = record.stored.as_ref().map(|stored| stored.process.busy);
@@ -139,11 +160,20 @@ fn known(kernel: &Kernel, pid: u32) -> Known {
 }
 
 pub(super) fn stat(kernel: &Kernel, pid: u32, view: &View<'_>) -> Vec<u8> {
-    let (used, name) = (view.mm.used(), name(kernel, pid));
-    let Known { parent, group, session, threads, state, busy } = known(kernel, pid);
+    stat_of(kernel, pid, view, pid)
+}
+
+/// What is told about thread `tid` of process `pid`.
+pub(super) fn stat_of(kernel: &Kernel, pid: u32, view: &View<'_>, tid: u32) -> Vec<u8> {
+    let (used, name, nice) = (view.mm.used(), name(kernel, tid), view.process.nice);
+    let Known { parent, group, session, threads, state, busy } = known(kernel, pid, tid);
     let ticks = busy / 10_000_000;
+    let terminal = kernel.processes.get(pid).ok().and_then(|record| record.terminal.as_ref());
+    let foreground = terminal.map_or(-1, |jobs| i64::from(jobs.foreground.get()));
+    let terminal = terminal.map_or(0, |jobs| jobs.device());
     let head = format!(
-        "{pid} ({name}) {state} {parent} {group} {session} 0 -1 0 0 0 0 0 {ticks} 0 0 0 20 0 {threads} 0 0 {used} {}",
+        "{tid} ({name}) {state} {parent} {group} {session} {terminal} {foreground} 0 0 0 0 0 {ticks} 0 0 0 {} {nice} {threads} 0 0 {used} {}",
+        20 + nice,
         used / PAGE
     );
     let limit = u64::MAX;
@@ -164,10 +194,15 @@ fn four_ids(ids: Triple) -> String {
 }
 
 pub(super) fn status(kernel: &Kernel, pid: u32, view: &View<'_>) -> Vec<u8> {
+    status_of(kernel, pid, view, pid)
+}
+
+/// What is told about thread `tid` of process `pid`.
+pub(super) fn status_of(kernel: &Kernel, pid: u32, view: &View<'_>, tid: u32) -> Vec<u8> {
     let kib = view.mm.used() / 1024;
-    let name = name(kernel, pid);
+    let name = name(kernel, tid);
     let umask = view.place.umask;
-    let Known { parent, threads, state, .. } = known(kernel, pid);
+    let Known { parent, threads, state, .. } = known(kernel, pid, tid);
     let state = match state {
         'R' => "R (running)",
         'T' => "T (stopped)",
@@ -178,7 +213,7 @@ pub(super) fn status(kernel: &Kernel, pid: u32, view: &View<'_>) -> Vec<u8> {
     let (user, group) = (four_ids(ids.user), four_ids(ids.group));
     let groups = ids.groups.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     format!(
-        "Name:\t{name}\nUmask:\t{umask:04o}\nState:\t{state}\nTgid:\t{pid}\nNgid:\t0\nPid:\t{pid}\nPPid:\t{parent}\nTracerPid:\t0\n\
+        "Name:\t{name}\nUmask:\t{umask:04o}\nState:\t{state}\nTgid:\t{pid}\nNgid:\t0\nPid:\t{tid}\nPPid:\t{parent}\nTracerPid:\t0\n\
          Uid:\t{user}\nGid:\t{group}\nFDSize:\t64\nGroups:\t{groups} \n\
          VmPeak:\t{kib:>8} kB\nVmSize:\t{kib:>8} kB\nVmHWM:\t{kib:>8} kB\nVmRSS:\t{kib:>8} kB\nVmSwap:\t       0 kB\n\
          Threads:\t{threads}\nNoNewPrivs:\t{no_new_privs}\nSeccomp:\t0\n\

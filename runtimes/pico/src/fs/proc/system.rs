@@ -75,8 +75,12 @@ pub(super) fn version(_kernel: &Kernel) -> Vec<u8> {
     format!("Linux version {RELEASE} (spore) #1\n").into_bytes()
 }
 
-pub(super) fn hostname(_kernel: &Kernel) -> Vec<u8> {
-    b"spore\n".into()
+pub(super) fn hostname(kernel: &Kernel) -> Vec<u8> {
+    [&kernel.names.host[..], b"\n"].concat()
+}
+
+pub(super) fn domainname(kernel: &Kernel) -> Vec<u8> {
+    [&kernel.names.domain[..], b"\n"].concat()
 }
 
 /// 16 bytes as a version 4 UUID and a newline.

@@ -127,7 +127,7 @@ impl Connection {
     pub fn takes_bytes(&self) -> bool {
         match self.reading {
             Reading::Head => self.pending() == 0,
-            Reading::Body(..) => true,
+            Reading::Body(_, ref sink) => sink.room(&self.server) > 0,
             Reading::Waiting(_) | Reading::Closed => false,
         }
     }
@@ -144,9 +144,7 @@ impl Connection {
 
     /// The client sends nothing more. A request that is not complete is none.
     pub fn end(&mut self) {
-        if let Reading::Body(_, Sink::Answer) = self.reading {
-            self.server.borrow_mut().abandon();
-        }
+        self.abandon();
         if !matches!(self.reading, Reading::Waiting(_)) {
             self.reading = Reading::Closed;
         }
@@ -174,8 +172,9 @@ impl Connection {
         match &mut self.reading {
             Reading::Head => self.take_head(bytes),
             Reading::Body(body, sink) => {
+                let bytes = &bytes[..bytes.len().min(sink.room(&self.server))];
                 let (taken, data, step) = body.take(bytes);
-                let refused = sink.take(&self.server, &bytes[taken - data..taken]);
+                let refused = sink.take(&self.server, &bytes[..taken], data);
                 if let Some(status) = refused {
                     *sink = Sink::Nowhere(status);
                 }
@@ -232,9 +231,7 @@ impl Connection {
         match step {
             Step::More => {}
             Step::Broken(what) => {
-                if let Reading::Body(_, Sink::Answer) = self.reading {
-                    self.server.borrow_mut().abandon();
-                }
+                self.abandon();
                 self.refuse(Status::Malformed(what));
             }
             Step::End => {
@@ -246,6 +243,13 @@ impl Connection {
                     Ended::Answered(status) => self.answer(status),
                 }
             }
+        }
+    }
+
+    /// An answer that is on its way will not be completed.
+    fn abandon(&mut self) {
+        if matches!(&self.reading, Reading::Body(_, sink) if sink.is_answer()) {
+            self.server.borrow_mut().abandon();
         }
     }
 

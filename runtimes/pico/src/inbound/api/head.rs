@@ -4,13 +4,9 @@ use super::super::http::content_length;
 use super::body::Body;
 use super::status::Status;
 use super::{FIELDS_MAX, Wait, field, one_line};
-use abi::runtime_api::{Kind, VERSION_PATH};
+use abi::runtime_api::{ERROR_TYPE, Kind, VERSION_PATH};
 use alloc::vec::Vec;
 
-/// Header field with the type of an error.
-pub const ERROR_TYPE: &str = "Lambda-Runtime-Function-Error-Type";
-/// Trailer with the document of an error, in base64.
-pub const ERROR_BODY: &str = "Lambda-Runtime-Function-Error-Body";
 /// How the names of Amazon's own clients begin.
 const OWN_CLIENTS: &[u8] = b"aws-lambda";
 const RESPONSE_MODE: &str = "Lambda-Runtime-Function-Response-Mode";
@@ -69,7 +65,7 @@ impl Head {
             tokens.into_iter().any(|one| one.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
         };
         Ok(Self {
-            call: call_of(request.method.unwrap_or_default(), path, fields),
+            call: call_of(request.method.unwrap_or_default(), path, fields, &body),
             body,
             close: has("connection", "close")
                 || (request.version == Some(0) && !has("connection", "keep-alive")),
@@ -104,7 +100,7 @@ fn is_chunked(coding: &[u8]) -> bool {
     coding.trim_ascii().eq_ignore_ascii_case(b"chunked")
 }
 
-fn call_of(method: &str, path: &str, fields: &[httparse::Header<'_>]) -> Call {
+fn call_of(method: &str, path: &str, fields: &[httparse::Header<'_>], body: &Body) -> Call {
     let path = path.split('?').next().unwrap_or_default();
     let Some(path) = path.strip_prefix(VERSION_PATH) else { return Call::Refused(Status::NotFound) };
     let error_type = || one_line(field(fields, ERROR_TYPE));
@@ -114,7 +110,7 @@ fn call_of(method: &str, path: &str, fields: &[httparse::Header<'_>]) -> Call {
         "runtime/init/error" => ("POST", Call::InitError(error_type())),
         "runtime/restore/error" => ("POST", Call::RestoreError(error_type())),
         _ => match path.strip_prefix("runtime/invocation/").and_then(|rest| rest.split_once('/')) {
-            Some((id, "response")) => ("POST", response(id, fields)),
+            Some((id, "response")) => ("POST", response(id, fields, body)),
             Some((id, "error")) => {
                 let (id, detail) = (id.as_bytes().to_vec(), error_type());
                 ("POST", Call::Answer { id, kind: Kind::Error, detail })
@@ -125,7 +121,7 @@ fn call_of(method: &str, path: &str, fields: &[httparse::Header<'_>]) -> Call {
     if method == expected { call } else { Call::Refused(Status::MethodNotAllowed(expected)) }
 }
 
-fn response(id: &str, fields: &[httparse::Header<'_>]) -> Call {
+fn response(id: &str, fields: &[httparse::Header<'_>], body: &Body) -> Call {
     let id = id.as_bytes().to_vec();
     match field(fields, RESPONSE_MODE) {
         None => Call::Answer { id, kind: Kind::Response, detail: Vec::new() },
@@ -133,7 +129,8 @@ fn response(id: &str, fields: &[httparse::Header<'_>]) -> Call {
             Call::Answer { id, kind: Kind::Response, detail: Vec::new() }
         }
         Some(mode) if mode.eq_ignore_ascii_case(b"streaming") => {
-            Call::Answer { id, kind: Kind::Stream, detail: one_line(field(fields, "content-type")) }
+            let kind = if matches!(body, Body::Chunked(..)) { Kind::Chunks } else { Kind::Stream };
+            Call::Answer { id, kind, detail: one_line(field(fields, "content-type")) }
         }
         Some(_) => Call::Refused(Status::InvalidResponseMode),
     }

@@ -159,7 +159,15 @@ impl Server {
         self.posting = true;
         let word = kind.word().as_bytes();
         let whole = [word, b" ", detail, b"\n"].into_iter().all(|part| self.extend(part));
+        if whole && kind == Kind::Chunks {
+            self.inbound.borrow_mut().goes_on_in_chunks();
+        }
         if whole { Ok(()) } else { Err(self.refuse_large()) }
+    }
+
+    /// Bytes of an answer there is room for now.
+    fn room(&self) -> usize {
+        self.inbound.borrow().room()
     }
 
     /// Adds to the answer that is being posted; false if there is no room.
@@ -191,10 +199,12 @@ impl Server {
         Ok(())
     }
 
-    /// The connection on which an answer was being posted is gone.
+    /// The connection on which an answer was being posted is gone. Of what the client has seen a part of there is no other
+    /// beginning: it ends here, inside its coding.
     fn abandon(&mut self) {
         self.posting = false;
-        self.inbound.borrow_mut().begin_answer();
+        let mut inbound = self.inbound.borrow_mut();
+        if inbound.in_parts { inbound.finish_answer() } else { inbound.begin_answer() }
     }
 
     /// Whether a program may still say that it cannot start.

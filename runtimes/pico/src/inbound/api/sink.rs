@@ -1,14 +1,17 @@
 //! Where the body of a call goes.
 
-use super::head::{Call, ERROR_BODY, ERROR_TYPE};
+use super::head::Call;
 use super::status::Status;
 use super::{FIELDS_MAX, REPORT_MAX, Shared, Wait, field, one_line};
+use abi::runtime_api::{ERROR_BODY, ERROR_TYPE, Kind};
 use alloc::vec::Vec;
 
 /// Where a body goes.
 pub enum Sink {
     /// Into the answer to the invocation.
     Answer,
+    /// Into the answer as it was sent, coding and trailers included: it may go out before it is complete.
+    Chunks,
     /// Into the log: the program cannot start. Type of the error, and its document so far.
     Report(Vec<u8>, Vec<u8>),
     /// It is not wanted. What the call is answered with.
@@ -29,29 +32,50 @@ impl Sink {
     /// What happens with the body of a call.
     pub fn of(call: Call, server: &Shared) -> Self {
         let mut server = server.borrow_mut();
+        let mut sink = Self::Answer;
         let begun = match call {
             Call::Next(wait) => return server.wait(wait).map_or_else(Self::Nowhere, |()| Self::Wait(wait)),
             Call::Refused(status) => return Self::Nowhere(status),
-            Call::Answer { id, kind, detail } => server.begin(&id, kind, &detail),
+            Call::Answer { id, kind, detail } => {
+                if kind == Kind::Chunks {
+                    sink = Self::Chunks;
+                }
+                server.begin(&id, kind, &detail)
+            }
             Call::RestoreError(kind) if server.may_fail().is_err() => server.begin_restore_error(&kind),
             Call::InitError(kind) | Call::RestoreError(kind) => {
                 let allowed = server.may_fail();
                 return allowed.map_or_else(Self::Nowhere, |()| Self::Report(kind, Vec::new()));
             }
         };
-        begun.map_or_else(Self::Nowhere, |()| Self::Answer)
+        begun.map_or_else(Self::Nowhere, |()| sink)
     }
 
-    /// Takes data; says what the call is answered with if it is not wanted.
-    pub fn take(&mut self, server: &Shared, data: &[u8]) -> Option<Status> {
+    /// Whether it is the answer to the invocation.
+    pub fn is_answer(&self) -> bool {
+        matches!(self, Self::Answer | Self::Chunks)
+    }
+
+    /// Bytes there is room for now.
+    pub fn room(&self, server: &Shared) -> usize {
+        if matches!(self, Self::Chunks) { server.borrow().room() } else { usize::MAX }
+    }
+
+    /// Takes bytes of a body that end in `data` of it; says what the call is answered with if it is not wanted.
+    pub fn take(&mut self, server: &Shared, bytes: &[u8], data: usize) -> Option<Status> {
+        let content = &bytes[bytes.len() - data..];
         match self {
+            Self::Chunks => {
+                let mut server = server.borrow_mut();
+                (!server.extend(bytes)).then(|| server.refuse_large())
+            }
             Self::Answer => {
                 let mut server = server.borrow_mut();
-                (!server.extend(data)).then(|| server.refuse_large())
+                (!server.extend(content)).then(|| server.refuse_large())
             }
             Self::Report(_, document) => {
                 let room = REPORT_MAX - document.len();
-                document.extend_from_slice(&data[..data.len().min(room)]);
+                document.extend_from_slice(&content[..data.min(room)]);
                 None
             }
             Self::Nowhere(_) | Self::Wait(_) => None,
@@ -66,6 +90,10 @@ impl Sink {
             Self::Nowhere(status) => status,
             Self::Report(kind, document) => {
                 server.fail(&kind, &document);
+                Status::Accepted
+            }
+            Self::Chunks => {
+                server.finish();
                 Status::Accepted
             }
             Self::Answer => match broken_stream(trailers) {

@@ -1,7 +1,7 @@
 //! What backs several address spaces: notes that are copied, pages that are shared until they are written to.
 
 use super::{BORROWED, Chunk, FLAGS, IMAGE, PROTECTED, Sparse, shown};
-use crate::mm::areas::{Area, EXEC, Kind};
+use crate::mm::areas::{Area, Areas, EXEC, Kind};
 use crate::mm::pool::Pool;
 use crate::mm::shown::Shown;
 use crate::mm::tables::PageTables;
@@ -57,14 +57,14 @@ impl Sparse {
         &mut self,
         mm: &Mm,
         old: &Self,
-        areas: &[Area],
+        areas: &Areas,
         images: &Shown,
     ) -> Option<()> {
         for (&number, chunk) in &old.chunks {
             self.make_tables(mm, number * HUGE)?;
             self.chunks.insert(number, Chunk { ..*chunk });
         }
-        for area in areas {
+        for area in areas.iter() {
             let linear = !crate::mm::is_sparse(area.start);
             if linear && !area.reserved && !area.kind.is_of_files() {
                 for va in (area.start..area.end).step_by(PAGE_BYTES) {
@@ -107,8 +107,9 @@ impl Sparse {
         self.chunks.keys().try_for_each(|number| sparse.prepare(child, number * HUGE))
     }
 
-    /// Shares the pages behind `area` with `child`, which has room for the notes.
-    pub(in crate::mm) fn share(&self, mm: &Mm, child: &Mm, pool: &Pool, area: &Area) {
+    /// Shares the pages behind `area` with `child`, which has room for the notes. `ahead`: what both would write to at once
+    /// is copied now.
+    pub(in crate::mm) fn share(&self, mm: &Mm, child: &Mm, pool: &Pool, area: &Area, ahead: bool) {
         let mut sparse = child.sparse.borrow_mut();
         let tables = sparse.tables.clone();
         let flag = if matches!(area.kind, Kind::Shared | Kind::SharedFile) { 0 } else { PROTECTED };
@@ -120,6 +121,17 @@ impl Sparse {
             for va in part.step_by(PAGE_BYTES) {
                 let Some(note) = own.note(mm, va) else { continue };
                 let (page, shared) = (note & !FLAGS, note | flag);
+                new.used += 1;
+                if ahead
+                    && note & IMAGE == 0
+                    && flag != 0
+                    && mm.written.has(va)
+                    && let Some(copy) = pool.duplicate(mm, mm.raw(page, PAGE))
+                {
+                    tables.set(va, copy, area.prot);
+                    new.set(child, va, copy);
+                    continue;
+                }
                 if note & IMAGE != 0 {
                     tables.set_image(va, page, shown(shared, area.prot));
                 } else {
@@ -127,7 +139,6 @@ impl Sparse {
                     tables.set(va, page, shown(shared, area.prot));
                 }
                 new.set(child, va, shared);
-                new.used += 1;
                 own.set(mm, va, shared);
                 if shown(note, area.prot) != shown(shared, area.prot) {
                     self.set(va, shared, area.prot);

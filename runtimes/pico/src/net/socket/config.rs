@@ -3,7 +3,9 @@
 use super::{Socket, State};
 use crate::errno::{Errno, Result};
 use crate::net::address::{Address, Family};
-use crate::net::options::Facts;
+use crate::net::link::Link;
+use crate::net::options::{Facts, Options};
+use crate::net::packet::{Packet, Told};
 use crate::net::unix::unnamed;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -17,7 +19,23 @@ impl Socket {
             let name = bound.or_else(|| self.inherited.borrow().clone());
             return name.unwrap_or_else(unnamed).to_vec();
         }
+        if let State::Netlink(netlink) = &*self.state.borrow() {
+            return netlink.name();
+        }
         self.local.get().unwrap_or_else(|| Address::any(self.family)).encode(self.family)
+    }
+
+    /// The port number of a netlink socket that names none: one nobody else has.
+    pub(super) fn netlink_port(&self) -> u32 {
+        u32::try_from(self.inode % (1 << 31)).expect("less than 2^31") | 1 << 31
+    }
+
+    /// Takes a netlink address.
+    pub fn bind_netlink(&self, bytes: &[u8]) -> Result<()> {
+        match &*self.state.borrow() {
+            State::Netlink(netlink) => netlink.bind(bytes, self.netlink_port()),
+            _ => Err(Errno::EINVAL),
+        }
     }
 
     /// The peer's address as a `sockaddr`.
@@ -47,14 +65,30 @@ impl Socket {
         }
         let wanted = options.flag(c::SOL_SOCKET, c::SO_PASSCRED);
         match &*self.state.borrow() {
-            State::Connected(link) => link.want_credentials(wanted),
+            State::Connected(link) => {
+                link.want_credentials(wanted);
+                self.configure(link.as_ref(), &options);
+            }
             State::Datagram(endpoint) => {
                 endpoint.inbox().want_credentials(wanted);
                 endpoint.set_limit(options.receive_buffer());
             }
-            State::Idle | State::Listening(_) | State::Serving(_) => {}
+            State::Idle | State::Listening(_) | State::Serving(_) | State::Netlink(_) => {}
         }
         Ok(())
+    }
+
+    /// The control messages this socket wants to have of a datagram.
+    pub fn told_of(&self, packet: &Packet) -> Vec<Told> {
+        packet.tell(&self.options.borrow())
+    }
+
+    /// Tells an internet connection what its options say about it.
+    pub(super) fn configure(&self, link: &dyn Link, options: &Options) {
+        if self.family != Family::Unix {
+            link.set_inline(options.flag(c::SOL_SOCKET, c::SO_OOBINLINE));
+            link.abort_on_close(options.aborts());
+        }
     }
 
     /// Reads an option.
@@ -74,7 +108,7 @@ impl Socket {
             State::Connected(link) => link.take_error(),
             State::Datagram(endpoint) => endpoint.take_error(),
             State::Idle => self.take_failure(),
-            State::Listening(_) | State::Serving(_) => None,
+            State::Listening(_) | State::Serving(_) | State::Netlink(_) => None,
         }
     }
 
@@ -83,6 +117,7 @@ impl Socket {
             family: self.family,
             kind: self.kind,
             bound: self.local.get().is_some(),
+            lite: self.lite,
             listening: matches!(*self.state.borrow(), State::Listening(_) | State::Serving(_)),
         }
     }

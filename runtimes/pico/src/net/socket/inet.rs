@@ -6,9 +6,10 @@ use crate::net::Net;
 use crate::net::address::{Address, Family, Host, LOCALHOST};
 use crate::net::channel::Channel;
 use crate::net::datagram::Endpoint;
-use crate::net::link::{ApiLink, InboundLink, Link, StreamLink};
+use crate::net::link::{ApiLink, InboundLink, Link};
 use crate::net::ports::{Incoming, Ports};
 use crate::net::socket::{BUFFER, Kind};
+use crate::net::tcp::TcpLink;
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use linux_raw_sys::net as c;
@@ -17,6 +18,14 @@ use linux_raw_sys::net as c;
 const CLIENT_PORT: u16 = 61_000;
 
 impl Socket {
+    /// A new socket of UDP-Lite.
+    pub fn lite(net: &Net, family: Family) -> Self {
+        let state = State::Datagram(Rc::new(Endpoint::of(net, family, &net.udp_lite)));
+        let mut socket = Self::in_state(net.who.clone(), family, Kind::Datagram, state);
+        socket.lite = true;
+        socket
+    }
+
     /// Takes a local address.
     pub fn bind(&self, net: &mut Net, address: Address) -> Result<()> {
         match self.endpoint() {
@@ -77,6 +86,7 @@ impl Socket {
             let local = Address { host, port: listener.binding.address.port };
             (Box::new(link), local, Address { host, port: CLIENT_PORT })
         };
+        self.configure(link.as_ref(), &self.options.borrow());
         let socket = Self::in_state(self.who.clone(), self.family, self.kind, State::Connected(link));
         socket.options.replace(self.options.borrow().clone());
         socket.local.set(Some(local));
@@ -106,11 +116,13 @@ impl Socket {
             Some(api) => Box::new(ApiLink::new(api.server.clone())),
             None => {
                 let stream = || Channel::new(BUFFER, false, net.budget.clone());
-                let (link, remote) = StreamLink::pair(stream(), stream(), true);
+                let (link, remote) = TcpLink::pair(stream(), stream());
+                remote.abort_on_close(true);
                 net.ports.connect(Incoming { link: remote, local: peer, peer: local })?;
                 Box::new(link)
             }
         };
+        self.configure(link.as_ref(), &self.options.borrow());
         self.local.set(Some(local));
         self.peer.set(Some(peer));
         self.enter(State::Connected(link));

@@ -1,15 +1,16 @@
 //! Unix sockets: binding, listening and connecting.
 
-use super::{Kind, Socket, State, endpoint};
+use super::{Kind, Socket, State};
 use crate::errno::{Errno, Result};
 use crate::net::Net;
 use crate::net::address::Family;
 use crate::net::channel::Channel;
 use crate::net::datagram::Endpoint;
-use crate::net::link::{Link, MessageLink, StreamLink};
+use crate::net::link::Link;
 use crate::net::messages::Messages;
 use crate::net::socket::BUFFER;
 use crate::net::unix::{Bound, Incoming, Names};
+use crate::net::unix_link::{MessageLink, StreamLink};
 use alloc::boxed::Box;
 use alloc::rc::{Rc, Weak};
 
@@ -19,7 +20,7 @@ type Ends = (Box<dyn Link>, Box<dyn Link>);
 fn connection(kind: Kind, net: &Net) -> Ends {
     if kind == Kind::Stream {
         let stream = || Channel::new(BUFFER, false, net.budget.clone());
-        let (one, other) = StreamLink::pair(stream(), stream(), false);
+        let (one, other) = StreamLink::pair(stream(), stream());
         (Box::new(one), Box::new(other))
     } else {
         let queue = || Messages::new(BUFFER, net.budget.clone());
@@ -32,7 +33,7 @@ impl Socket {
     /// Two sockets connected with each other, as socketpair(2) makes them.
     pub fn pair(kind: Kind, net: &Net) -> (Self, Self) {
         let (one, other) = if kind == Kind::Datagram {
-            let (one, other) = Endpoint::pair(|| endpoint(net, Family::Unix));
+            let (one, other) = Endpoint::pair(|| Endpoint::of(net, Family::Unix, &net.udp));
             (State::Datagram(one), State::Datagram(other))
         } else {
             let (one, other) = connection(kind, net);
@@ -79,6 +80,7 @@ impl Socket {
     pub(super) fn accept_unix(&self, bound: &Rc<Bound>) -> Result<Self> {
         let incoming = bound.accept().ok_or(Errno::EAGAIN)?;
         incoming.link.want_credentials(self.passes_credentials());
+        incoming.link.abort_on_close(false);
         let state = State::Connected(incoming.link);
         let socket = Self::in_state(self.who.clone(), self.family, self.kind, state);
         socket.options.replace(self.options.borrow().clone());
@@ -105,7 +107,9 @@ impl Socket {
         match &*self.state.borrow() {
             State::Idle => {}
             State::Connected(_) => return Err(Errno::EISCONN),
-            State::Listening(_) | State::Serving(_) | State::Datagram(_) => return Err(Errno::EINVAL),
+            State::Listening(_) | State::Serving(_) | State::Datagram(_) | State::Netlink(_) => {
+                return Err(Errno::EINVAL);
+            }
         }
         bound.check_room()?;
         if !net.names.has_room() {
@@ -115,6 +119,7 @@ impl Socket {
         link.want_credentials(self.passes_credentials());
         // Until it is accepted nobody knows whether who sent what will be asked for.
         remote.want_credentials(true);
+        remote.abort_on_close(true);
         let peer = self.bound.borrow().as_ref().map(|bound| bound.name.clone());
         bound.push(Incoming { link: remote, credentials: self.who.get(), peer })?;
         self.peer_name.replace(Some(bound.name.clone()));

@@ -34,7 +34,8 @@ impl Untold {
 }
 
 impl Socket {
-    /// Connects to an internet address; unless it `waits`, whether that works is told later.
+    /// Connects to an internet address; unless it `waits`, whether that works is told later. `EAGAIN` to who waits where
+    /// too many wait already.
     pub fn connect_inet(&self, net: &mut Net, address: Address, waits: bool) -> Result<()> {
         match self.untold.take() {
             Untold::Nothing => {}
@@ -47,7 +48,8 @@ impl Socket {
         }
         self.untold.set(match result {
             Ok(()) => Untold::Made,
-            Err(errno @ (Errno::ECONNREFUSED | Errno::ETIMEDOUT)) => Untold::Failed(Some(errno)),
+            Err(Errno::EAGAIN) => Untold::Failed(Some(Errno::ETIMEDOUT)),
+            Err(Errno::ECONNREFUSED) => Untold::Failed(Some(Errno::ECONNREFUSED)),
             Err(errno) => return Err(errno),
         });
         self.changes.set(self.changes.get() + 1);

@@ -29,6 +29,16 @@ impl Rig {
         let addr = self.put(text.as_bytes());
         self.note(name, c::__NR_write, &[fd, addr, text.len() as u64]);
     }
+
+    /// The only writer says something and goes.
+    fn last_words(&mut self, writer: u64, reader: u64) {
+        self.write_text("write", writer, "last words");
+        self.close(writer);
+        self.tell_events("words, and no writer", reader);
+        self.read_some("read", reader);
+        self.tell_events("no writer", reader);
+        self.read_some("the end", reader);
+    }
 }
 
 #[test]
@@ -56,11 +66,7 @@ fn a_fifo_is_a_pipe_with_a_name() {
         let second = rig.open(path, c::O_WRONLY | NONBLOCK);
         rig.close(writer);
         rig.tell_events("one writer left", reader);
-        rig.write_text("last words", second, "last");
-        rig.close(second);
-        rig.tell_events("no writer any more", reader);
-        rig.read_some("last words", reader);
-        rig.read_some("end", reader);
+        rig.last_words(second, reader);
         let third = rig.open(path, c::O_WRONLY);
         rig.tell_events("a writer again", reader);
         rig.read_some("not the end any more", reader);
@@ -105,11 +111,6 @@ fn a_reader_that_came_after_the_last_writer_is_told_that_it_has_gone() {
         let writer = rig.open(path, c::O_RDWR);
         let late = rig.open(path, c::O_RDONLY);
         rig.tell_events("a writer", late);
-        rig.write_text("write", writer, "words");
-        rig.close(writer);
-        rig.tell_events("words, and no writer", late);
-        rig.read_some("read", late);
-        rig.tell_events("no writer", late);
-        rig.read_some("the end", late);
+        rig.last_words(writer, late);
     });
 }

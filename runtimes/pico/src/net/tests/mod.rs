@@ -3,9 +3,12 @@
 
 mod api;
 mod channels;
+mod chunks;
 mod descriptors;
 mod epolls;
 mod fifos;
+mod inputs;
+mod netlink;
 mod parts;
 mod polls;
 mod requests;

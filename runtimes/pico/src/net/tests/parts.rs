@@ -24,13 +24,13 @@ fn asked() -> (Rig, u64) {
 
 impl Rig {
     /// Sleeps for a microsecond: nothing can run meanwhile.
-    fn pause(&mut self) {
+    pub(super) fn pause(&mut self) {
         let time = self.put(&[0u64.to_ne_bytes(), 1000u64.to_ne_bytes()].concat());
         assert_eq!(self.call(c::__NR_nanosleep, &[time, 0]), 0);
     }
 
     /// The parts that were handed over so far, and those only.
-    fn parts(&self) -> Vec<Vec<u8>> {
+    pub(super) fn parts(&self) -> Vec<Vec<u8>> {
         self.fake.parts.borrow().clone()
     }
 }

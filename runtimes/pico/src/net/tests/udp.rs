@@ -208,15 +208,17 @@ fn a_closed_direction_of_udp_is_closed() {
 
 #[test]
 fn udp_ports_are_shared_by_those_who_want_to() {
+    // An address at which no other test has connections, whose ports could be this one.
+    const HERE: [u8; 4] = [127, 0, 0, 9];
     same(|rig| {
         let sockets: Vec<u64> = (0..3).map(|_| rig.fd(c::__NR_socket, &[INET, DGRAM, 0])).collect();
         for &fd in &sockets[..2] {
             rig.set_flag(fd, net::SOL_SOCKET, net::SO_REUSEADDR, 1);
         }
-        let addr = rig.put(&sockaddr(LOCAL, 0));
+        let addr = rig.put(&sockaddr(HERE, 0));
         rig.note("first", c::__NR_bind, &[sockets[0], addr, 16]);
         let port = rig.port(sockets[0]);
-        let addr = rig.put(&sockaddr(LOCAL, port));
+        let addr = rig.put(&sockaddr(HERE, port));
         rig.note("second", c::__NR_bind, &[sockets[1], addr, 16]);
         rig.note("third, which does not share", c::__NR_bind, &[sockets[2], addr, 16]);
         let elsewhere = rig.put(&sockaddr([127, 0, 0, 2], port));
@@ -224,7 +226,7 @@ fn udp_ports_are_shared_by_those_who_want_to() {
         let stream = rig.fd(c::__NR_socket, &[INET, u64::from(net::SOCK_STREAM), 0]);
         rig.note("TCP has ports of its own", c::__NR_bind, &[stream, addr, 16]);
         let (from, _) = rig.udp();
-        let sent = rig.send_to(from, "for the last", &sockaddr(LOCAL, port));
+        let sent = rig.send_to(from, "for the last", &sockaddr(HERE, port));
         rig.tell("sent", sent);
         rig.receive_from("first", sockets[0], 20, 0);
         rig.receive_from("second", sockets[1], 20, 0);
@@ -308,4 +310,31 @@ fn many_messages_go_in_one_call() {
         rig.note("none", c::__NR_sendmmsg, &[other, headers, 0, 0]);
         rig.note("nowhere", c::__NR_sendmmsg, &[other, 16, 3, 0]);
     });
+}
+
+#[test]
+fn udp_lite_has_ports_and_options_of_its_own() {
+    let mut rig = Rig::pico();
+    let kind = net::SOCK_DGRAM.into();
+    let [lite, sender] = [0, 1].map(|_| rig.fd(c::__NR_socket, &[INET, kind, 136]));
+    let udp = rig.fd(c::__NR_socket, &[INET, kind, 0]);
+    let any = rig.put(&sockaddr(LOCAL, 0));
+    assert_eq!(rig.call(c::__NR_bind, &[lite, any, 16]), 0);
+    let port = rig.port(lite);
+    let addr = rig.put(&sockaddr(LOCAL, port));
+    assert_eq!(rig.call(c::__NR_bind, &[udp, addr, 16]), 0, "the port is free for UDP");
+    for from in [udp, sender] {
+        assert_eq!(rig.call(c::__NR_sendto, &[from, addr, 3, 0, addr, 16]), 3);
+    }
+    let (value, len) = (rig.put(&5u32.to_ne_bytes()), rig.put(&4u32.to_ne_bytes()));
+    assert_eq!(rig.call(c::__NR_setsockopt, &[lite, 136, 10, value, 4]), 0);
+    assert_eq!(rig.call(c::__NR_getsockopt, &[lite, 136, 10, value, len]), 0);
+    assert_eq!(u32::from_ne_bytes(rig.peek(value)), 8, "the head is covered at least");
+    assert_eq!(
+        rig.call(c::__NR_setsockopt, &[udp, 136, 10, value, 4]),
+        -i64::from(linux_raw_sys::errno::ENOPROTOOPT)
+    );
+    let buf = rig.room(8);
+    let receive = |rig: &mut Rig| rig.call(c::__NR_recvfrom, &[lite, buf, 8, DONTWAIT, 0, 0]);
+    assert_eq!([receive(&mut rig), receive(&mut rig)], [3, -i64::from(linux_raw_sys::errno::EAGAIN)]);
 }

@@ -62,8 +62,8 @@ fn what_is_unknown_of_a_call_is_told_without_what_is_known() {
     assert_eq!(counted(linux::__NR_prctl, [22, 2, 0, 0, 0, 0]), (einval, Some(seccomp)));
     let known = counted(linux::__NR_prctl, [linux_raw_sys::prctl::PR_SET_DUMPABLE.into(), 9, 0, 0, 0, 0]);
     assert_eq!(known, (einval, None), "the option is known, its value is wrong on Linux, too");
-    let timer = Refusal::new(Kind::Value, linux::__NR_setitimer, 0, 1);
-    assert_eq!(counted(linux::__NR_setitimer, [1, 0, 0, 0, 0, 0]).1, Some(timer), "not the call as a whole");
+    let timer = Refusal::new(Kind::Value, linux::__NR_setitimer, 0, 7);
+    assert_eq!(counted(linux::__NR_setitimer, [7, 0, 0, 0, 0, 0]).1, Some(timer), "not the call as a whole");
 }
 
 #[test]

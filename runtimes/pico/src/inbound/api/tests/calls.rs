@@ -65,12 +65,20 @@ fn a_stream_carries_its_content_type_and_may_end_in_an_error() {
     let (vm, mut client) = Vm::running();
     is(client.call(post("response", fields, "body")), ACCEPTED);
     vm.answered("stream text/x\nbody");
-    let (vm, mut client) = Vm::running();
-    let request = post("response", fields, "").replace("Content-Length: 0", "Transfer-Encoding: chunked");
-    client.send(request);
-    client.send("4\r\nhalf\r\n0\r\nLambda-Runtime-Function-Error-Type: Broke\r\n");
-    is(client.call("Lambda-Runtime-Function-Error-Body: e30=\r\n\r\n"), ACCEPTED);
-    vm.answered("broken Broke\ne30=");
+    for (fields, expected) in [
+        (
+            fields,
+            "chunks text/x\n4\r\nhalf\r\n0\r\nLambda-Runtime-Function-Error-Type: Broke\r\n\
+                  Lambda-Runtime-Function-Error-Body: e30=\r\n\r\n",
+        ),
+        ("", "broken Broke\ne30="),
+    ] {
+        let (vm, mut client) = Vm::running();
+        client.send(post("response", fields, "").replace("Content-Length: 0", "Transfer-Encoding: chunked"));
+        client.send("4\r\nhalf\r\n0\r\nLambda-Runtime-Function-Error-Type: Broke\r\n");
+        is(client.call("Lambda-Runtime-Function-Error-Body: e30=\r\n\r\n"), ACCEPTED);
+        vm.answered(expected);
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod calls;
 mod http;
+mod streams;
 
 use super::connection::Connection;
 use super::{Server, Shared};

@@ -1,0 +1,210 @@
+//! The platform an experiment asks: one of its own, or one that runs already.
+
+use crate::client::{Client, function_path};
+use crate::commands::deploy::upload;
+use crate::demo;
+use crate::failure::Failure;
+use crate::package::archive_memory;
+use crate::print;
+use gateway::api::{DeployConfig, FunctionDetail, VmList};
+use http::Method;
+use loadtest::experiment::functions;
+use loadtest::target::Target;
+use rustix::process::{Pid, Signal, kill_process};
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tokio::runtime::{Builder, Runtime};
+
+/// How long a platform may take to stop.
+const STOP: Duration = Duration::from_secs(20);
+/// Last bytes of its log that are shown if it does not start.
+const LOG_SHOWN: usize = 4000;
+
+/// What can be deployed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The experiments' Python function.
+    Python,
+    /// The experiments' JavaScript function.
+    Node,
+    /// The example in Rust, which can only say hello.
+    Rust,
+}
+
+impl Kind {
+    /// All of them.
+    pub(super) const ALL: [Kind; 3] = [Kind::Python, Kind::Node, Kind::Rust];
+
+    /// Its name in results.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Kind::Python => "python-hello",
+            Kind::Node => "node-hello",
+            Kind::Rust => "rust-hello",
+        }
+    }
+
+    fn package(self) -> Result<Vec<u8>, Failure> {
+        let of = |(name, content): (&str, &[u8])| archive_memory(&[(name, false, content)]);
+        match self {
+            Kind::Python => of(functions::PYTHON),
+            Kind::Node => of(functions::NODE),
+            Kind::Rust => archive_memory(demo::files("rust-hello")),
+        }
+    }
+}
+
+/// A platform. What was deployed to it is removed in the end; one of our own ends.
+pub(super) struct Platform {
+    pub(super) target: Target,
+    client: Client,
+    runtime: Runtime,
+    deployed: RefCell<Vec<String>>,
+    own: Option<Own>,
+}
+
+struct Own {
+    child: Child,
+    data: tempfile::TempDir,
+}
+
+impl Platform {
+    /// One that runs.
+    pub(super) fn at(url: &str) -> Result<Platform, Failure> {
+        Platform::of(url, None)
+    }
+
+    /// Starts one on a free port, in a directory that is removed with it.
+    pub(super) fn start(args: &[&str]) -> Result<Platform, Failure> {
+        let failed = |error: std::io::Error| Failure::new(format!("cannot start a platform: {error}"));
+        let data = tempfile::Builder::new().prefix("spore-experiment-").tempdir().map_err(failed)?;
+        let log = File::create(data.path().join("platform.log")).map_err(failed)?;
+        let mut child = Command::new("/proc/self/exe")
+            .args(["up", "--listen", "127.0.0.1:0", "--with-parent", "--data"])
+            .arg(data.path())
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            // Ctrl-C is for the experiment, which then has something to say before the platform ends.
+            .process_group(0)
+            .spawn()
+            .map_err(failed)?;
+        let output = child.stdout.take();
+        let own = Own { child, data };
+        let mut lines = output.map(BufReader::new).into_iter().flat_map(BufRead::lines).map_while(Result::ok);
+        let url = lines.find_map(|line| Some(format!("http://{}", line.split_once("http://")?.1.trim())));
+        let Some(url) = url else {
+            let log = own.log();
+            return Err(Failure {
+                output: log,
+                ..Failure::new("the platform of the experiment did not start")
+            });
+        };
+        Platform::of(&url, Some(own))
+    }
+
+    fn of(url: &str, own: Option<Own>) -> Result<Platform, Failure> {
+        let target = Target::parse(url).map_err(|error| Failure::new(print::chain(&error)))?;
+        Ok(Platform {
+            target,
+            client: Client::new(url)?,
+            runtime: crate::runtime(Builder::new_current_thread())?,
+            deployed: RefCell::default(),
+            own,
+        })
+    }
+
+    /// Deploys a function under a name of its own; the path of its calls.
+    pub(super) fn deploy(
+        &self,
+        kind: Kind,
+        name: &str,
+        concurrency: Option<usize>,
+    ) -> Result<String, Failure> {
+        let config = DeployConfig {
+            timeout: Some("60s".to_owned()),
+            max_concurrency: concurrency,
+            ..DeployConfig::default()
+        };
+        let package = kind.package()?;
+        print::note(&format!("deploying {name}"));
+        // Before it is there: a deploy that fails halfway may have left something.
+        self.deployed.borrow_mut().push(name.to_owned());
+        let detail = self.runtime.block_on(upload(&self.client, name, &config, &package))?;
+        Ok(detail.summary.path)
+    }
+
+    /// Removes a function.
+    pub(super) fn remove(&self, name: &str) -> Result<(), Failure> {
+        self.deployed.borrow_mut().retain(|deployed| deployed != name);
+        self.runtime.block_on(self.client.call(Method::DELETE, &function_path(name)))
+    }
+
+    /// The live VMs.
+    pub(super) fn vms(&self) -> Result<VmList, Failure> {
+        self.runtime.block_on(self.client.get("/v1/vms"))
+    }
+
+    /// All about a function.
+    pub(super) fn detail(&self, name: &str) -> Result<FunctionDetail, Failure> {
+        self.runtime.block_on(self.client.get(&function_path(name)))
+    }
+
+    /// Its process, if it is ours.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.own.as_ref().map(|own| own.child.id())
+    }
+
+    /// Its directory, if it is ours.
+    pub(super) fn data(&self) -> Option<&Path> {
+        self.own.as_ref().map(|own| own.data.path())
+    }
+}
+
+impl Own {
+    /// The end of what it logged.
+    fn log(&self) -> String {
+        let mut text = String::new();
+        let read =
+            File::open(self.data.path().join("platform.log")).and_then(|mut f| f.read_to_string(&mut text));
+        let from = text.char_indices().rev().nth(LOG_SHOWN).map_or(0, |(at, _)| at);
+        if read.is_ok() { text.split_off(from) } else { String::new() }
+    }
+}
+
+impl Drop for Platform {
+    fn drop(&mut self) {
+        if self.own.is_none() {
+            for name in self.deployed.take() {
+                let removed = self.runtime.block_on(self.client.call(Method::DELETE, &function_path(&name)));
+                if let Err(failure) = removed {
+                    print::note(&format!("`{name}` could not be removed: {}", failure.message));
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let asked = pid.map(|pid| kill_process(pid, Signal::TERM));
+        let begun = Instant::now();
+        while asked == Some(Ok(())) && begun.elapsed() < STOP {
+            match self.child.try_wait() {
+                Ok(Some(_)) => return,
+                Ok(None) => std::thread::sleep(Duration::from_millis(20)),
+                Err(_) => break,
+            }
+        }
+        // It may have ended meanwhile.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,191 @@
+//! `soak`: load for hours, and what grows meanwhile.
+
+use super::platform::{Kind, Platform};
+use super::session::Session;
+use crate::failure::Failure;
+use crate::print;
+use clap::Args;
+use loadtest::call::Mix;
+use loadtest::engine::Plan;
+use loadtest::experiment::functions::{hello, secret};
+use loadtest::experiment::measures::{failures, lost, mostly_lost, response};
+use loadtest::experiment::sample::{Sample, disk_bytes};
+use loadtest::experiment::slope::slope_interval;
+use loadtest::report::{Better, Plot, PlotKind, RunReport, Scale, Series, plots};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Options of `spore load experiment soak`. `--duration` says how long; an hour unless told otherwise.
+#[derive(Debug, Args)]
+pub(super) struct SoakArgs {
+    /// Requests a second [default: 100]
+    #[arg(long, value_name = "N")]
+    rate: Option<f64>,
+    /// Time between two looks at the platform's processes [default: a 200th of the duration, 100 ms at least]
+    #[arg(long, value_parser = super::duration, value_name = "TIME")]
+    every: Option<Duration>,
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+const EVERY_LEAST: Duration = Duration::from_millis(100);
+/// Samples of the beginning that are not judged, as a share: pools and caches fill.
+const BEGINNING: usize = 3;
+const MIB: f64 = (1 << 20) as f64;
+
+/// What is looked at: its name, unit, and growth in an hour that is no leak.
+const WATCHED: [(&str, &str, f64); 6] = [
+    ("memory of its own", "MiB", 4.0),
+    ("PSS", "MiB", 4.0),
+    ("open descriptors", "descriptors", 10.0),
+    ("threads", "threads", 4.0),
+    ("VMs", "VMs", 2.0),
+    ("disk", "MiB", 16.0),
+];
+
+type Looks = Arc<Mutex<Vec<(f64, [f64; 6])>>>;
+
+pub(super) fn run(args: &SoakArgs, session: &mut Session) -> Result<(), Failure> {
+    session.begin("soak", "Does anything grow while the platform serves for a long time?");
+    let duration =
+        session.common.duration.unwrap_or_else(|| session.common.pick(Duration::from_secs(5), HOUR));
+    let rate = args.rate.unwrap_or_else(|| session.common.pick(20.0, 100.0));
+    let every = args.every.unwrap_or_else(|| (duration / 200).max(EVERY_LEAST));
+    session.set("duration", format!("{duration:?}"));
+    session.set("rate", rate);
+    session.set("looks every", format!("{every:?}"));
+    let platform = session.own_platform(&[])?;
+    let mut parts = Vec::new();
+    for kind in Kind::ALL {
+        let path = platform.deploy(kind, kind.name(), None)?;
+        parts.push((4, hello(&path, kind.name())));
+        if kind != Kind::Rust {
+            parts.push((1, secret(&path, &format!("{} secret", kind.name()), "soak", None)));
+        }
+    }
+    let mix = Mix::weighted(parts).map_err(|error| Failure::new(error.to_string()))?;
+    let (_, seed) = session.order(1, 0);
+    let plan = session.open(&platform.target, mix, rate, seed);
+    let plan = Plan { duration: session.common.warm_up() + duration, ..plan };
+    let looks = Looks::default();
+    let run = watched(&platform, every, &looks, || session.measure("soak", 0, plan))?;
+    let looks = looks.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    session.plots.push(plots::tail_over_time("Response time over time", &run));
+    session.plots.push(plots::failures_over_time("Answers and failures over time", &run));
+    // What was asked for; the last look came earlier.
+    let length =
+        if run.complete { duration.as_secs_f64() } else { looks.last().map_or(0.0, |(time, _)| *time) };
+    let failed = mostly_lost(&run).then(|| {
+        Failure::new(format!(
+            "{} requests failed or were not sent, {} were answered",
+            lost(&run),
+            run.answered
+        ))
+    });
+    session.keep(run, |measures, run| {
+        measures.latencies("soak", &response(run, None));
+        measures.add("soak failed", "answers", Better::Lower, failures(run) as f64);
+    });
+    let judged = judge(session, &looks, length);
+    failed.map_or(Ok(()), Err).and(judged)
+}
+
+/// Does `work` while another thread looks at the platform.
+fn watched(
+    platform: &Platform,
+    every: Duration,
+    looks: &Looks,
+    work: impl FnOnce() -> Result<RunReport, Failure>,
+) -> Result<RunReport, Failure> {
+    let (end, ended): (Sender<()>, Receiver<()>) = channel();
+    let (pid, data) = (platform.pid().unwrap_or(0), platform.data().map(std::path::Path::to_owned));
+    let (target, mine) = (platform.target.clone(), Arc::clone(looks));
+    let watch = move || {
+        let begun = Instant::now();
+        let mut over = false;
+        loop {
+            let time = begun.elapsed().as_secs_f64();
+            let sample = Sample::of_tree(pid);
+            let disk = data.as_deref().map_or(0, disk_bytes);
+            let vms = live_vms(&target).unwrap_or(f64::NAN);
+            let look = [
+                sample.anonymous_bytes as f64 / MIB,
+                sample.pss_bytes as f64 / MIB,
+                sample.open_files as f64,
+                sample.threads as f64,
+                vms,
+                disk as f64 / MIB,
+            ];
+            mine.lock().unwrap_or_else(PoisonError::into_inner).push((time, look));
+            if over {
+                return;
+            }
+            // One more look when the load is over.
+            over = ended.recv_timeout(every) != Err(RecvTimeoutError::Timeout);
+        }
+    };
+    let watcher = thread::Builder::new().name("watch".to_owned()).spawn(watch);
+    let watcher = watcher.map_err(|error| Failure::new(format!("cannot start a thread: {error}")))?;
+    let done = work();
+    drop(end);
+    if watcher.join().is_err() {
+        print::note("the thread that looks at the platform panicked");
+    }
+    done
+}
+
+fn live_vms(target: &loadtest::target::Target) -> Option<f64> {
+    let mut caller = loadtest::experiment::caller::Caller::open(target, Duration::from_secs(60)).ok()?;
+    let list: serde_json::Value = serde_json::from_slice(&caller.get("/v1/vms").ok()?.body).ok()?;
+    Some(list["vms"].as_array()?.len() as f64)
+}
+
+/// The slope of each figure after the beginning, and whether it is surely more than it may be.
+fn judge(session: &mut Session, looks: &[(f64, [f64; 6])], length: f64) -> Result<(), Failure> {
+    let settled = &looks[looks.len() / BEGINNING..];
+    let mut leaks = Vec::new();
+    for (at, (name, unit, allowed)) in WATCHED.iter().enumerate() {
+        let of = |looks: &[(f64, [f64; 6])]| -> Vec<(f64, f64)> {
+            looks
+                .iter()
+                .map(|(time, look)| (*time, look[at]))
+                .filter(|(_, value)| value.is_finite())
+                .collect()
+        };
+        session.plots.push(Plot {
+            title: format!("Platform: {name}"),
+            kind: PlotKind::Lines,
+            x: plots::axis("time (s)", Scale::Linear),
+            y: plots::axis(unit, Scale::Linear),
+            series: vec![Series { name: (*name).to_owned(), points: of(looks), intervals: Vec::new() }],
+        });
+        if let Some((_, last)) = of(looks).last() {
+            session.measures.add(&format!("{name} at the end"), unit, Better::Lower, *last);
+        }
+        let hourly: Vec<(f64, f64)> =
+            of(settled).iter().map(|(time, value)| (time / 3600.0, *value)).collect();
+        let Some(growth) = slope_interval(&hourly) else {
+            session.notes.push(format!("{name}: too few looks for a slope"));
+            continue;
+        };
+        session.measures.add(&format!("{name} growth"), &format!("{unit}/h"), Better::Lower, growth.mean);
+        let text = format!(
+            "{name} grew by {:.2} {unit}/h (95 %: {:.2} to {:.2})",
+            growth.mean, growth.low, growth.high
+        );
+        if growth.low > *allowed {
+            leaks.push(text.clone());
+        }
+        session.notes.push(text);
+    }
+    // In a short run the last pool that fills looks like a leak.
+    if length < JUDGED_FROM_SECONDS {
+        session.notes.push("too short to judge growth: give it half an hour or more".to_owned());
+        return Ok(());
+    }
+    if leaks.is_empty() { Ok(()) } else { Err(Failure::new(format!("it grows: {}", leaks.join("; ")))) }
+}
+
+/// Runs at least so long are judged.
+const JUDGED_FROM_SECONDS: f64 = 1800.0;

@@ -1,0 +1,334 @@
+//! Sends load and counts what comes back.
+//!
+//! ```text
+//!              schedule (one seed, the same for every number of threads)
+//!      arrival 0, n, 2n, ...  |  arrival 1, n+1, ...  |  ...
+//!                 v                      v
+//!        [thread: dispatch]       [thread: dispatch]          idle connection, or a new one,
+//!           |         |              |         |              or the queue, or dropped
+//!        [conn]    [conn]         [conn]    [conn]
+//!           '---- one interval a second, to whoever watches; everything at the end ----'
+//! ```
+
+mod bodies;
+mod counts;
+mod http1;
+mod http2;
+mod limits;
+mod links;
+mod outcome;
+mod slots;
+mod worker;
+
+pub use outcome::{Outcome, Progress};
+
+use crate::arrivals::{Arrivals, InvalidArrivals};
+use crate::call::{CallError, Mix};
+use crate::clock::Clock;
+use crate::http2::Message;
+use crate::report::Generator;
+use crate::tally::{Record, Tally};
+use crate::target::Target;
+use bytes::Bytes;
+use counts::ThreadReport;
+use hdrhistogram::Histogram;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
+use worker::Worker;
+
+/// How requests are timed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Load {
+    /// At times that do not depend on answers. What finds no free connection waits in a queue.
+    Open(Arrivals),
+    /// The next request on a connection when the answer to the last one is complete.
+    Closed,
+    /// An open loop of these arrivals, in order of time. All count under one name, and each is recorded.
+    Given(Arc<[Arrival]>),
+}
+
+/// One request at a time that is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// When it is meant to be sent, in nanoseconds since the start.
+    pub at_ns: u64,
+    /// Which call of the mix.
+    pub call: u32,
+}
+
+/// How a target is spoken to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1: one request at a time on a connection, which is kept.
+    #[default]
+    Http1,
+    /// HTTP/2 without TLS, by prior knowledge.
+    Http2 {
+        /// Requests under way on one connection, at most.
+        streams: usize,
+    },
+}
+
+/// A run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Where it goes.
+    pub target: Target,
+    /// What is sent.
+    pub mix: Mix,
+    /// When.
+    pub load: Load,
+    /// Connections (with HTTP/2: streams): the most there can be in an open loop; as many in a closed loop.
+    pub connections: usize,
+    /// Requests of an open loop that wait for a connection, at most. What comes then is dropped, and counted.
+    pub queue: usize,
+    /// For how long requests are sent, with the warm-up.
+    pub duration: Duration,
+    /// What was meant to be sent before this is not counted.
+    pub warm_up: Duration,
+    /// What has no complete answer so long after it was sent has failed.
+    pub timeout: Duration,
+    /// Threads that send.
+    pub threads: usize,
+    /// Of the schedule and of the choice of calls.
+    pub seed: u64,
+    /// How the target is spoken to.
+    pub protocol: Protocol,
+}
+
+/// A run that cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The arrival process.
+    #[error(transparent)]
+    Arrivals(#[from] InvalidArrivals),
+    /// A call.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// A number.
+    #[error("{what} must be from {min} to {max}, not {value}")]
+    Number {
+        /// What.
+        what: &'static str,
+        /// The least.
+        min: usize,
+        /// The most.
+        max: usize,
+        /// What was given.
+        value: usize,
+    },
+    /// The warm-up is the whole run.
+    #[error("the warm-up must be shorter than the run")]
+    WarmUp,
+    /// More connections than descriptors.
+    #[error(
+        "{connections} connections need {needed} descriptors, and this process may have {allowed}: raise the limit \
+         (ulimit -Hn, LimitNOFILE of systemd, limits.conf), or allow fewer connections"
+    )]
+    Descriptors {
+        /// Connections of the plan.
+        connections: usize,
+        /// What they need, with everything else.
+        needed: u64,
+        /// The hard limit.
+        allowed: u64,
+    },
+    /// Given arrivals.
+    #[error("arrival {0} comes before the one before it, or names no call")]
+    Given(usize),
+    /// The machine refused threads, timers or descriptors.
+    #[error("the load generator cannot start")]
+    Io(#[from] io::Error),
+}
+
+/// Connections of a run.
+pub const CONNECTIONS_MAX: usize = 1_000_000;
+/// Threads of a run.
+pub const THREADS_MAX: usize = 256;
+
+/// One second of one thread.
+#[derive(Debug)]
+struct Interval {
+    /// Which second since the start.
+    second: u64,
+    /// Response times of the answers that came then, with those of the warm-up.
+    response: Histogram<u64>,
+    /// Requests that failed then.
+    failed: u64,
+    /// Requests dropped then.
+    dropped: u64,
+    /// Requests that ended then, but belong to the warm-up.
+    warm_up: u64,
+    /// Each request that ended then, of a given load.
+    records: Vec<Record>,
+}
+
+/// Ends a run early. What is under way is waited for, but not longer than a second.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Sends no more requests.
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was stopped.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A plan with its requests written out.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) plan: Plan,
+    /// For HTTP/1.1.
+    pub(crate) requests: Vec<Bytes>,
+    /// For HTTP/2.
+    pub(crate) messages: Vec<Message>,
+    pub(crate) stop: Stop,
+    pub(crate) clock: Clock,
+}
+
+/// Time that threads have to start before the first request is due.
+const START_NS: u64 = 20_000_000;
+
+/// A run that goes on.
+#[derive(Debug)]
+pub struct Run {
+    prepared: Arc<Prepared>,
+    intervals: Receiver<Interval>,
+    threads: Vec<thread::JoinHandle<io::Result<ThreadReport>>>,
+}
+
+impl Plan {
+    /// Begins to send.
+    pub fn start(self, stop: &Stop) -> Result<Run, PlanError> {
+        self.check()?;
+        let (requests, messages) = self.written()?;
+        limits::allow_descriptors(self.sockets())?;
+        let threads = self.threads;
+        let clock = Clock::starting_in(START_NS);
+        let prepared = Arc::new(Prepared { plan: self, requests, messages, stop: stop.clone(), clock });
+        let (sender, intervals) = channel();
+        let mut run = Run { prepared: Arc::clone(&prepared), intervals, threads: Vec::new() };
+        for index in 0..threads {
+            let worker = Worker::new(Arc::clone(&prepared), index, sender.clone());
+            let spawned = thread::Builder::new().name(format!("load {index}")).spawn(move || worker.run());
+            match spawned {
+                Ok(thread) => run.threads.push(thread),
+                Err(error) => {
+                    stop.stop();
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(run)
+    }
+
+    /// The requests as the protocol writes them.
+    fn written(&self) -> Result<(Vec<Bytes>, Vec<Message>), CallError> {
+        let calls = self.mix.calls();
+        let requests = calls.iter().map(|call| call.encode(&self.target)).collect::<Result<Vec<_>, _>>()?;
+        if self.protocol == Protocol::Http1 {
+            return Ok((requests, Vec::new()));
+        }
+        let message = |call: &crate::call::Call| {
+            crate::http2::message(call, &self.target).ok_or_else(|| CallError::Path(call.path.clone()))
+        };
+        Ok((Vec::new(), calls.iter().map(message).collect::<Result<_, _>>()?))
+    }
+
+    /// Sockets that the run may have at a time.
+    fn sockets(&self) -> usize {
+        match self.protocol {
+            Protocol::Http1 => self.connections,
+            Protocol::Http2 { streams } => self.connections.div_ceil(streams.max(1)) + self.threads,
+        }
+    }
+
+    fn check(&self) -> Result<(), PlanError> {
+        number("the number of connections", 1, CONNECTIONS_MAX, self.connections)?;
+        number("the number of threads", 1, THREADS_MAX.min(self.connections), self.threads)?;
+        if let Protocol::Http2 { streams } = self.protocol {
+            number("the number of streams", 1, CONNECTIONS_MAX, streams)?;
+        }
+        if self.warm_up >= self.duration {
+            return Err(PlanError::WarmUp);
+        }
+        match &self.load {
+            Load::Open(arrivals) => arrivals.schedule(self.seed).map(drop)?,
+            Load::Given(arrivals) => check_given(arrivals, self.mix.calls().len())?,
+            Load::Closed => {}
+        }
+        Ok(())
+    }
+}
+
+fn check_given(arrivals: &[Arrival], calls: usize) -> Result<(), PlanError> {
+    let mut before = 0;
+    for (index, arrival) in arrivals.iter().enumerate() {
+        if arrival.at_ns < before || arrival.call as usize >= calls {
+            return Err(PlanError::Given(index));
+        }
+        before = arrival.at_ns;
+    }
+    Ok(())
+}
+
+fn number(what: &'static str, min: usize, max: usize, value: usize) -> Result<(), PlanError> {
+    (min..=max).contains(&value).then_some(()).ok_or(PlanError::Number { what, min, max, value })
+}
+
+impl Run {
+    /// What the threads count, as they do; without end only as long as the run goes on.
+    fn intervals(&self) -> impl Iterator<Item = Interval> {
+        self.intervals.iter()
+    }
+
+    fn empty_outcome(&self) -> Outcome {
+        let plan = &self.prepared.plan;
+        let names = match plan.load {
+            Load::Given(_) => vec!["all".to_owned()],
+            Load::Open(_) | Load::Closed => plan.mix.calls().iter().map(|call| call.name.clone()).collect(),
+        };
+        Outcome {
+            calls: names,
+            seed: plan.seed,
+            complete: false,
+            seconds: 0.0,
+            offered_rate: None,
+            total: Tally::default(),
+            warm_up: 0,
+            timeline: Vec::new(),
+            records: Vec::new(),
+            generator: Generator { threads: plan.threads, ..Generator::default() },
+        }
+    }
+
+    /// Waits for the threads, and notes what is known only at the end.
+    fn complete(self, outcome: &mut Outcome) -> io::Result<()> {
+        let joined = self.threads.into_iter().map(|thread| {
+            thread.join().map_err(|_| io::Error::other("a thread of the load generator panicked"))?
+        });
+        let reports = joined.collect::<io::Result<Vec<ThreadReport>>>()?;
+        let Prepared { plan, stop, .. } = &*self.prepared;
+        outcome.complete = !stop.is_set();
+        let end = Duration::from_nanos(reports.iter().map(|report| report.end_ns).max().unwrap_or(0));
+        outcome.seconds = end.saturating_sub(plan.warm_up).as_secs_f64();
+        outcome.add_threads(reports, plan.load != Load::Closed);
+        Ok(())
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

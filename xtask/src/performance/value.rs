@@ -1,0 +1,137 @@
+//! One value out of the result of an experiment: of `spore bench` (docs/BENCH.md) or of `spore load`.
+
+use serde_json::Value;
+
+/// What a placeholder asks for:
+///
+/// | words | what |
+/// |---|---|
+/// | `source` | the command, when it ran, on which build, how busy the machine was |
+/// | `machine` | the machine in a line |
+/// | `measure NAME` | mean, least and greatest repetition of a measure, with its unit |
+/// | `measures TEXT` | a table of all measures whose names contain the text |
+/// | `POINTER UNIT` | a number of the result at a JSON pointer, in `us`, `ms`, `KiB`, `MiB`, `count` or `ratio` |
+pub(super) fn value(result: &Value, what: &str) -> Result<String, String> {
+    let (word, rest) = what.split_once(' ').unwrap_or((what, ""));
+    match word {
+        "source" => Ok(source(result)),
+        "machine" => Ok(machine(result)),
+        "measure" => measure(result, rest),
+        "measures" => measures(result, rest),
+        pointer if pointer.starts_with('/') => number(result, pointer, rest),
+        _ => Err("not a thing that a result has".to_owned()),
+    }
+}
+
+fn text<'a>(result: &'a Value, pointer: &str) -> &'a str {
+    result.pointer(pointer).and_then(Value::as_str).unwrap_or("unknown")
+}
+
+fn source(result: &Value) -> String {
+    let load = result["command"].as_str().is_some_and(|command| command.starts_with("spore "));
+    let tool = if load { "/tool" } else { "/spore" };
+    let at = |field: &str| format!("{tool}/{field}");
+    // Where the result went is of no interest, and of one machine only.
+    let command = text(result, "/command").split(" --json").next().unwrap_or_default();
+    let command = if load { command.to_owned() } else { format!("spore bench {command}") };
+    let commit = result.pointer(&at("commit")).and_then(Value::as_str).unwrap_or("no commit");
+    let optimised = result.pointer(&at("optimised")).and_then(Value::as_bool).unwrap_or(false);
+    let build = if optimised { "" } else { "; **not optimised: worthless**" };
+    let busy = result.pointer("/machine/load").and_then(Value::as_f64).unwrap_or(f64::NAN);
+    let (version, date) = (text(result, &at("version")).to_owned(), text(result, "/date"));
+    format!("(`{command}`, {date}, spore {version} {commit}, load {busy:.2}{build})")
+}
+
+fn machine(result: &Value) -> String {
+    let cores = result.pointer("/machine/cores").and_then(Value::as_u64).unwrap_or(0);
+    let of = |field: &str| text(result, &format!("/machine/{field}")).to_owned();
+    format!("{cores} x {}, Linux {}, {}", of("cpu"), of("kernel"), of("kvm"))
+}
+
+fn all(result: &Value) -> impl Iterator<Item = &Value> {
+    result["measures"].as_array().into_iter().flatten()
+}
+
+fn measure(result: &Value, name: &str) -> Result<String, String> {
+    let found = all(result).find(|measure| measure["name"] == name).ok_or("no measure has this name")?;
+    let (mean, low, high) = figures(found).ok_or("it has no values")?;
+    Ok(format!("{mean} {} ({low} to {high})", text(found, "/unit")))
+}
+
+/// The mean, the least and the greatest of the repetitions.
+fn figures(measure: &Value) -> Option<(String, String, String)> {
+    let values: Vec<f64> = measure["values"].as_array()?.iter().filter_map(Value::as_f64).collect();
+    let least = values.iter().copied().reduce(f64::min)?;
+    let greatest = values.iter().copied().reduce(f64::max)?;
+    Some((short(values.iter().sum::<f64>() / values.len() as f64), short(least), short(greatest)))
+}
+
+fn measures(result: &Value, part: &str) -> Result<String, String> {
+    let found: Vec<&Value> = all(result).filter(|measure| text(measure, "/name").contains(part)).collect();
+    if found.is_empty() {
+        return Err("no measure has this in its name".to_owned());
+    }
+    let mut table =
+        "| measure | mean | least to greatest of the repetitions | unit |\n|---|---|---|---|\n".to_owned();
+    for measure in found {
+        let (mean, low, high) = figures(measure).ok_or("a measure has no values")?;
+        let (name, unit) = (text(measure, "/name"), text(measure, "/unit"));
+        table.push_str(&format!("| {name} | {mean} | {low} to {high} | {unit} |\n"));
+    }
+    Ok(table)
+}
+
+fn number(result: &Value, pointer: &str, unit: &str) -> Result<String, String> {
+    let found = result.pointer(&format!("/result{pointer}")).and_then(Value::as_f64);
+    let found = found.ok_or("there is no number at this place")?;
+    Ok(match unit {
+        "us" => format!("{} us", short(found / 1e3)),
+        "ms" => format!("{} ms", short(found / 1e6)),
+        "KiB" => format!("{} KiB", short(found / 1024.0)),
+        "MiB" => format!("{} MiB", short(found / f64::from(1 << 20))),
+        "count" => format!("{found:.0}"),
+        "ratio" => short(found),
+        _ => return Err(format!("`{unit}` is not a unit")),
+    })
+}
+
+/// Three digits or so.
+fn short(value: f64) -> String {
+    match value.abs() {
+        size if size >= 100.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        size if size >= 1.0 => format!("{value:.2}"),
+        _ => format!("{value:.3}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn numbers_of_a_bench_have_units() {
+        let result = json!({
+            "command": "fork", "date": "today", "spore": { "version": "1", "commit": "abc", "optimised": false },
+            "machine": { "load": 1.0, "cores": 2, "cpu": "a", "kernel": "b", "kvm": "c" },
+            "result": { "list": [{ "p50_ns": 123_456, "bytes": 2_097_152 }] },
+        });
+        assert_eq!(value(&result, "/list/0/p50_ns us").unwrap(), "123 us");
+        assert_eq!(value(&result, "/list/0/bytes MiB").unwrap(), "2.00 MiB");
+        assert_eq!(value(&result, "machine").unwrap(), "2 x a, Linux b, c");
+        let source = value(&result, "source").unwrap();
+        assert!(source.contains("`spore bench fork`") && source.contains("worthless"), "{source}");
+        for wrong in ["/list/1/p50_ns us", "/list/0/p50_ns parsec", "median", "measure x", "measures x"] {
+            assert!(value(&result, wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn measures_become_a_table() {
+        let result = json!({ "measures": [{ "name": "a p50", "unit": "ms", "values": [1.0, 2.0] }, { "name": "b", "unit": "ms", "values": [1.0] }] });
+        let table = value(&result, "measures p50").unwrap();
+        assert_eq!(table.lines().count(), 3);
+        assert!(table.ends_with("| a p50 | 1.50 | 1.00 to 2.00 | ms |\n"));
+    }
+}
