@@ -13,8 +13,9 @@ mod packages;
 #[path = "../tests/servers/rig.rs"]
 mod rig;
 
+use loadtest::bench::{Bench, Turns};
+use loadtest::report::Better;
 use rig::{Contents, Rig};
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Output;
@@ -42,6 +43,7 @@ const PACKAGES: &[&str] = &[
 ];
 /// Turns of each side.
 const TURNS: usize = 7;
+const NS_PER_MS: f64 = 1e6;
 /// Everything, one after the other. Natively a program would otherwise use a second processor for its garbage.
 const SCRIPT: &str = "for program in 'python3.11 /opt/compute.py' 'node /opt/compute.mjs' compute-go; do busybox taskset 1 $program; done";
 
@@ -57,38 +59,24 @@ fn add(root: &Path, cache: &Path) {
     build::go(include_str!("programs/compute.go"), &root.join("usr/bin/compute-go"), cache);
 }
 
-/// What one turn says: name and ns of each measure.
-fn figures(output: &Output) -> Vec<(String, f64)> {
-    let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let figure = |line: &str| {
-        let (name, ns) = line.split_once(' ')?;
-        Some((name.to_owned(), ns.parse().ok()?))
-    };
-    text.lines()
-        .map(|line| figure(line).unwrap_or_else(|| panic!("not a measure: {line}\n{errors}")))
-        .collect()
+fn text(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-fn main() {
+fn main() -> std::io::Result<()> {
+    let mut bench = Bench::begin(
+        "compute",
+        "How fast do programs that compute run in a VM, next to the same programs on this machine?",
+        "cargo bench -p cli --bench compute",
+    )?;
+    bench.set("turns", TURNS);
     let rig = Rig::new(&Contents { packages: PACKAGES, add, memory: "1GiB" });
-    let mut turns: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();
+    let mut turns = Turns::between(["native", "guest"], "Programs that compute", "ms", Better::Lower);
     for _ in 0..TURNS {
-        let (native, guest) = (figures(&rig.native(SCRIPT)), figures(&rig.guest(SCRIPT)));
-        assert!(native.len() == guest.len() && !native.is_empty(), "{native:?} {guest:?}");
-        for ((name, native), (_, guest)) in native.into_iter().zip(guest) {
-            turns.entry(name).or_default().push((native, guest));
-        }
+        let sides = [rig.native(SCRIPT), rig.guest(SCRIPT)].map(|output| text(&output));
+        turns.printed([&sides[0], &sides[1]], NS_PER_MS).unwrap_or_else(|error| panic!("{error}"));
     }
-    println!("{:<22}{:>12}{:>12}{:>8}", "ms", "native", "guest", "ratio");
-    for (name, turns) in turns {
-        let native = median(turns.iter().map(|turn| turn.0 / 1e6).collect());
-        let guest = median(turns.iter().map(|turn| turn.1 / 1e6).collect());
-        let ratio = median(turns.iter().map(|turn| turn.0 / turn.1).collect());
-        println!("{name:<22}{native:>12.1}{guest:>12.1}{ratio:>8.3}");
-    }
+    bench.turns(turns);
+    bench.finish().map(drop)
 }

@@ -11,9 +11,10 @@ mod packages;
 mod rig;
 
 use common::spore;
+use loadtest::bench::{Bench, Turns};
+use loadtest::report::Better;
 use rig::{Contents, ENVIRONMENT, Rig, ended};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Instant;
 
@@ -31,20 +32,6 @@ fn stay_on_one_processor() {
     let mut one = CpuSet::new();
     one.set(first);
     sched_setaffinity(None, &one).expect("fewer processors are always allowed");
-}
-
-/// Name and rate of each measure.
-fn figures(text: &str) -> Vec<(String, f64)> {
-    let line = |line: &str| {
-        let (name, rate) = line.split_once(' ')?;
-        Some((name.to_owned(), rate.parse().ok()?))
-    };
-    text.lines().map(|text| line(text).unwrap_or_else(|| panic!("not a measure: {text}"))).collect()
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 /// What `script` says on this machine and in a VM.
@@ -70,25 +57,25 @@ fn starts(rig: &Rig, program: &str, args: &[&str]) -> [f64; 2] {
     [rate(&mut native), rate(&mut guest)]
 }
 
-fn main() {
+fn main() -> std::io::Result<()> {
+    let mut bench = Bench::begin(
+        "programs",
+        "How fast are Debian's programs in a VM, next to the same programs on this machine?",
+        "cargo bench -p cli --bench programs",
+    )?;
+    bench.set("turns", TURNS);
     stay_on_one_processor();
     let rig = Rig::new(&Contents { packages: packages::SERVERS, add: |_, _| {}, memory: "768MiB" });
     let python = format!("python3.11 - <<'END'\n{PYTHON}END\n");
-    let mut turns: BTreeMap<String, Vec<[f64; 2]>> = BTreeMap::new();
+    let mut turns =
+        Turns::between(["native", "guest"], "Debian's programs on one processor", "1/s", Better::Higher);
     for _ in 0..TURNS {
         for script in [REDIS, &python] {
-            let [native, guest] = both(&rig, script).map(|text| figures(&text));
-            assert!(native.len() == guest.len() && !native.is_empty(), "{native:?} {guest:?}");
-            for ((name, native), (_, guest)) in native.into_iter().zip(guest) {
-                turns.entry(name).or_default().push([native, guest]);
-            }
+            let [native, guest] = both(&rig, script);
+            turns.printed([&native, &guest], 1.0).unwrap_or_else(|error| panic!("{error}"));
         }
-        turns.entry("start_python".to_owned()).or_default().push(starts(&rig, "python3.11", &["-c", "pass"]));
+        turns.turn("start of python3.11 -c pass", starts(&rig, "python3.11", &["-c", "pass"]));
     }
-    println!("{:<20}{:>12}{:>12}{:>8}", "per second", "native", "guest", "ratio");
-    for (name, turns) in turns {
-        let side = |which: usize| median(turns.iter().map(|turn| turn[which]).collect());
-        let ratio = median(turns.iter().map(|turn| turn[1] / turn[0]).collect());
-        println!("{name:<20}{:>12.1}{:>12.1}{ratio:>8.2}", side(0), side(1));
-    }
+    bench.turns(turns);
+    bench.finish().map(drop)
 }

@@ -4,13 +4,15 @@
 //! - what an open loop adds to the time a request takes;
 //! - how many requests it can have under way.
 //!
-//! `cargo bench -p loadtest [-- wrk|open|hold [N]]`. Nothing is installed; what is missing is said.
+//! `cargo bench -p loadtest --bench generator [-- [wrk|open|hold [N]] [--json FILE]]`. Nothing is installed; what is missing is said.
 
 mod server;
 
 use loadtest::arrivals::Arrivals;
+use loadtest::bench::{Bench, Turns, digits};
 use loadtest::call::{Call, Mix};
 use loadtest::engine::{Load, Outcome, Plan, Protocol, Stop};
+use loadtest::report::{Better, Table};
 use loadtest::target::Target;
 use std::error::Error;
 use std::io::{BufRead, BufReader};
@@ -27,17 +29,25 @@ const REPETITIONS: usize = 5;
 const HELD: usize = 100_000;
 
 fn main() -> Result<()> {
-    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let question = "What can the load generator itself do, with a server that does nothing?";
+    let mut bench = Bench::begin("generator", question, "cargo bench -p loadtest --bench generator")?;
+    let words = bench.words.clone();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
-        ["serve", hold] => serve(hold.parse()?),
-        ["wrk"] => wrk(),
-        ["open"] => open(),
-        ["hold"] => hold(HELD),
-        ["hold", count] => hold(count.parse()?),
-        [] => wrk().and_then(|()| open()).and_then(|()| hold(HELD)),
-        _ => Err("arguments: wrk, open, or hold [N]".into()),
+        ["serve", hold] => return serve(hold.parse()?),
+        ["wrk"] => wrk(&mut bench)?,
+        ["open"] => open(&mut bench)?,
+        ["hold"] => hold(&mut bench, HELD)?,
+        ["hold", count] => hold(&mut bench, count.parse()?)?,
+        [] => {
+            wrk(&mut bench)?;
+            open(&mut bench)?;
+            hold(&mut bench, HELD)?;
+        }
+        _ => return Err("arguments: wrk, open, or hold [N]".into()),
     }
+    bench.finish()?;
+    Ok(())
 }
 
 /// The server, in a process of its own.
@@ -94,28 +104,26 @@ fn run(url: &str, load: Load, connections: usize, seconds: u64) -> Result<Outcom
 }
 
 /// The rates of wrk and of a closed loop, in turn.
-fn wrk() -> Result<()> {
+fn wrk(bench: &mut Bench) -> Result<()> {
     let server = Server::start(0)?;
-    let mut ratios = Vec::new();
-    println!("closed loop, 1 thread, {CONNECTIONS} connections, {SECONDS} s, requests a second");
+    let title = format!("Closed loop, 1 thread, {CONNECTIONS} connections, {SECONDS} s a turn");
+    let mut turns = Turns::between(["wrk", "ours"], &title, "1/s", Better::Higher);
     for _ in 0..REPETITIONS {
         let Some(theirs) = wrk_rate(&server.1)? else {
             println!("wrk is not installed: nothing to compare with (Debian: apt-get install wrk)");
             let ours = run(&server.1, Load::Closed, CONNECTIONS, SECONDS)?;
-            println!("ours {:.0}", ours.total.in_time as f64 / ours.seconds);
+            let rate = ours.total.in_time as f64 / ours.seconds;
+            println!("ours {rate:.0}");
+            bench.add("rate ours", "1/s", Better::Higher, rate);
             return Ok(());
         };
         let outcome = run(&server.1, Load::Closed, CONNECTIONS, SECONDS)?;
-        let ours = outcome.total.in_time as f64 / outcome.seconds;
-        println!(
-            "wrk {theirs:>9.0}  ours {ours:>9.0}  ratio {:.3}  failed {}",
-            ours / theirs,
-            outcome.total.failures()
-        );
-        ratios.push(ours / theirs);
+        if outcome.total.failures() > 0 {
+            return Err(format!("{} requests failed", outcome.total.failures()).into());
+        }
+        turns.turn("rate", [theirs, outcome.total.in_time as f64 / outcome.seconds]);
     }
-    ratios.sort_by(f64::total_cmp);
-    println!("median ratio {:.3}", ratios[REPETITIONS / 2]);
+    bench.turns(turns);
     Ok(())
 }
 
@@ -133,22 +141,29 @@ fn wrk_rate(url: &str) -> Result<Option<f64>> {
 }
 
 /// Times of an open loop that no server is busy with: what is left is the machine and the generator.
-fn open() -> Result<()> {
+fn open(bench: &mut Bench) -> Result<()> {
     let server = Server::start(0)?;
-    println!("open loop, constant rate, 1 thread, {SECONDS} s");
+    let columns = ["rate", "p50 us", "p99 us", "CPU us a request"].map(str::to_owned).to_vec();
+    let title = format!("Open loop, constant rate, 1 thread, {SECONDS} s");
+    let mut table = Table { title, columns, rows: Vec::new() };
     for rate in [100.0, 1000.0, 10_000.0] {
         let outcome = run(&server.1, Load::Open(Arrivals::Constant { rate }), 1000, SECONDS)?;
         let response = outcome.total.response();
         let us = |quantile: f64| response.value_at_quantile(quantile) as f64 / 1000.0;
         let cpu = 1e6 * outcome.generator.cpu_seconds / outcome.total.answers() as f64;
-        let (median, tail) = (us(0.5), us(0.99));
-        println!("{rate:>8.0}/s  p50 {median:.1} us  p99 {tail:.1} us  CPU {cpu:.1} us a request");
+        let mut row = vec![format!("{rate:.0}/s")];
+        for (name, value) in [("p50", us(0.5)), ("p99", us(0.99)), ("CPU a request", cpu)] {
+            bench.add(&format!("open loop at {rate:.0}/s {name}"), "us", Better::Lower, value);
+            row.push(digits(value));
+        }
+        table.rows.push(row);
     }
+    bench.show(table);
     Ok(())
 }
 
 /// `count` requests under way at a time: the server answers none before it has them all.
-fn hold(count: usize) -> Result<()> {
+fn hold(bench: &mut Bench, count: usize) -> Result<()> {
     let allowed = allow()?;
     if allowed < count {
         println!("{count} connections are more than ulimit -Hn allows: {allowed} it is");
@@ -164,7 +179,10 @@ fn hold(count: usize) -> Result<()> {
         total.answers(),
         total.failed
     );
-    println!("memory of the generator grew by {} KiB", resident_kib().saturating_sub(before));
+    let grown = resident_kib().saturating_sub(before);
+    println!("memory of the generator grew by {grown} KiB");
+    bench.add("held at once", "requests", Better::Higher, total.answers() as f64);
+    bench.add("held at once memory", "KiB", Better::Lower, grown as f64);
     if let Some(reason) = outcome.generator.limited {
         println!("note: {reason}");
     }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod arrivals;
+pub mod bench;
 pub mod call;
 mod clock;
 pub mod engine;

@@ -7,11 +7,12 @@ use std::process::Command;
 const MAY_USE: [(&str, &[&str]); 15] = [
     ("abi", &[]),
     ("pico", &["abi"]),
-    ("vmm", &["abi"]),
+    // loadtest, here and below, only in benches: it writes down what they find.
+    ("vmm", &["abi", "loadtest"]),
     // pico only in tests: its reader reads back what the writer of images wrote.
     ("snapshotter", &["abi", "pico", "vmm"]),
     ("runtimes", &["abi", "vmm", "snapshotter"]),
-    ("worker", &["abi", "vmm", "snapshotter", "runtimes"]),
+    ("worker", &["abi", "vmm", "snapshotter", "runtimes", "loadtest"]),
     ("gateway", &["abi", "runtimes", "worker"]),
     ("loadtest", &[]),
     ("cli", &["abi", "runtimes", "worker", "gateway", "loadtest"]),

@@ -3,7 +3,7 @@
 use super::*;
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -11,7 +11,8 @@ use std::convert::Infallible;
 use tokio::net::{TcpListener as AsyncListener, UnixListener};
 use tokio::sync::Barrier;
 
-/// A server of HTTP/2 that answers a request when `together` of them are there; at a port and at a socket.
+/// A server of HTTP/2 that answers a request when `together` of them are there; at a port and at a socket. It reads what it
+/// is sent: a server that answers before it has the body resets the stream, and h2 ends a connection with many such resets.
 fn serve_http2(together: usize, socket: &std::path::Path) -> [Target; 2] {
     let (listener, unix) =
         (TcpListener::bind("127.0.0.1:0").unwrap(), std::os::unix::net::UnixListener::bind(socket));
@@ -25,6 +26,8 @@ fn serve_http2(together: usize, socket: &std::path::Path) -> [Target; 2] {
         async move {
             barrier.wait().await;
             let text = format!("{} {}", request.method(), request.uri().path());
+            // A body that is cut short shows in the client.
+            let _ = request.into_body().collect().await;
             let response =
                 Response::builder().header("x-spore-start", "spare").body(Full::new(Bytes::from(text)));
             Ok::<_, Infallible>(response.unwrap())
