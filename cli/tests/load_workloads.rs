@@ -19,6 +19,7 @@ fn workloads_are_listed_and_shown() {
 
     let one: Value =
         serde_json::from_str(&stdout(&run(&["load", "workloads", "show", "fibonacci"]))).expect("JSON");
+    let one = &one[0];
     assert_eq!((&one["method"], &one["path"]), (&"POST".into(), &"/function/fibonacci-rust/".into()));
     assert_eq!(one["expect"]["json"][1]["result"]["fibonacci"], 196_418);
     let several: Value =

@@ -20,13 +20,43 @@ pub struct Expect {
 }
 
 /// Why an answer is not what was expected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error,
+)]
+#[serde(into = "String", try_from = "String")]
 pub enum Mismatch {
-    /// Another status.
-    Status,
+    /// Another status: this one.
+    #[error("the answer has the status {0}")]
+    Status(u16),
     /// Another body.
+    #[error("the body is not the one expected")]
     Body,
+}
+
+/// In documents: `body`, `status-503`.
+impl From<Mismatch> for String {
+    fn from(mismatch: Mismatch) -> String {
+        match mismatch {
+            Mismatch::Status(status) => format!("status-{status:03}"),
+            Mismatch::Body => "body".to_owned(),
+        }
+    }
+}
+
+impl TryFrom<String> for Mismatch {
+    type Error = String;
+
+    fn try_from(word: String) -> Result<Mismatch, String> {
+        let status = |digits: &str| {
+            let three = digits.len() == 3 && digits.bytes().all(|byte| byte.is_ascii_digit());
+            three.then(|| digits.parse().ok()).flatten()
+        };
+        match word.strip_prefix("status-").map(status) {
+            Some(Some(status)) => Ok(Mismatch::Status(status)),
+            None if word == "body" => Ok(Mismatch::Body),
+            _ => Err(format!("`{word}` is not a failure")),
+        }
+    }
 }
 
 impl Expect {
@@ -53,7 +83,7 @@ impl Expect {
             None => (200..300).contains(&status),
         };
         if !right {
-            return Err(Mismatch::Status);
+            return Err(Mismatch::Status(status));
         }
         let whole = self.body.as_ref().is_none_or(|wanted| wanted.as_bytes() == body);
         let part = self.contains.as_ref().is_none_or(|wanted| contains(body, wanted.as_bytes()));
@@ -88,9 +118,20 @@ mod tests {
         let expect = Expect { contains: Some("lo".into()), body: Some("hello".into()), ..Expect::default() };
         assert_eq!(expect.check(200, b"hello"), Ok(()));
         assert_eq!(expect.check(204, b"hallo"), Err(Mismatch::Body));
-        assert_eq!(expect.check(500, b"hello"), Err(Mismatch::Status));
+        assert_eq!(expect.check(500, b"hello"), Err(Mismatch::Status(500)));
         let moved = Expect { status: Some(302), ..Expect::default() };
-        assert_eq!((moved.check(302, b""), moved.check(200, b"")), (Ok(()), Err(Mismatch::Status)));
+        assert_eq!((moved.check(302, b""), moved.check(200, b"")), (Ok(()), Err(Mismatch::Status(200))));
+    }
+
+    #[test]
+    fn a_mismatch_is_a_word_in_documents() {
+        for (mismatch, word) in [(Mismatch::Status(429), "status-429"), (Mismatch::Body, "body")] {
+            assert_eq!(serde_json::to_value(mismatch).unwrap(), json!(word));
+            assert_eq!(serde_json::from_value::<Mismatch>(json!(word)).unwrap(), mismatch);
+        }
+        for word in ["status", "status-", "status-+42", "status-1000", "status-bo", "timeout"] {
+            assert!(serde_json::from_value::<Mismatch>(json!(word)).is_err(), "{word}");
+        }
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub enum Failure {
     #[error("no answer in time")]
     Timeout,
     /// The answer is not the one expected.
-    #[error("the answer is not the one expected")]
+    #[error("{0}")]
     #[serde(untagged)]
     Unexpected(Mismatch),
 }

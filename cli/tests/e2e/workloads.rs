@@ -21,6 +21,18 @@ fn deploy_all(platform: &Platform) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// What `show` prints is a file for `--mix`.
+fn the_shown_requests_are_load(platform: &Platform) {
+    let mix = platform.data.path().join("mix.json");
+    std::fs::write(&mix, platform.spore_ok(&["load", "workloads", "show", "json"])).unwrap();
+    let url = format!("http://{}", platform.address);
+    let mut args = vec!["load", "run", &url, "--mix", mix.to_str().unwrap(), "--output", "json"];
+    args.extend(["--connections", "1", "--duration", "1s", "--warm-up", "0"]);
+    let document: Value = serde_json::from_str(&platform.spore_ok(&args)).expect("JSON");
+    let run = &document["runs"][0];
+    assert!(run["answered"].as_u64() > Some(0) && run["failed"] == serde_json::json!([]), "{run}");
+}
+
 #[test]
 fn all_workloads_are_deployed_and_answer_as_they_must() {
     let platform = Platform::start();
@@ -34,6 +46,7 @@ fn all_workloads_are_deployed_and_answer_as_they_must() {
         let checked: Vec<Value> = serde_json::from_str(&checked).expect("JSON");
         assert!(checked.len() == workloads::all().len() && checked.iter().all(|one| one["ok"] == true));
     }
+    the_shown_requests_are_load(&platform);
     let mut connection = platform.connect();
     for workload in workloads::all() {
         // Whatever came before, the next request finds memory that has seen none.

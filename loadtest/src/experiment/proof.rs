@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn only_enough_pristine_answers_prove_isolation() {
         let leak = Failure::Unexpected(Mismatch::Body);
-        let error = Failure::Unexpected(Mismatch::Status);
+        let error = Failure::Unexpected(Mismatch::Status(500));
         assert_eq!(proof(100, &[]).flaw(), None);
         assert_eq!(proof(96, &[(SECRET, Failure::Timeout, 4)]).flaw(), None);
         assert!(proof(1000, &[(DIRTY, leak, 1)]).flaw().unwrap().starts_with("1 answers"));
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn what_ends_its_program_proves_nothing() {
         assert_eq!(Proof::of(&sample_run("exits", 100)), Proof::default());
-        let failed = [("exits", Failure::Unexpected(Mismatch::Status), 100)];
+        let failed = [("exits", Failure::Unexpected(Mismatch::Status(500)), 100)];
         assert_eq!(proof(10, &failed), Proof { pristine: 10, ..Proof::default() });
         let mut sum = proof(10, &[(SECRET, Failure::Broken, 2)]);
         sum.add(proof(1, &[(DIRTY, Failure::Unexpected(Mismatch::Body), 3)]));

@@ -1,6 +1,8 @@
 //! The schema of documents in `docs/schema` says what this program writes, and nothing else.
 
 use super::{SCHEMA, samples};
+use crate::expect::Mismatch;
+use crate::failure::Failure;
 use boon::{Compiler, SchemaIndex, Schemas};
 use serde_json::{Value, json};
 use std::sync::OnceLock;
@@ -80,10 +82,23 @@ fn fields_that_are_unknown_missing_or_of_another_kind_are_refused() {
 fn every_word_for_a_failure_is_in_the_schema() {
     let (schemas, index) = schema();
     let value: Value = serde_json::from_str(TEXT).unwrap();
-    for (definition, place) in
-        [("failure", "/runs/0/failed/0/failure"), ("start", "/runs/0/latencies/0/start")]
-    {
-        for word in value["$defs"][definition]["enum"].as_array().unwrap() {
+    let failures = [
+        Failure::Connect,
+        Failure::Exhausted,
+        Failure::Broken,
+        Failure::Truncated,
+        Failure::Protocol,
+        Failure::Excess,
+        Failure::Timeout,
+        Failure::Unexpected(Mismatch::Body),
+        Failure::Unexpected(Mismatch::Status(429)),
+    ];
+    let starts = value["$defs"]["start"]["enum"].as_array().unwrap();
+    for (words, place) in [
+        (failures.map(|failure| json!(failure)).to_vec(), "/runs/0/failed/0/failure"),
+        (starts.clone(), "/runs/0/latencies/0/start"),
+    ] {
+        for word in words {
             let mut document = sample();
             *document.pointer_mut(place).unwrap() = word.clone();
             assert!(schemas.validate(&document, index).is_ok(), "{word}");

@@ -1,6 +1,6 @@
 //! `cargo xtask performance`: measures, and writes docs/PERFORMANCE.md from what was measured.
 //!
-//! Prose is in the template, docs/performance/template.md. It can hold no number: every number comes from a result, and every
+//! Prose is in the template, docs/PERFORMANCE.template.md. It can hold no number: every number comes from a result, and every
 //! section names the experiments its numbers are of, with their commands.
 //!
 //! | module | what it knows |
@@ -15,7 +15,7 @@ mod value;
 
 use std::path::{Path, PathBuf};
 
-const TEMPLATE: &str = "docs/performance/template.md";
+const TEMPLATE: &str = "docs/PERFORMANCE.template.md";
 const DOCUMENT: &str = "docs/PERFORMANCE.md";
 const RESULTS: &str = "target/performance";
 

@@ -11,7 +11,7 @@ type Load<'a> = &'a dyn Fn(&str) -> Result<Value, String>;
 pub(super) fn render(template: &str, load: Load<'_>) -> Result<String, String> {
     check(template)?;
     let mut text = String::from(
-        "<!-- Made by `cargo xtask performance` from docs/performance/template.md: edit that. -->\n",
+        "<!-- Made by `cargo xtask performance` from docs/PERFORMANCE.template.md: edit that. -->\n",
     );
     for part in parts(template)? {
         match part {

@@ -10,6 +10,7 @@ use serde_json::Value;
 /// | `machine` | the machine in a line |
 /// | `measure NAME` | mean, least and greatest repetition of a measure, with its unit |
 /// | `measures TEXT` | a table of all measures whose names contain the text |
+/// | `table TEXT` | the first of the result's own tables whose title begins with the text |
 /// | `POINTER UNIT` | a number of the result at a JSON pointer, in `us`, `ms`, `KiB`, `MiB`, `count` or `ratio` |
 pub(super) fn value(result: &Value, what: &str) -> Result<String, String> {
     let (word, rest) = what.split_once(' ').unwrap_or((what, ""));
@@ -18,6 +19,7 @@ pub(super) fn value(result: &Value, what: &str) -> Result<String, String> {
         "machine" => Ok(machine(result)),
         "measure" => measure(result, rest),
         "measures" => measures(result, rest),
+        "table" => table(result, rest),
         pointer if pointer.starts_with('/') => number(result, pointer, rest),
         _ => Err("not a thing that a result has".to_owned()),
     }
@@ -28,7 +30,8 @@ fn text<'a>(result: &'a Value, pointer: &str) -> &'a str {
 }
 
 fn source(result: &Value) -> String {
-    let load = result["command"].as_str().is_some_and(|command| command.starts_with("spore "));
+    // `spore bench` has another document (docs/BENCH.md) than `spore load` and cargo's benches.
+    let load = result.get("tool").is_some();
     let tool = if load { "/tool" } else { "/spore" };
     let at = |field: &str| format!("{tool}/{field}");
     // Where the result went is of no interest, and of one machine only.
@@ -81,6 +84,20 @@ fn measures(result: &Value, part: &str) -> Result<String, String> {
     Ok(table)
 }
 
+fn table(result: &Value, title: &str) -> Result<String, String> {
+    let mut tables = result["tables"].as_array().into_iter().flatten();
+    let found =
+        tables.find(|table| text(table, "/title").starts_with(title)).ok_or("no table has this title")?;
+    let cells = |row: &Value| {
+        let cells = row.as_array().into_iter().flatten().map(|cell| cell.as_str().unwrap_or_default());
+        cells.map(|cell| format!(" {} |", cell.replace('|', "\\|"))).collect::<String>()
+    };
+    let columns = found["columns"].as_array().map_or(0, Vec::len);
+    let mut lines = vec![format!("|{}", cells(&found["columns"])), format!("|{}", "---|".repeat(columns))];
+    lines.extend(found["rows"].as_array().into_iter().flatten().map(|row| format!("|{}", cells(row))));
+    Ok(lines.join("\n") + "\n")
+}
+
 fn number(result: &Value, pointer: &str, unit: &str) -> Result<String, String> {
     let found = result.pointer(&format!("/result{pointer}")).and_then(Value::as_f64);
     let found = found.ok_or("there is no number at this place")?;
@@ -125,6 +142,14 @@ mod tests {
         for wrong in ["/list/1/p50_ns us", "/list/0/p50_ns parsec", "median", "measure x", "measures x"] {
             assert!(value(&result, wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn tables_of_the_result_are_taken_as_they_are() {
+        let result =
+            json!({ "tables": [{ "title": "Steps (x)", "columns": ["a", "b"], "rows": [["1", "p|q"]] }] });
+        assert_eq!(value(&result, "table Steps").unwrap(), "| a | b |\n|---|---|\n| 1 | p\\|q |\n");
+        assert!(value(&result, "table Stops").is_err());
     }
 
     #[test]

@@ -162,12 +162,10 @@ pub(super) fn notes(runs: &[RunReport]) -> Vec<String> {
 
 /// Shows the document, then keeps it; exit code 130 if somebody stopped it, 1 if nothing was answered.
 pub(super) fn finish(document: &Document, sink: Sink, stopped: bool) -> Result<(), Failure> {
-    if sink.json_only() {
-        print::json(document)?;
-    } else {
-        print::raw(text(document).as_bytes())?;
-    }
+    let shown = if sink.json_only() { print::json(document) } else { print::raw(text(document).as_bytes()) };
+    // A terminal that went away costs no file.
     sink.write(document)?;
+    shown?;
     if stopped {
         return Err(Failure::silent(Exit::Interrupted));
     }

@@ -125,7 +125,7 @@ fn every_kind_of_failure_is_told_apart() {
         ),
         (
             b"HTTP/1.1 500 No\r\ncontent-length: 5\r\n\r\nhello",
-            Failure::Unexpected(crate::expect::Mismatch::Status),
+            Failure::Unexpected(crate::expect::Mismatch::Status(500)),
         ),
         (b"what?", Failure::Protocol),
         (b"", Failure::Truncated),

@@ -24,7 +24,7 @@ pub(super) struct WorkloadsArgs {
 enum What {
     /// List them [default]
     List,
-    /// Print requests and the answers they must have, as JSON
+    /// Print requests and the answers they must have, as a file for `spore load run --mix`
     Show(Names),
     /// Deploy them to a running platform, under their own names
     Deploy(Chosen),
@@ -88,12 +88,9 @@ fn list(output: Output) -> Result<(), Failure> {
     print::line(&table(&columns, workloads::all().iter().map(row)))
 }
 
-/// One document, or a list of them.
+/// A list, as `spore load run --mix` takes it.
 fn show(chosen: &[&Workload]) -> Result<(), Failure> {
-    match chosen {
-        [one] => print::json(&call(one)),
-        several => print::json(&several.iter().copied().map(call).collect::<Vec<_>>()),
-    }
+    print::json(&chosen.iter().copied().map(call).collect::<Vec<_>>())
 }
 
 /// A workload's call on this platform, as data.
