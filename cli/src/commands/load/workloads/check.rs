@@ -70,7 +70,7 @@ async fn check(workload: &'static Workload, context: &Context) -> Result<Checked
     let status = head.status.as_u16();
     let text = || String::from_utf8_lossy(&body).chars().take(ANSWER_SHOWN).collect::<String>();
     let wrong = call.expect.check(status, &body).err().map(|mismatch| {
-        let what = if mismatch == Mismatch::Status { "another status" } else { "another answer" };
+        let what = if matches!(mismatch, Mismatch::Status(_)) { "another status" } else { "another answer" };
         format!("{what} than expected: {status} {}", text())
     });
     Ok(Checked { name: &workload.name, status, wrong, milliseconds, timing: timing::parse(&head.headers) })
