@@ -56,6 +56,12 @@ fn notes(document: &Value) -> String {
     document["notes"].to_string()
 }
 
+/// The series of a plot.
+fn series<'a>(document: &'a Value, title: &str) -> &'a Vec<Value> {
+    let plot = document["plots"].as_array().unwrap().iter().find(|plot| plot["title"] == title);
+    plot.unwrap_or_else(|| panic!("no plot `{title}`"))["series"].as_array().unwrap()
+}
+
 #[test]
 fn latency_has_every_start_and_what_it_is_made_up_of() {
     let document =
@@ -78,6 +84,7 @@ fn latency_has_every_start_and_what_it_is_made_up_of() {
     }
     let plots = document["plots"].as_array().unwrap();
     assert!(plots.iter().any(|plot| plot["kind"] == "stacked-bars"));
+    assert_eq!(document["settings"]["cold calls"], "1");
 }
 
 #[test]
@@ -108,6 +115,7 @@ fn a_knee_is_found_between_rates_that_were_tried() {
     if !notes(&document).contains("kept up with no rate") {
         let knee = values(&document, "rust-hello knee")[0];
         assert!(tried.contains(&knee), "{knee} of {tried:?}");
+        assert!(!series(&document, "Response time at the knee").is_empty());
     }
 }
 
@@ -123,6 +131,8 @@ fn a_burst_is_answered_whole_and_in_order() {
         let runs = document["runs"].as_array().unwrap();
         assert!(runs.iter().any(|run| run["answered"] == answers), "{runs:?}");
     }
+    assert_eq!(series(&document, "Time to the k-th answer").len(), 2);
+    assert!(!series(&document, "Response time").is_empty());
 }
 
 #[test]
@@ -135,6 +145,9 @@ fn density_counts_functions_and_their_memory() {
         assert_eq!(of("failed"), 0.0);
     }
     assert!(values(&document, "0002 functions VMs")[0] >= 2.0);
+    let lines: Vec<_> = series(&document, "Density: memory").iter().map(|line| &line["name"]).collect();
+    assert_eq!(lines, ["private", "shared", "PSS"]);
+    assert!(!series(&document, "Response time").is_empty());
 }
 
 #[test]
@@ -158,6 +171,7 @@ fn every_answer_comes_from_pristine_state() {
     let answered: u64 =
         document["runs"].as_array().unwrap().iter().map(|run| run["answered"].as_u64().unwrap()).sum();
     assert!(answered > 20, "{answered}");
+    assert!(!series(&document, "Response time").is_empty());
 }
 
 #[test]
@@ -193,6 +207,24 @@ fn peers_are_measured_beside_the_baselines() {
 }
 
 #[test]
+fn a_peer_that_does_not_answer_as_expected_is_named_before_anything_is_measured() {
+    let other = common::fake::Fake::answering("200 OK", &[], "hello, I am another");
+    let peer = format!("wrong={}/path", other.url);
+    for (arguments, why) in [
+        (
+            &["peers", "--peer", "dead=http://127.0.0.1:1/x"][..],
+            "`dead` cannot be measured: http://127.0.0.1:1/x: ",
+        ),
+        (&["peers", "--peer", &peer, "--contains", "nothing of it"], "the body is not the one expected"),
+    ] {
+        let output = experiment(arguments);
+        assert_eq!(code(&output), 1, "{}", stderr(&output));
+        assert!(stdout(&output).is_empty() && stderr(&output).contains(why), "{}", stderr(&output));
+        assert!(!stderr(&output).contains("starting a platform"), "{}", stderr(&output));
+    }
+}
+
+#[test]
 fn a_soak_says_what_grows() {
     let results = tempfile::tempdir().unwrap();
     let out = results.path().to_str().unwrap();
@@ -208,8 +240,8 @@ fn a_soak_says_what_grows() {
     assert_eq!(values(&document, "soak failed"), [0.0]);
 }
 
-/// A soak under way, and the process of its platform.
-fn soaking(temporary: &Path) -> (Child, u32) {
+/// A soak under way that takes so long, and the process of its platform.
+fn soaking(temporary: &Path, duration: &str) -> (Child, u32) {
     let mut child = spore(&[
         "load",
         "experiment",
@@ -219,7 +251,9 @@ fn soaking(temporary: &Path) -> (Child, u32) {
         "--warm-up",
         "0s",
         "--duration",
-        "1h",
+        duration,
+        "--every",
+        "100ms",
         "--json",
         "-",
     ])
@@ -278,22 +312,38 @@ fn a_terminal_that_closes_ends_a_soak_with_a_report() {
 /// Ends a soak by a signal; it reports.
 fn end_a_soak(by: Signal) {
     let temporary = tempfile::tempdir().unwrap();
-    let (child, platform) = soaking(temporary.path());
+    let (child, platform) = soaking(temporary.path(), "1h");
     signal(child.id(), by);
     let output = child.wait_with_output().unwrap();
     assert_eq!(code(&output), 130);
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(document["runs"][0]["complete"], false);
     assert!(document["runs"][0]["answered"].as_u64().unwrap() > 0);
-    assert!(measures(&document).all(|measure| measure["name"] != "soak p50"), "it did not come to its end");
+    assert_eq!(measures(&document).count(), 0, "it did not come to its end");
+    assert!(!series(&document, "Platform: PSS")[0]["points"].as_array().unwrap().is_empty());
     wait_until_gone(platform);
+    assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_platform_that_dies_fails_the_soak_with_a_report() {
+    let temporary = tempfile::tempdir().unwrap();
+    let (child, platform) = soaking(temporary.path(), "15s");
+    signal(platform, Signal::KILL);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(code(&output), 1);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(notes(&document).contains("the platform of the experiment ended (signal: 9"));
+    assert!(document["runs"][0]["answered"].as_u64().unwrap() > 0);
+    assert_eq!(measures(&document).count(), 0, "nothing is measured of a platform that is gone");
+    assert!(!series(&document, "Platform: PSS")[0]["points"].as_array().unwrap().is_empty());
     assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
 }
 
 #[test]
 fn the_platform_ends_with_an_experiment_that_is_killed() {
     let temporary = tempfile::tempdir().unwrap();
-    let (mut child, platform) = soaking(temporary.path());
+    let (mut child, platform) = soaking(temporary.path(), "1h");
     child.kill().unwrap();
     child.wait().unwrap();
     wait_until_gone(platform);
@@ -343,6 +393,7 @@ fn impossible_arguments_are_exit_code_2() {
         &["knee", "--from", "0"],
         &["knee", "--functions", "cobol"],
         &["latency", "--repetitions", "0"],
+        &["latency", "--repetitions", "1001"],
         &["soak", "--duration", "soon"],
         &["peers", "--peer", "nameless"],
         &["peers", "--peer", "a=ftp://b"],

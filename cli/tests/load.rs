@@ -106,6 +106,47 @@ fn a_full_disk_loses_nothing_that_is_shown() {
 }
 
 #[test]
+fn all_files_that_cannot_be_written_are_named() {
+    let (url, directory) = (server(), tempfile::tempdir().unwrap());
+    // A directory cannot be replaced by a file; that shows only when the file is there.
+    let out = directory.path().join("out");
+    std::fs::create_dir_all(out.join("result.json")).unwrap();
+    let files = ["--json", "/dev/full", "--requests", "/dev/full", "--out", out.to_str().unwrap()];
+    let output = run(&[&["load", "run", &url][..], &SHORT, &files].concat());
+    assert_eq!(code(&output), 1);
+    assert!(stdout(&output).contains("P99.9 MS"), "{}", stdout(&output));
+    let told = stderr(&output);
+    assert_eq!(told.matches("cannot write /dev/full: No space left").count(), 2, "{told}");
+    assert!(told.contains("result.json: ") && told.contains("--requests"), "{told}");
+}
+
+#[test]
+fn requests_are_kept_one_by_one() {
+    let (url, directory) = (server(), tempfile::tempdir().unwrap());
+    let file = directory.path().join("r.csv");
+    let calls = ["--call", "1=/b", "--expect-body", "/a", "--arrivals", "constant", "--repetitions", "2"];
+    let target = format!("{url}/a");
+    let to = ["load", "run", &target, "--requests", file.to_str().unwrap()];
+    let output = run(&[&to[..], &SHORT, &calls].concat());
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let text = std::fs::read_to_string(&file).unwrap();
+    let mut lines = text.lines();
+    let head = "system,repetition,call,intended_ns,sent_ns,done_ns,start,outcome,body_bytes";
+    assert_eq!(lines.next(), Some(head));
+    let rows: Vec<Vec<&str>> = lines.map(|line| line.split(',').collect()).collect();
+    assert_eq!(rows.len(), 180, "90 of each repetition");
+    for row in &rows {
+        let [system, _, call, intended, sent, done, ends @ ..] = &row[..] else { panic!("{row:?}") };
+        let expected = if *call == "/a" { ["none", "answered", "2"] } else { ["", "body", "2"] };
+        assert_eq!((*system, ends), (target.as_str(), &expected[..]), "{row:?}");
+        let [intended, sent, done] = [intended, sent, done].map(|text| text.parse::<u64>().unwrap());
+        assert!(100_000_000 <= intended && intended <= sent && sent <= done, "{row:?}");
+    }
+    assert_eq!(rows.iter().filter(|row| row[1] == "0").count(), 90);
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "nothing else is left behind");
+}
+
+#[test]
 fn ctrl_c_gives_the_report_so_far() {
     let url = server();
     let mut command =
@@ -136,9 +177,14 @@ fn what_cannot_be_measured_is_refused_before_anything_is_sent() {
         (&["http://127.0.0.1:1", "--rate", "1", "--call", "0=/a"], 2, "weights"),
         (&["http://127.0.0.1:1", "--rate", "1", "--call", "1=a"], 2, "not a path"),
         (&["http://127.0.0.1:1", "--rate", "1", "--repetitions", "0"], 2, "--repetitions"),
+        (&["http://127.0.0.1:1", "--rate", "1", "--repetitions", "1001"], 2, "from 1 to 1000"),
+        (&["http://127.0.0.1:1", "http://127.0.0.1:1/a b", "--rate", "1"], 2, "not a path"),
         (&["http://127.0.0.1:1", "--rate", "1", "-H", "Content-Length: 3"], 2, "set by this program"),
         (&["http://127.0.0.1:1", "--rate", "1", "--body-file", "/no/such/file"], 2, "cannot read"),
         (&["http://127.0.0.1:1", "--rate", "1", "--json", "/no/such/dir/x"], 1, "cannot write"),
+        (&["http://127.0.0.1:1", "--rate", "1", "--out", "/dev/null"], 1, "cannot write to /dev/null"),
+        (&["http://127.0.0.1:1", "--rate", "1", "--requests", "/no/such/dir/x"], 1, "cannot write"),
+        (&["http://127.0.0.1:1", "--rate", "1", "--requests", "-"], 2, "--requests needs a file"),
     ] {
         let all: Vec<&str> = ["load", "run"].iter().chain(arguments).copied().collect();
         let output = run(&all);

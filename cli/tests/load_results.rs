@@ -62,6 +62,37 @@ fn a_comparison_ends_with_1_only_if_something_is_worse() {
 }
 
 #[test]
+fn a_result_that_lacks_values_of_the_other_is_no_success() {
+    let directory = tempfile::tempdir().unwrap();
+    let with = |name: &str, p99: &[f64], rate: &[f64]| {
+        let mut value = document([1.0; 5]);
+        value["measures"][0]["values"] = json!(p99);
+        let rate = json!({"name": "rate", "unit": "1/s", "better": "higher", "values": rate});
+        value["measures"].as_array_mut().unwrap().push(rate);
+        write(directory.path(), name, &value).display().to_string()
+    };
+    let five = [1.0; 5];
+    let (alive, dead) = (with("alive.json", &five, &five), with("dead.json", &[], &five));
+    for (first, second, code) in [(&alive, &dead, 2), (&dead, &alive, 2), (&dead, &dead, 0)] {
+        let output = spore(&["compare", first, second]);
+        assert_eq!(output.status.code(), Some(code), "{first} {second}: {output:?}");
+    }
+    let output = spore(&["compare", &alive, &dead]);
+    assert!(text(&output.stderr).contains("the measure \"p99\" cannot be compared"), "{output:?}");
+    assert_eq!(spore(&["compare", &alive, &dead, "--measure", "rate"]).status.code(), Some(0));
+    assert_eq!(spore(&["compare", &alive, &dead, "--measure", "p99"]).status.code(), Some(2));
+    // What only the second result has is new, and what is worse comes first.
+    let old = write(directory.path(), "old.json", &document(five)).display().to_string();
+    assert_eq!(spore(&["compare", &old, &alive]).status.code(), Some(0));
+    assert_eq!(spore(&["compare", &alive, &old]).status.code(), Some(2));
+    let worse = with("worse.json", &[], &[0.5, 0.51, 0.52, 0.53, 0.54]);
+    assert_eq!(spore(&["compare", &alive, &worse]).status.code(), Some(1));
+    let output = spore(&["compare", &alive, &dead, "--output", "json"]);
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(value["missing"], json!(["p99"]));
+}
+
+#[test]
 fn what_cannot_be_compared_ends_with_2() {
     let directory = tempfile::tempdir().unwrap();
     let good = write(directory.path(), "good.json", &document([1.0; 5])).display().to_string();

@@ -2,7 +2,7 @@
 //!
 //! - its rate in a closed loop against that of `wrk`, with the same trivial server, alternating;
 //! - what an open loop adds to the time a request takes;
-//! - how many requests it can have under way.
+//! - how many requests it can have under way, with a connection for each (HTTP/1.1) and on few connections (HTTP/2).
 //!
 //! `cargo bench -p loadtest --bench generator [-- [wrk|open|hold [N]] [--json FILE]]`. Nothing is installed; what is missing is said.
 
@@ -27,6 +27,8 @@ const SECONDS: u64 = 3;
 const REPETITIONS: usize = 5;
 /// Requests that are held at once unless told otherwise.
 const HELD: usize = 100_000;
+/// Requests on one connection of HTTP/2.
+const STREAMS: u32 = 1000;
 
 fn main() -> Result<()> {
     let question = "What can the load generator itself do, with a server that does nothing?";
@@ -34,7 +36,8 @@ fn main() -> Result<()> {
     let words = bench.words.clone();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
-        ["serve", hold] => return serve(hold.parse()?),
+        ["serve", protocol, hold] => return serve(protocol, hold.parse()?),
+        ["holder", protocol, url, count] => return holder(protocol, url, count.parse()?),
         ["wrk"] => wrk(&mut bench)?,
         ["open"] => open(&mut bench)?,
         ["hold"] => hold(&mut bench, HELD)?,
@@ -50,12 +53,19 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+/// How protocols are named on the command line of a process that is a part of this one.
+const HTTP1: &str = "http1";
+const HTTP2: &str = "http2";
+
 /// The server, in a process of its own.
-fn serve(hold: usize) -> Result<()> {
+fn serve(protocol: &str, hold: usize) -> Result<()> {
     allow()?;
     let listener = TcpListener::bind("0.0.0.0:0")?;
     println!("http://127.0.0.1:{}", listener.local_addr()?.port());
-    Ok(server::serve(listener, hold)?)
+    match protocol {
+        HTTP2 => Ok(server::http2::serve(listener, hold, STREAMS)?),
+        _ => Ok(server::serve(listener, hold)?),
+    }
 }
 
 /// Lets this process have as many descriptors as it may; says how many connections that allows.
@@ -69,9 +79,10 @@ fn allow() -> Result<usize> {
 struct Server(Child, String);
 
 impl Server {
-    fn start(hold: usize) -> Result<Server> {
+    fn start(protocol: &str, hold: usize) -> Result<Server> {
         let mut command = Command::new(std::env::current_exe()?);
-        let mut child = command.args(["serve", &hold.to_string()]).stdout(Stdio::piped()).spawn()?;
+        command.args(["serve", protocol, &hold.to_string()]);
+        let mut child = command.stdout(Stdio::piped()).spawn()?;
         let stdout = child.stdout.take().ok_or("the server has no output")?;
         let mut url = String::new();
         BufReader::new(stdout).read_line(&mut url)?;
@@ -87,6 +98,10 @@ impl Drop for Server {
 }
 
 fn run(url: &str, load: Load, connections: usize, seconds: u64) -> Result<Outcome> {
+    run_over(Protocol::Http1, url, load, connections, seconds)
+}
+
+fn run_over(protocol: Protocol, url: &str, load: Load, connections: usize, seconds: u64) -> Result<Outcome> {
     let plan = Plan {
         target: Target::parse(url)?,
         mix: Mix::of(Call::get("/")),
@@ -98,14 +113,14 @@ fn run(url: &str, load: Load, connections: usize, seconds: u64) -> Result<Outcom
         timeout: Duration::from_secs(120),
         threads: 1,
         seed: 42,
-        protocol: Protocol::Http1,
+        protocol,
     };
     Ok(plan.start(&Stop::default())?.watch(|_, _| {})?)
 }
 
 /// The rates of wrk and of a closed loop, in turn.
 fn wrk(bench: &mut Bench) -> Result<()> {
-    let server = Server::start(0)?;
+    let server = Server::start(HTTP1, 0)?;
     let title = format!("Closed loop, 1 thread, {CONNECTIONS} connections, {SECONDS} s a turn");
     let mut turns = Turns::between(["wrk", "ours"], &title, "1/s", Better::Higher);
     for _ in 0..REPETITIONS {
@@ -142,7 +157,7 @@ fn wrk_rate(url: &str) -> Result<Option<f64>> {
 
 /// Times of an open loop that no server is busy with: what is left is the machine and the generator.
 fn open(bench: &mut Bench) -> Result<()> {
-    let server = Server::start(0)?;
+    let server = Server::start(HTTP1, 0)?;
     let columns = ["rate", "p50 us", "p99 us", "CPU us a request"].map(str::to_owned).to_vec();
     let title = format!("Open loop, constant rate, 1 thread, {SECONDS} s");
     let mut table = Table { title, columns, rows: Vec::new() };
@@ -162,32 +177,62 @@ fn open(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// `count` requests under way at a time: the server answers none before it has them all.
+/// `count` requests under way at a time, over each protocol: the server answers none before it has them all.
 fn hold(bench: &mut Bench, count: usize) -> Result<()> {
     let allowed = allow()?;
     if allowed < count {
-        println!("{count} connections are more than ulimit -Hn allows: {allowed} it is");
+        println!("HTTP/1.1: {count} connections are more than ulimit -Hn allows: {allowed} it is");
     }
-    let count = count.min(allowed);
-    let server = Server::start(count)?;
+    let columns = ["", "requests", "memory KiB", "seconds"].map(str::to_owned).to_vec();
+    let title = "Requests held at once, and by how much the generator's memory grew".to_owned();
+    let mut table = Table { title, columns, rows: Vec::new() };
+    for (protocol, count, row, measure) in [
+        (HTTP1, count.min(allowed), "held at once over HTTP/1.1", "held at once"),
+        (HTTP2, count, "held at once over HTTP/2", "held over HTTP/2"),
+    ] {
+        let [answers, grown, seconds] = held(protocol, count)?;
+        bench.add(measure, "requests", Better::Higher, answers);
+        bench.add(&format!("{measure} memory"), "KiB", Better::Lower, grown);
+        let figures = [format!("{answers:.0}"), format!("{grown:.0}"), digits(seconds)];
+        table.rows.push([row.to_owned()].into_iter().chain(figures).collect());
+    }
+    bench.show(table);
+    Ok(())
+}
+
+/// Answers, growth of the memory in KiB, and seconds to the last answer. The generator is a process of its own: what ran before must
+/// not have left it memory.
+fn held(protocol: &str, count: usize) -> Result<[f64; 3]> {
+    let server = Server::start(protocol, count)?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["holder", protocol, &server.1, &count.to_string()]);
+    let output = command.stderr(Stdio::inherit()).output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() {
+        return Err(format!("{count} requests over {protocol}: not all were answered").into());
+    }
+    let figures = text.split_whitespace().map(str::parse).collect::<std::result::Result<Vec<f64>, _>>()?;
+    figures.try_into().map_err(|_| format!("the generator said: {text}").into())
+}
+
+/// The generator of [`held`]; prints the figures.
+fn holder(protocol: &str, url: &str, count: usize) -> Result<()> {
     let size = u32::try_from(count)?;
+    let load = Load::Open(Arrivals::Burst { size, every_s: 1000.0 });
+    let protocol = match protocol {
+        HTTP2 => Protocol::Http2 { streams: usize::try_from(STREAMS)? },
+        _ => Protocol::Http1,
+    };
     let before = resident_kib();
-    let outcome = run(&server.1, Load::Open(Arrivals::Burst { size, every_s: 1000.0 }), count, 1)?;
+    let outcome = run_over(protocol, url, load, count, 1)?;
     let (total, slowest) = (&outcome.total, outcome.total.response().max() as f64 / 1e9);
-    println!(
-        "{count} requests held at once: {} answered, {:?} failed, {slowest:.2} s",
-        total.answers(),
-        total.failed
-    );
     let grown = resident_kib().saturating_sub(before);
-    println!("memory of the generator grew by {grown} KiB");
-    bench.add("held at once", "requests", Better::Higher, total.answers() as f64);
-    bench.add("held at once memory", "KiB", Better::Lower, grown as f64);
+    println!("{} {grown} {slowest}", total.answers());
     if let Some(reason) = outcome.generator.limited {
-        println!("note: {reason}");
+        eprintln!("note: {reason}");
     }
     let complete = total.answers() == count as u64;
-    complete.then_some(()).ok_or_else(|| "not all were answered".into())
+    complete.then_some(()).ok_or_else(|| format!("failed: {:?}", total.failed).into())
 }
 
 /// Most memory that this process ever had.

@@ -8,6 +8,7 @@ use crate::target::{Address, Target};
 use bytes::Bytes;
 use http::{Request, Uri};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Body;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper::rt::Executor;
 use hyper_util::rt::TokioIo;
@@ -125,6 +126,10 @@ pub(crate) async fn exchange(
             keep(&data)?;
         }
     }
+    // The library takes a stream or a connection that ends "without an error" for the end of the body.
+    if !incoming.is_end_stream() {
+        return Err(Failure::Truncated);
+    }
     Ok(Answer { status, start, body_bytes })
 }
 
@@ -133,15 +138,22 @@ fn failure(error: &hyper::Error) -> Failure {
     let cause = error.source();
     if let Some(error) = cause.and_then(|cause| cause.downcast_ref::<h2::Error>()) {
         return match error.get_io() {
-            Some(io) if io.kind() == std::io::ErrorKind::UnexpectedEof => Failure::Truncated,
+            Some(io) if is_end(io) => Failure::Truncated,
             Some(_) => Failure::Broken,
             None if error.is_library() => Failure::Protocol,
             None => Failure::Broken,
         };
     }
     match cause.and_then(|cause| cause.downcast_ref::<std::io::Error>()) {
-        Some(io) if io.kind() != std::io::ErrorKind::UnexpectedEof => Failure::Broken,
+        Some(io) if !is_end(io) => Failure::Broken,
         _ if error.is_parse() => Failure::Protocol,
         _ => Failure::Truncated,
     }
+}
+
+/// Whether the server ended the connection. The library says "broken pipe" then, and in the middle of a frame "bytes remaining", which
+/// is of no kind.
+fn is_end(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, Other, UnexpectedEof};
+    matches!(error.kind(), UnexpectedEof | BrokenPipe | Other)
 }

@@ -66,7 +66,8 @@ impl Fake {
     }
 }
 
-fn read(stream: &TcpStream) -> Request {
+/// Reads a request.
+pub(crate) fn read(stream: &TcpStream) -> Request {
     let mut reader = BufReader::new(stream);
     let mut lines = Vec::new();
     loop {

@@ -1,6 +1,7 @@
 //! What the tests of the binary share.
 #![allow(dead_code, reason = "every test program uses a part of it")]
 
+pub(crate) mod counting;
 pub(crate) mod fake;
 
 use std::process::{Command, Output};

@@ -72,8 +72,11 @@ fn every_call_of_a_trace_is_answered_and_what_was_deployed_is_removed() {
     let sum = |column: usize| busiest.iter().map(|row| number(&row[column])).sum::<f64>();
     assert_eq!((sum(1), sum(2), sum(3)), (meant as f64, meant as f64, 0.0));
     let starts = rows(&document, "How calls were answered");
-    let hot = starts.iter().filter(|row| row[0].as_str().unwrap().starts_with("forks of hot"));
-    assert_eq!(hot.map(|row| number(&row[1])).sum::<f64>(), meant as f64);
+    for kind in ["calls: ", "start: "] {
+        let all = starts.iter().filter(|row| row[0].as_str().unwrap().starts_with(kind));
+        assert_eq!(all.map(|row| number(&row[1])).sum::<f64>(), meant as f64, "{kind}");
+    }
+    assert!(!starts.iter().any(|row| row[0] == "calls: parent unknown"), "{starts:?}");
     let tenant = rows(&document, "The tenant");
     assert!(tenant.iter().any(|row| row[0] == "calls" && number(&row[1]) == meant as f64), "{tenant:?}");
     let bill = rows(&document, "What the replay used");

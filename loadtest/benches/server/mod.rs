@@ -1,5 +1,7 @@
 //! A trivial HTTP/1.1 server on one thread: as little work as can be for each request, so that it is the client that is measured.
 
+pub(crate) mod http2;
+
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
 use rustix::io::Errno;

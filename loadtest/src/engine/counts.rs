@@ -35,6 +35,8 @@ pub(super) struct Counts {
     warm_up_ns: u64,
     /// Whether each request is recorded.
     each: bool,
+    /// Whether all calls count as one.
+    as_one: bool,
     /// Processor time at the end of the warm-up, and at the end.
     cpu_from: Option<Used>,
     cpu_until: Option<Used>,
@@ -48,14 +50,16 @@ struct Used {
 }
 
 impl Counts {
-    /// Of the thread that calls.
-    pub(super) fn new(plan: &Plan, sender: Sender<Interval>) -> Counts {
+    /// Of the thread that calls. Each request is recorded if `recorded` says so, and those of a given load in any case.
+    pub(super) fn new(plan: &Plan, recorded: bool, sender: Sender<Interval>) -> Counts {
+        let as_one = matches!(plan.load, Load::Given(_));
         Counts {
             report: ThreadReport { end_ns: nanoseconds(plan.duration), ..ThreadReport::default() },
             interval: Interval::new(0),
             sender,
             warm_up_ns: nanoseconds(plan.warm_up),
-            each: matches!(plan.load, Load::Given(_)),
+            each: recorded || as_one,
+            as_one,
             cpu_from: None,
             cpu_until: None,
         }
@@ -90,9 +94,13 @@ impl Counts {
         }
         if one.intended_ns < self.warm_up_ns {
             self.interval.warm_up += 1;
-        } else if self.each {
-            self.report.tally.add(&Record { call: 0, ..*one });
+            return;
+        }
+        if self.each {
             self.interval.records.push(*one);
+        }
+        if self.as_one {
+            self.report.tally.add(&Record { call: 0, ..*one });
         } else {
             self.report.tally.add(one);
         }

@@ -26,8 +26,7 @@ use crate::arrivals::{Arrivals, InvalidArrivals};
 use crate::call::{CallError, Mix};
 use crate::clock::Clock;
 use crate::http2::Message;
-use crate::report::Generator;
-use crate::tally::{Record, Tally};
+use crate::tally::Record;
 use crate::target::Target;
 use bytes::Bytes;
 use counts::ThreadReport;
@@ -163,7 +162,7 @@ struct Interval {
     dropped: u64,
     /// Requests that ended then, but belong to the warm-up.
     warm_up: u64,
-    /// Each request that ended then, of a given load.
+    /// Each request that ended then, if they are recorded.
     records: Vec<Record>,
 }
 
@@ -193,6 +192,8 @@ pub(crate) struct Prepared {
     pub(crate) messages: Vec<Message>,
     pub(crate) stop: Stop,
     pub(crate) clock: Clock,
+    /// How many requests are recorded one by one, at most, if they are.
+    pub(crate) recorded: Option<usize>,
 }
 
 /// Time that threads have to start before the first request is due.
@@ -207,14 +208,31 @@ pub struct Run {
 }
 
 impl Plan {
+    /// Says what is wrong with it, if something is, and sends nothing.
+    pub fn validate(&self) -> Result<(), PlanError> {
+        self.check()?;
+        self.written()?;
+        Ok(())
+    }
+
     /// Begins to send.
     pub fn start(self, stop: &Stop) -> Result<Run, PlanError> {
+        self.begin(stop, None)
+    }
+
+    /// Begins to send, and records each of the first `most` requests after the warm-up: [`Outcome::records`].
+    pub fn start_recorded(self, stop: &Stop, most: usize) -> Result<Run, PlanError> {
+        self.begin(stop, Some(most))
+    }
+
+    fn begin(self, stop: &Stop, recorded: Option<usize>) -> Result<Run, PlanError> {
         self.check()?;
         let (requests, messages) = self.written()?;
         limits::allow_descriptors(self.sockets())?;
         let threads = self.threads;
         let clock = Clock::starting_in(START_NS);
-        let prepared = Arc::new(Prepared { plan: self, requests, messages, stop: stop.clone(), clock });
+        let prepared = Prepared { plan: self, requests, messages, stop: stop.clone(), clock, recorded };
+        let prepared = Arc::new(prepared);
         let (sender, intervals) = channel();
         let mut run = Run { prepared: Arc::clone(&prepared), intervals, threads: Vec::new() };
         for index in 0..threads {
@@ -283,47 +301,6 @@ fn check_given(arrivals: &[Arrival], calls: usize) -> Result<(), PlanError> {
 
 fn number(what: &'static str, min: usize, max: usize, value: usize) -> Result<(), PlanError> {
     (min..=max).contains(&value).then_some(()).ok_or(PlanError::Number { what, min, max, value })
-}
-
-impl Run {
-    /// What the threads count, as they do; without end only as long as the run goes on.
-    fn intervals(&self) -> impl Iterator<Item = Interval> {
-        self.intervals.iter()
-    }
-
-    fn empty_outcome(&self) -> Outcome {
-        let plan = &self.prepared.plan;
-        let names = match plan.load {
-            Load::Given(_) => vec!["all".to_owned()],
-            Load::Open(_) | Load::Closed => plan.mix.calls().iter().map(|call| call.name.clone()).collect(),
-        };
-        Outcome {
-            calls: names,
-            seed: plan.seed,
-            complete: false,
-            seconds: 0.0,
-            offered_rate: None,
-            total: Tally::default(),
-            warm_up: 0,
-            timeline: Vec::new(),
-            records: Vec::new(),
-            generator: Generator { threads: plan.threads, ..Generator::default() },
-        }
-    }
-
-    /// Waits for the threads, and notes what is known only at the end.
-    fn complete(self, outcome: &mut Outcome) -> io::Result<()> {
-        let joined = self.threads.into_iter().map(|thread| {
-            thread.join().map_err(|_| io::Error::other("a thread of the load generator panicked"))?
-        });
-        let reports = joined.collect::<io::Result<Vec<ThreadReport>>>()?;
-        let Prepared { plan, stop, .. } = &*self.prepared;
-        outcome.complete = !stop.is_set();
-        let end = Duration::from_nanos(reports.iter().map(|report| report.end_ns).max().unwrap_or(0));
-        outcome.seconds = end.saturating_sub(plan.warm_up).as_secs_f64();
-        outcome.add_threads(reports, plan.load != Load::Closed);
-        Ok(())
-    }
 }
 
 fn nanoseconds(time: Duration) -> u64 {

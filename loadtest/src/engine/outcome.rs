@@ -1,11 +1,12 @@
 //! A whole run: what the threads counted, put together.
 
 use super::counts::ThreadReport;
-use super::{Interval, Run};
+use super::{Interval, Load, Prepared, Run};
 use crate::report::{Generator, RATE_SECONDS_MIN, Second};
 use crate::tally::{Record, Tally};
 use std::collections::BTreeMap;
 use std::io;
+use std::time::Duration;
 
 /// A run that is over.
 #[derive(Clone, Debug)]
@@ -14,7 +15,7 @@ pub struct Outcome {
     pub calls: Vec<String>,
     /// Seed of the schedule.
     pub seed: u64,
-    /// Whether it came to its end, and was not stopped.
+    /// Whether it came to its end: it was not stopped, and no thread failed.
     pub complete: bool,
     /// Seconds that were counted.
     pub seconds: f64,
@@ -26,8 +27,11 @@ pub struct Outcome {
     pub warm_up: u64,
     /// Each second.
     pub timeline: Vec<Second>,
-    /// Each request after the warm-up, of a given load; the call is the one of the mix.
+    /// Each request after the warm-up, of a given load or if they were to be recorded; the call is the one of the mix. Nearly in
+    /// the order in which they ended.
     pub records: Vec<Record>,
+    /// Requests that were to be recorded, but were more than there is room for.
+    pub unrecorded: u64,
     /// What the generator itself did.
     pub generator: Generator,
 }
@@ -64,8 +68,9 @@ impl Run {
             each(&second, &progress);
             outcome.timeline.push(second);
         };
+        let most = self.prepared.recorded.unwrap_or(usize::MAX);
         for mut interval in self.intervals() {
-            outcome.records.append(&mut interval.records);
+            outcome.keep(&mut interval.records, most);
             outcome.warm_up += interval.warm_up;
             let latest = interval.second;
             // What comes after its second was closed counts with the next one.
@@ -88,6 +93,60 @@ impl Run {
         self.complete(&mut outcome)?;
         Ok(outcome)
     }
+
+    /// What the threads count, as they do; without end only as long as the run goes on.
+    fn intervals(&self) -> impl Iterator<Item = Interval> {
+        self.intervals.iter()
+    }
+
+    fn empty_outcome(&self) -> Outcome {
+        let plan = &self.prepared.plan;
+        let names = match plan.load {
+            Load::Given(_) => vec!["all".to_owned()],
+            Load::Open(_) | Load::Closed => plan.mix.calls().iter().map(|call| call.name.clone()).collect(),
+        };
+        Outcome {
+            calls: names,
+            seed: plan.seed,
+            complete: false,
+            seconds: 0.0,
+            offered_rate: None,
+            total: Tally::default(),
+            warm_up: 0,
+            timeline: Vec::new(),
+            records: Vec::new(),
+            unrecorded: 0,
+            generator: Generator { threads: plan.threads, ..Generator::default() },
+        }
+    }
+
+    /// Waits for the threads, and notes what is known only at the end. A thread that failed takes no more with it than what it
+    /// counted itself; it is an error only if there is no other.
+    fn complete(self, outcome: &mut Outcome) -> io::Result<()> {
+        let (mut reports, mut failed) = (Vec::new(), Vec::new());
+        for thread in self.threads {
+            match thread.join().unwrap_or_else(|_| Err(io::Error::other("it panicked"))) {
+                Ok(report) => reports.push(report),
+                Err(error) => failed.push(error),
+            }
+        }
+        let (count, all) = (failed.len(), failed.len() + reports.len());
+        let mut first = failed.into_iter().next();
+        if let Some(error) = first.take_if(|_| reports.is_empty()) {
+            return Err(error);
+        }
+        let Prepared { plan, stop, .. } = &*self.prepared;
+        outcome.complete = !stop.is_set() && count == 0;
+        let end = Duration::from_nanos(reports.iter().map(|report| report.end_ns).max().unwrap_or(0));
+        outcome.seconds = end.saturating_sub(plan.warm_up).as_secs_f64();
+        outcome.add_threads(reports, plan.load != Load::Closed);
+        if let Some(error) = first {
+            outcome.generator.limited = Some(format!(
+                "{count} of {all} sending threads failed, and what they counted is lost: {error}"
+            ));
+        }
+        Ok(())
+    }
 }
 
 impl Interval {
@@ -99,6 +158,14 @@ impl Interval {
 }
 
 impl Outcome {
+    /// Keeps records, up to `most` in all.
+    fn keep(&mut self, records: &mut Vec<Record>, most: usize) {
+        let room = most.saturating_sub(self.records.len());
+        self.unrecorded += records.len().saturating_sub(room) as u64;
+        records.truncate(room);
+        self.records.append(records);
+    }
+
     /// Adds what the threads said at their end.
     pub(super) fn add_threads(&mut self, reports: Vec<ThreadReport>, open_loop: bool) {
         let arrivals: u64 = reports.iter().map(|report| report.begun).sum();

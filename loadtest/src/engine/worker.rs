@@ -33,7 +33,8 @@ impl Worker {
     }
 
     pub(super) fn run(self) -> io::Result<ThreadReport> {
-        let counts = Counts::new(&self.prepared.plan, self.sender.clone());
+        let recorded = self.prepared.recorded.is_some();
+        let counts = Counts::new(&self.prepared.plan, recorded, self.sender.clone());
         match self.prepared.plan.protocol {
             Protocol::Http1 => http1::run(&self, counts),
             Protocol::Http2 { streams } => http2::run(self, counts, streams),

@@ -4,6 +4,9 @@ use crate::report::{Better, Measure, RunReport};
 use crate::tally::{Start, histogram};
 use hdrhistogram::Histogram;
 
+/// Share of a run's requests that may be lost before the rest proves nothing.
+pub const LOST_MAX: f64 = 0.05;
+
 /// Measures, in the order in which they were first added.
 #[derive(Clone, Debug, Default)]
 pub struct Measures(Vec<Measure>);
@@ -34,6 +37,11 @@ impl Measures {
         self.add(&format!("{name} max"), "ms", Better::Lower, millis(latencies.max()));
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// All of them, sorted by name: the order of systems is random, that of a document is not.
     pub fn finish(mut self) -> Vec<Measure> {
         self.0.sort_by(|one, other| one.name.cmp(&other.name));
@@ -60,9 +68,10 @@ pub fn lost(run: &RunReport) -> u64 {
     failures(run) + run.dropped + run.unfinished
 }
 
-/// Whether most of a run's requests have no proper answer.
-pub fn mostly_lost(run: &RunReport) -> bool {
-    lost(run) > run.answered
+/// Whether more of a run's requests than [`LOST_MAX`] have no proper answer.
+pub fn too_many_lost(run: &RunReport) -> bool {
+    let lost = lost(run);
+    lost as f64 > LOST_MAX * (lost + run.answered) as f64
 }
 
 /// Failures of a run, all kinds.
@@ -78,20 +87,22 @@ mod tests {
     use crate::report::FailureCount;
 
     #[test]
-    fn most_are_lost_by_failures_and_drops() {
-        let mut run = sample_run("a", 10);
-        assert!(!mostly_lost(&run));
-        run.failed = vec![FailureCount { call: "a".to_owned(), failure: Failure::Timeout, count: 6 }];
-        run.dropped = 4;
-        assert!(!mostly_lost(&run));
-        run.dropped = 5;
-        assert!(mostly_lost(&run));
+    fn one_in_twenty_may_be_lost_by_failures_and_drops() {
+        let mut run = sample_run("a", 95);
+        assert!(!too_many_lost(&run));
+        run.failed = vec![FailureCount { call: "a".to_owned(), failure: Failure::Timeout, count: 3 }];
+        run.dropped = 2;
+        assert!(!too_many_lost(&run));
+        run.unfinished = 1;
+        assert!(too_many_lost(&run));
     }
 
     #[test]
     fn values_gather_under_their_names() {
         let mut measures = Measures::default();
+        assert!(measures.is_empty());
         measures.add("b", "1/s", Better::Higher, 1.0);
+        assert!(!measures.is_empty());
         measures.add("a", "ms", Better::Lower, 5.0);
         measures.add("b", "1/s", Better::Higher, 3.0);
         measures.latencies("none", &histogram());

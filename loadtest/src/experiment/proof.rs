@@ -1,12 +1,10 @@
 //! What answers prove about isolation, and whether there are enough of them.
 
 use super::functions::{DIRTY, SECRET};
+use super::measures::LOST_MAX;
 use crate::expect::Mismatch;
 use crate::failure::Failure;
 use crate::report::RunReport;
-
-/// Share of requests that may fail: what is not answered proves nothing.
-const FAILED_MAX: f64 = 0.05;
 
 /// Requests of one function that bring secrets. Those that only end a program prove nothing and are left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,7 +46,7 @@ impl Proof {
             Some(format!("{} answers showed state of other requests", self.leaks))
         } else if self.pristine == 0 {
             Some("no answer could be checked".to_owned())
-        } else if self.failed as f64 > FAILED_MAX * all as f64 {
+        } else if self.failed as f64 > LOST_MAX * all as f64 {
             Some(format!("{} of {all} requests failed, too many to prove anything", self.failed))
         } else {
             None

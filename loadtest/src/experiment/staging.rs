@@ -16,11 +16,20 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// Time between two looks at the VMs.
 const LOOK: Duration = Duration::from_millis(5);
 /// Failures to arrange a start after which it is given up: the platform makes and gives up VMs when it likes.
-const TRIES: usize = 3;
+pub const TRIES: usize = 3;
 /// How long a call holds its VM that only keeps it from others, in seconds. It is broken off before.
 const HOLD: u32 = 50;
 /// VMs that are held at most.
 const HELD_MAX: usize = 64;
+
+/// What came of calls that were to be arranged.
+#[derive(Clone, Debug, Default)]
+pub struct Called {
+    /// Greetings whose VMs came to be as was asked for.
+    pub answers: Vec<Answered>,
+    /// Why the last of those that failed did, if one failed.
+    pub error: Option<String>,
+}
 
 /// Calls one function.
 pub struct Stage {
@@ -43,26 +52,40 @@ impl Stage {
         Stage { target: target.clone(), function: function.to_owned(), stop: stop.clone() }
     }
 
-    /// Greetings whose VMs came to be as `start` says. Fewer than `count` if the others could not be arranged.
-    pub fn calls(&self, start: Start, count: usize) -> io::Result<Vec<Answered>> {
-        let (mut found, mut failures) = (Vec::new(), 0);
+    /// Greetings whose VMs came to be as `start` says. Fewer than `count` if the others could not be arranged, or failed: one
+    /// failure does not take back what was answered before.
+    pub fn calls(&self, start: Start, count: usize) -> Called {
+        self.tried(start, count, TRIES)
+    }
+
+    /// One such greeting, which is tried once.
+    pub fn call(&self, start: Start) -> Called {
+        self.tried(start, 1, 1)
+    }
+
+    fn tried(&self, start: Start, count: usize, tries: usize) -> Called {
+        let (mut called, mut failures) = (Called::default(), 0);
         // Those who keep VMs from the calls, from one call to the next.
         let mut held = Vec::new();
-        while found.len() < count && failures < TRIES && !self.stop.is_set() {
+        while called.answers.len() < count && failures < tries && !self.stop.is_set() {
             let answer = match start {
-                Start::Recycled => self.recycled()?,
-                Start::Remapped => self.remapped()?,
-                Start::New => self.new_one(&mut held)?,
-                Start::Spare => self.spare(&mut held)?,
-                Start::Cold => self.cold()?,
-                Start::None | Start::Other => return Ok(found),
+                Start::Recycled => self.recycled(),
+                Start::Remapped => self.remapped(),
+                Start::New => self.new_one(&mut held),
+                Start::Spare => self.spare(&mut held),
+                Start::Cold => self.cold(),
+                Start::None | Start::Other => return called,
             };
-            match answer.filter(|answer| answer.start() == start.name()) {
-                Some(answer) => found.push(answer),
-                None => failures += 1,
+            match answer.map(|answer| answer.filter(|answer| answer.start() == start.name())) {
+                Ok(Some(answer)) => called.answers.push(answer),
+                Ok(None) => failures += 1,
+                Err(error) => {
+                    failures += 1;
+                    called.error = Some(error.to_string());
+                }
             }
         }
-        Ok(found)
+        called
     }
 
     /// Waits until nothing of the function is in memory; false if that does not come.
@@ -212,6 +235,42 @@ mod tests {
         let stage = Stage::new(&target, "a", &stop);
         assert!(!stage.wait_until_gone().unwrap());
         server.join().unwrap();
-        assert!(stage.calls(Start::Recycled, 5).unwrap().is_empty());
+        let called = stage.calls(Start::Recycled, 5);
+        assert!(called.answers.is_empty() && called.error.is_none());
+    }
+
+    /// A platform without VMs that answers calls of its function with one status after the other.
+    fn platform(statuses: &'static [u16]) -> Target {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = Target::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        std::thread::spawn(move || {
+            let mut statuses = statuses.iter();
+            for stream in listener.incoming().map_while(Result::ok) {
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+                while let Some(request) = lines.next() {
+                    lines.by_ref().find(String::is_empty);
+                    let (status, body) = if request.starts_with("GET /v1/vms ") {
+                        (200, r#"{"vms":[]}"#)
+                    } else {
+                        (*statuses.next().unwrap(), "Hello, Spore!")
+                    };
+                    let head = format!("HTTP/1.1 {status} X\r\nx-spore-start: cold\r\n");
+                    write!(&stream, "{head}content-length: {}\r\n\r\n{body}", body.len()).unwrap();
+                }
+            }
+        });
+        target
+    }
+
+    #[test]
+    fn a_failed_call_takes_nothing_back_and_three_are_enough() {
+        let target = platform(&[200, 500, 200, 200]);
+        let called = Stage::new(&target, "a", &Stop::default()).calls(Start::Cold, 3);
+        assert_eq!((called.answers.len(), called.error.as_deref()), (3, Some("a answered 500")));
+        let target = platform(&[500]);
+        assert!(Stage::new(&target, "a", &Stop::default()).call(Start::Cold).answers.is_empty());
+        let target = platform(&[200, 500, 200, 500, 503]);
+        let called = Stage::new(&target, "a", &Stop::default()).calls(Start::Cold, 3);
+        assert_eq!((called.answers.len(), called.error.as_deref()), (2, Some("a answered 503")));
     }
 }

@@ -3,8 +3,8 @@
 use super::{Document, Plot, PlotKind, Table};
 use std::collections::BTreeSet;
 
-/// Values of a measure: every one is resampled thousands of times.
-const VALUES_MAX: usize = 1_000;
+/// Values of a measure, and so repetitions: every one is resampled thousands of times.
+pub const VALUES_MAX: usize = 1_000;
 /// Greatest value of a measure: sums of many must stay numbers.
 const VALUE_MAX: f64 = 1e100;
 /// Values of all measures.

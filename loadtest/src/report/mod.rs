@@ -18,6 +18,7 @@ mod schema;
 mod svg;
 pub mod tables;
 
+pub use check::VALUES_MAX;
 pub use document::{
     Axis, Better, Document, Machine, Measure, Plot, PlotKind, SCHEMA, Scale, Series, Table, Tool,
 };

@@ -19,7 +19,7 @@ pub struct RunReport {
     pub repetition: u32,
     /// Seed of its schedule and choices.
     pub seed: u64,
-    /// Whether it came to its end; not, if somebody stopped it.
+    /// Whether it came to its end; not, if somebody stopped it or a sending thread failed.
     pub complete: bool,
     /// Seconds that were counted: without the warm-up.
     pub seconds: f64,

@@ -131,7 +131,9 @@ pub(crate) fn hostile() -> Document {
     let live = |instances: u64| plots::DensityPoint {
         instances,
         p99_ms: 0.5 + (instances * instances) as f64 / 1e6,
-        kib_each: 400.0 + 90_000.0 / instances as f64,
+        private_kib: 400.0,
+        shared_kib: 90_000.0,
+        pss_kib: 400.0 + 90_000.0 / instances as f64,
     };
     document.plots.extend(plots::density("Density", &[1, 10, 100, 300, 1000].map(live)));
     let odd = [(0.0, -1e300), (-5.0, 1e300), (1e-9, 3.0), (1e15, 3.000_001), (1e15 + 1.0, 0.0)];

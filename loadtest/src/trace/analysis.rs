@@ -14,7 +14,9 @@ pub struct FunctionResult {
     /// Failures.
     pub failed: u64,
     /// Answers of VMs that were made for the request.
-    pub cold: u64,
+    pub made: u64,
+    /// Those of them whose request had to wait for the parent.
+    pub waited: u64,
     /// Response time over run time of each answer, rising; without calls of run time 0.
     pub slowdowns: Vec<f64>,
 }
@@ -64,7 +66,8 @@ impl Analysis {
             return;
         };
         function.answered += 1;
-        function.cold += u64::from(is_cold(start));
+        function.made += u64::from(matches!(start, Start::New | Start::Cold));
+        function.waited += u64::from(start == Start::Cold);
         *self.starts.entry(start).or_default() += 1;
         let seconds = |from: u64| record.done_ns.saturating_sub(from) as f64 / 1e9;
         let (response, service) = (seconds(record.intended_ns), seconds(record.sent_ns));
@@ -93,27 +96,22 @@ impl Analysis {
         self.functions.iter().map(|function| function.failed).sum()
     }
 
-    /// For each function with answers the part of them that was cold, rising.
-    pub fn cold_rates(&self) -> Vec<f64> {
+    /// For each function with answers the part of them whose VM was made for the request, rising.
+    pub fn parts_made(&self) -> Vec<f64> {
         let with_answers = self.functions.iter().filter(|function| function.answered > 0);
-        let mut rates: Vec<f64> =
-            with_answers.map(|function| function.cold as f64 / function.answered as f64).collect();
-        rates.sort_by(f64::total_cmp);
-        rates
+        let mut parts: Vec<f64> =
+            with_answers.map(|function| function.made as f64 / function.answered as f64).collect();
+        parts.sort_by(f64::total_cmp);
+        parts
     }
 }
 
-/// Whether the VM was made for the request.
-fn is_cold(start: Start) -> bool {
-    matches!(start, Start::New | Start::Cold)
-}
-
-/// The value at a quantile of rising values; 0 if there are none.
-pub fn quantile(rising: &[f64], quantile: f64) -> f64 {
-    let last = rising.len().saturating_sub(1);
+/// The value at a quantile of rising values, if there are any.
+pub fn quantile(rising: &[f64], quantile: f64) -> Option<f64> {
+    let last = rising.len().checked_sub(1)?;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
     let at = (quantile * last as f64).round() as usize;
-    rising.get(at.min(last)).copied().unwrap_or(0.0)
+    rising.get(at.min(last)).copied()
 }
 
 /// Points of the distribution of rising values: (value, share of values at most so great), at most about `most` of them.
@@ -155,17 +153,26 @@ mod tests {
             record(0, Ok(Start::Recycled), 150),
             record(0, Err(Failure::Timeout), 900),
             record(1, Ok(Start::Remapped), 51),
+            record(1, Ok(Start::Cold), 51),
         ];
         let found = analyse(&planned, &records, &[1024, 2048]);
-        let first = FunctionResult { calls: 3, answered: 2, failed: 1, cold: 1, slowdowns: vec![1.5, 3.0] };
+        let first = FunctionResult {
+            calls: 3,
+            answered: 2,
+            failed: 1,
+            made: 1,
+            waited: 0,
+            slowdowns: vec![1.5, 3.0],
+        };
         assert_eq!(found.functions[0], first);
-        assert_eq!((found.answered(), found.failed(), found.slowdowns.len()), (3, 1, 2));
-        assert_eq!(found.cold_rates(), [0.0, 0.5]);
+        assert_eq!((found.functions[1].made, found.functions[1].waited), (1, 1));
+        assert_eq!((found.answered(), found.failed(), found.slowdowns.len()), (4, 1, 2));
+        assert_eq!(found.parts_made(), [0.5, 0.5]);
         let near = |one: f64, other: f64| assert!((one - other).abs() < 1e-9, "{one} {other}");
         near(found.busy_s, 0.2);
-        near(found.service_s, 0.351);
+        near(found.service_s, 0.352);
         near(found.touched_gib_s, 0.175);
-        near(found.billed_gib_s, 0.352);
+        near(found.billed_gib_s, 0.354);
     }
 
     #[test]
@@ -174,6 +181,7 @@ mod tests {
         let points = distribution(&values, 100);
         assert_eq!((points.len(), points[0], points[100]), (101, (0.0, 0.001), (999.0, 1.0)));
         assert_eq!(distribution(&[], 10), []);
-        assert_eq!((quantile(&values, 0.5), quantile(&values, 1.0), quantile(&[], 0.5)), (500.0, 999.0, 0.0));
+        let at = |quantile| super::quantile(&values, quantile);
+        assert_eq!((at(0.5), at(1.0), quantile(&[], 0.5)), (Some(500.0), Some(999.0), None));
     }
 }

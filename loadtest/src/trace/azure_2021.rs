@@ -97,7 +97,7 @@ mod tests {
             ("app,func,end_timestamp,duration\na,f,1,-1\n", "line 2, column 4: `-1` is not a number"),
             ("app,func,end_timestamp,duration\na,f,1e9,1\n", "line 2, column 3: it is more than a year"),
             ("app,func,end_timestamp\n", "line 1, column 3: the header has no column `duration`"),
-            ("app,func,end_timestamp,duration\n", "it has no invocations"),
+            ("app,func,end_timestamp,duration\n", "line 1, column 1: it has no invocations"),
         ] {
             let error = read(file(text).path()).unwrap_err().to_string();
             assert!(error.contains(wanted), "{error}");

@@ -1,6 +1,6 @@
 //! Tables with a header, and errors that say where.
 
-use ::csv::{ByteRecord, Reader, ReaderBuilder};
+use ::csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ pub enum TraceError {
         /// What the system says.
         source: io::Error,
     },
-    /// A field.
+    /// A field, or the first one of a line where no single field is wrong.
     #[error("{path}, line {line}, column {column}: {why}")]
     Field {
         /// The file.
@@ -25,14 +25,6 @@ pub enum TraceError {
         line: u64,
         /// Field of the line, from 1.
         column: usize,
-        /// What is wrong.
-        why: String,
-    },
-    /// What is true for no single field.
-    #[error("{path}: {why}")]
-    Whole {
-        /// The file.
-        path: PathBuf,
         /// What is wrong.
         why: String,
     },
@@ -46,7 +38,7 @@ const LINE_MAX: usize = 4 << 20;
 /// Numbers beyond this are no times and no sizes.
 const NUMBER_MAX: f64 = 1e12;
 
-/// A file whose lines have an end.
+/// A file whose lines have an end, the last one too.
 struct Lines<R> {
     inner: R,
     /// The line that is read, from 1, and its bytes so far.
@@ -62,6 +54,12 @@ struct LongLine(u64);
 impl<R: Read> Read for Lines<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
+        // The end that the last line may lack: the number of a record's line is taken from where it ends.
+        if let (0, true, Some(first)) = (count, self.length > 0, buffer.first_mut()) {
+            *first = b'\n';
+            self.length = 0;
+            return Ok(1);
+        }
         for &byte in buffer.get(..count).unwrap_or_default() {
             self.length += 1;
             if byte == b'\n' {
@@ -81,6 +79,8 @@ pub(super) struct Table {
     reader: Reader<Lines<File>>,
     header: Vec<String>,
     record: ByteRecord,
+    /// Line of the record, from 1.
+    line: u64,
 }
 
 impl Table {
@@ -89,17 +89,18 @@ impl Table {
         let file = File::open(path).map_err(io)?;
         let lines = Lines { inner: file, line: 1, length: 0 };
         // Without quotes: a field cannot hold a line break, so that lines are lines, and have a limit.
-        let mut reader = ReaderBuilder::new().has_headers(false).quoting(false).from_reader(lines);
-        let mut record = ByteRecord::new();
-        let there = reader.read_byte_record(&mut record);
-        let header: Vec<String> =
-            record.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned()).collect();
-        let table = Table { path: path.to_owned(), reader, header, record };
-        match there {
-            Ok(true) => Ok(table),
-            Ok(false) => Err(table.whole("it is empty")),
-            Err(error) => Err(table.refused(error)),
+        let mut builder = ReaderBuilder::new();
+        // A carriage return before the end is white space, as that around fields is.
+        builder.has_headers(false).quoting(false).flexible(true).terminator(Terminator::Any(b'\n'));
+        let reader = builder.from_reader(lines);
+        let mut table =
+            Table { path: path.to_owned(), reader, header: Vec::new(), record: ByteRecord::new(), line: 1 };
+        if !table.advance()? {
+            return Err(table.whole("it is empty"));
         }
+        let names = table.record.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned());
+        table.header = names.collect();
+        Ok(table)
     }
 
     /// The names of the columns.
@@ -112,7 +113,7 @@ impl Table {
         let found = self.header.iter().position(|known| known == name);
         found.ok_or_else(|| TraceError::Field {
             path: self.path.clone(),
-            line: 1,
+            line: self.line,
             column: self.header.len(),
             why: format!("the header has no column `{name}`"),
         })
@@ -120,10 +121,33 @@ impl Table {
 
     /// Goes to the next line; false at the end.
     pub(super) fn next(&mut self) -> Result<bool, TraceError> {
+        if !self.advance()? {
+            return Ok(false);
+        }
+        let (len, wanted) = (self.record.len(), self.header.len());
+        if len != wanted {
+            let why = format!("the line has {len} fields, the header {wanted}");
+            return Err(self.wrong(len.min(wanted), &why));
+        }
+        Ok(true)
+    }
+
+    /// Goes to the next line that is not blank.
+    fn advance(&mut self) -> Result<bool, TraceError> {
         let mut record = std::mem::take(&mut self.record);
-        let there = self.reader.read_byte_record(&mut record);
+        let there = loop {
+            match self.reader.read_byte_record(&mut record) {
+                Ok(true) if record.len() == 1 && record[0].trim_ascii().is_empty() => {}
+                there => break there,
+            }
+        };
         self.record = record;
-        there.map_err(|error| self.refused(error))
+        let is_there = there.map_err(|error| self.refused(error))?;
+        if is_there {
+            // The reader stands behind the end of the record's line, on the next one.
+            self.line = self.reader.position().line().saturating_sub(1);
+        }
+        Ok(is_there)
     }
 
     /// Field `index` of the line as text.
@@ -153,34 +177,31 @@ impl Table {
 
     /// The number of the line.
     pub(super) fn line(&self) -> u64 {
-        self.record.position().map_or(1, ::csv::Position::line)
+        self.line
     }
 
     pub(super) fn wrong(&self, index: usize, why: &str) -> TraceError {
-        let (path, line) = (self.path.clone(), self.line());
-        TraceError::Field { path, line, column: index + 1, why: why.to_owned() }
+        let path = self.path.clone();
+        TraceError::Field { path, line: self.line, column: index + 1, why: why.to_owned() }
     }
 
+    /// What is true for no single field is said of the line that was read last.
     pub(super) fn whole(&self, why: &str) -> TraceError {
-        TraceError::Whole { path: self.path.clone(), why: why.to_owned() }
+        self.wrong(0, why)
     }
 
     fn refused(&self, error: ::csv::Error) -> TraceError {
-        let line = error.position().map_or(0, ::csv::Position::line);
-        match error.into_kind() {
-            ::csv::ErrorKind::Io(source) => match source.get_ref().and_then(|of| of.downcast_ref()) {
-                Some(LongLine(line)) => {
-                    let why = format!("the line has more than {LINE_MAX} bytes");
-                    TraceError::Field { path: self.path.clone(), line: *line, column: 1, why }
-                }
-                None => TraceError::Io { path: self.path.clone(), source },
-            },
-            ::csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-                let column = usize::try_from(len.min(expected_len)).unwrap_or(usize::MAX) + 1;
-                let why = format!("the line has {len} fields, the header {expected_len}");
-                TraceError::Field { path: self.path.clone(), line, column, why }
+        let source = match error.into_kind() {
+            ::csv::ErrorKind::Io(source) => source,
+            // Bytes in lines of any length: nothing else can be wrong.
+            kind => io::Error::other(format!("{kind:?}")),
+        };
+        match source.get_ref().and_then(|of| of.downcast_ref()) {
+            Some(LongLine(line)) => {
+                let why = format!("the line has more than {LINE_MAX} bytes");
+                TraceError::Field { path: self.path.clone(), line: *line, column: 1, why }
             }
-            kind => self.whole(&format!("line {line}: {kind:?}")),
+            None => TraceError::Io { path: self.path.clone(), source },
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Traces that are damaged at random: they are read or refused, and an error names the file.
+//! Traces that are damaged at random: they are read or refused, and an error names file, line and column.
 
 use super::generate::{Shape, files, write_invocations};
 use super::{azure_2019, azure_2021};
@@ -48,7 +48,9 @@ fn check(result: Result<super::Trace, super::TraceError>, directory: &Path, refu
         Ok(trace) => assert!(!trace.functions.is_empty()),
         Err(error) => {
             *refused += 1;
-            assert!(error.to_string().starts_with(directory.to_str().unwrap()), "{error}");
+            let text = error.to_string();
+            assert!(text.starts_with(directory.to_str().unwrap()), "{text}");
+            assert!(text.contains(", line ") && text.contains(", column "), "{text}");
         }
     }
 }

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 /// Options of `spore load compare`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 nothing is worse, 1 something is, 2 the results cannot be compared, or have too few repetitions to tell."
+    after_help = "Exit codes: 0 nothing is worse, 1 something is, 2 the results cannot be compared, one of them lacks values of a measure, or they have too few repetitions to tell."
 )]
 pub(super) struct CompareArgs {
     /// The result to compare to
@@ -50,10 +50,13 @@ pub(super) fn run(args: CompareArgs, global: &Global) -> Result<(), Failure> {
         show(&comparison)?;
     }
     if comparison.changes.is_empty() {
-        return Err(Failure::new("the results have no measure in common").exit(Exit::Usage));
+        return Err(
+            Failure::new("the results have no measure in common that both have values of").exit(Exit::Usage)
+        );
     }
     match comparison.undecided() {
         _ if comparison.worse() => Err(Failure::silent(Exit::Failure)),
+        _ if !comparison.missing.is_empty() => Err(missing(&comparison.missing)),
         0 => Ok(()),
         count => Err(Failure::new(format!(
             "{count} measures are worse by more than the threshold, which so few repetitions of so many measures cannot tell from chance"
@@ -61,6 +64,16 @@ pub(super) fn run(args: CompareArgs, global: &Global) -> Result<(), Failure> {
         .hint("repeat more often, or choose what matters with --measure")
         .exit(Exit::Usage)),
     }
+}
+
+/// Measures that say nothing beside the other result. That is no success: a target that is dead has no response times.
+fn missing(names: &[String]) -> Failure {
+    let (count, first) = (names.len(), names.first().map(String::as_str).unwrap_or_default());
+    let others = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
+    let message = format!("the measure {first:?}{others} cannot be compared: see the warnings");
+    Failure::new(message)
+        .hint("choose measures that both results have values of with --measure")
+        .exit(Exit::Usage)
 }
 
 fn show(comparison: &Comparison) -> Result<(), Failure> {

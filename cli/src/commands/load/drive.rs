@@ -3,7 +3,7 @@
 use crate::failure::{Exit, Failure};
 use crate::print;
 use crate::units::millis;
-use loadtest::engine::{Outcome, Plan, PlanError, Stop};
+use loadtest::engine::{Outcome, Plan, PlanError, Run, Stop};
 use loadtest::report::Second;
 use std::future::poll_fn;
 use std::io::{IsTerminal, Write};
@@ -65,7 +65,15 @@ impl Driver {
 
     /// Runs a plan to its end, or until somebody stops it; `label` stands before its progress.
     pub(super) fn run(&self, label: &str, plan: Plan) -> Result<Outcome, Failure> {
-        let run = plan.start(&self.stop).map_err(refused)?;
+        self.follow(label, plan.start(&self.stop).map_err(refused)?)
+    }
+
+    /// The same, and records each of the first `most` requests.
+    pub(super) fn run_recorded(&self, label: &str, plan: Plan, most: usize) -> Result<Outcome, Failure> {
+        self.follow(label, plan.start_recorded(&self.stop, most).map_err(refused)?)
+    }
+
+    fn follow(&self, label: &str, run: Run) -> Result<Outcome, Failure> {
         let outcome = run.watch(|second, total| self.show(&line(label, second, total.answered)));
         if self.terminal {
             self.show("");
@@ -107,7 +115,7 @@ fn any(signals: &mut [Signal], context: &mut Context<'_>) -> Poll<()> {
 }
 
 /// Numbers of the plan are the user's; the machine's refusals are not.
-fn refused(error: PlanError) -> Failure {
+pub(super) fn refused(error: PlanError) -> Failure {
     let exit = if matches!(error, PlanError::Io(_)) { Exit::Failure } else { Exit::Usage };
     Failure::new(print::chain(&error)).exit(exit)
 }

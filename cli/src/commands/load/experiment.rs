@@ -55,7 +55,7 @@ struct Common {
     #[arg(long, global = true)]
     quick: bool,
     /// How often everything is measured, in another order each time [default: 5]
-    #[arg(long, global = true, value_name = "N", value_parser = value_parser!(u32).range(1..=10_000))]
+    #[arg(long, global = true, value_name = "N", value_parser = value_parser!(u32).range(1..=1_000))]
     repetitions: Option<u32>,
     /// Seed of all random choices
     #[arg(long, global = true, default_value_t = 42, value_name = "N")]

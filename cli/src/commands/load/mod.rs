@@ -8,6 +8,7 @@ mod files;
 mod generate;
 mod options;
 mod report;
+mod requests;
 mod result;
 mod run;
 mod save;

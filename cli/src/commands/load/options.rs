@@ -47,7 +47,7 @@ pub(super) struct LoadOptions {
     /// Seed of all random choices: the same one sends the same requests at the same times
     #[arg(long, default_value_t = 42, value_name = "N")]
     pub(super) seed: u64,
-    /// How often everything is measured; each time with another seed, made from --seed
+    /// How often everything is measured, at most 1000 times; each time with another seed, made from --seed
     #[arg(long, value_name = "N")]
     pub(super) repetitions: Option<u32>,
     /// Speak HTTP/2 (without TLS, prior knowledge)
@@ -73,8 +73,8 @@ pub(super) enum Process {
 
 /// Connections of an open loop, at most, unless told otherwise.
 const CONNECTIONS: usize = 10_000;
-/// Repetitions nobody wants to wait for.
-const REPETITIONS_MAX: u32 = 10_000;
+/// Repetitions, at most: results with more cannot be read.
+const REPETITIONS_MAX: u32 = 1_000;
 
 impl LoadOptions {
     /// The loop that the options describe; usage error if they describe none.
@@ -186,6 +186,11 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn results_with_the_most_repetitions_can_be_read() {
+        assert_eq!(REPETITIONS_MAX as usize, loadtest::report::VALUES_MAX);
+    }
 
     #[test]
     fn times_have_units() {

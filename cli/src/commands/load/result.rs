@@ -64,24 +64,25 @@ fn systems(runs: &[RunReport]) -> Vec<&str> {
     found
 }
 
-/// Median and tail of each system, and what it answered, once for each repetition.
+/// Median and tail of each system, and what it answered, once for each repetition. One without answers has no response times: 0
+/// would be the best there can be.
 pub(super) fn measures(runs: &[RunReport]) -> Vec<Measure> {
     let mut found = Vec::new();
     for system in systems(runs) {
         let mine: Vec<&RunReport> = runs.iter().filter(|run| run.system == system && run.complete).collect();
-        let mut add = |name: &str, unit: &str, better, value: &dyn Fn(&RunReport) -> f64| {
+        let mut add = |name: &str, unit: &str, better, value: &dyn Fn(&RunReport) -> Option<f64>| {
             found.push(Measure {
                 name: format!("{system} {name}"),
                 unit: unit.to_owned(),
                 better,
-                values: mine.iter().map(|run| value(run)).collect(),
+                values: mine.iter().filter_map(|run| value(run)).collect(),
             });
         };
         let quantile = |at: f64| {
             move |run: &RunReport| {
                 let mut all = histogram();
                 run.latencies.iter().for_each(|of| all += &of.response.0);
-                all.value_at_quantile(at) as f64 / 1e6
+                (!all.is_empty()).then(|| all.value_at_quantile(at) as f64 / 1e6)
             }
         };
         add("p50", "ms", Better::Lower, &quantile(0.5));
@@ -89,10 +90,10 @@ pub(super) fn measures(runs: &[RunReport]) -> Vec<Measure> {
         if !mine.iter().all(|run| run.has_rates()) {
             continue;
         }
-        add("answers", "1/s", Better::Higher, &RunReport::goodput);
+        add("answers", "1/s", Better::Higher, &|run| Some(run.goodput()));
         add("failures", "1/s", Better::Lower, &|run| {
             let failed: u64 = run.failed.iter().map(|of| of.count).sum();
-            (failed + run.dropped) as f64 / run.seconds.max(1e-9)
+            Some((failed + run.dropped) as f64 / run.seconds.max(1e-9))
         });
     }
     found
@@ -145,7 +146,7 @@ pub(super) fn notes(runs: &[RunReport]) -> Vec<String> {
     for run in runs {
         let name = format!("{}, run {}", run.system, run.repetition + 1);
         if !run.complete {
-            note(format!("{name} was stopped before its end"));
+            note(format!("{name} was stopped before its end, or failed in part"));
         }
         if let Some(reason) = &run.generator.limited {
             note(format!("{name}: the load generator was the limit, not the target: {reason}"));
@@ -162,6 +163,8 @@ pub(super) fn notes(runs: &[RunReport]) -> Vec<String> {
 
 /// Shows the document, then keeps it; exit code 130 if somebody stopped it, 1 if nothing was answered.
 pub(super) fn finish(document: &Document, sink: Sink, stopped: bool) -> Result<(), Failure> {
+    // What JSON cannot hold would make a document that nobody can read.
+    let document = &document.without_not_numbers();
     let shown = if sink.json_only() { print::json(document) } else { print::raw(text(document).as_bytes()) };
     // A terminal that went away costs no file.
     sink.write(document)?;
@@ -198,4 +201,74 @@ fn text(document: &Document) -> String {
         text.push('\n');
     }
     text
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::args::Output;
+    use loadtest::report::{Generator, LatencyReport, Packed};
+    use loadtest::tally::Start;
+
+    /// A run of a second with so many answers, of a millisecond each.
+    pub(in crate::commands::load) fn sample_run(repetition: u32, answered: u64) -> RunReport {
+        let mut times = histogram();
+        times.record_n(1_000_000, answered).unwrap();
+        let call = LatencyReport {
+            call: "a".to_owned(),
+            start: Start::None,
+            response: Packed(times.clone()),
+            service: Packed(times),
+        };
+        RunReport {
+            system: "s".to_owned(),
+            repetition,
+            seed: 0,
+            complete: true,
+            seconds: 1.0,
+            offered_rate: None,
+            answered,
+            answered_in_time: answered,
+            failed: Vec::new(),
+            late: 0,
+            dropped: 0,
+            unfinished: 0,
+            warm_up: 0,
+            body_bytes: 0,
+            latencies: if answered > 0 { vec![call] } else { Vec::new() },
+            timeline: Vec::new(),
+            generator: Generator::default(),
+        }
+    }
+
+    fn heading() -> Heading {
+        Heading { experiment: "run", question: "?".to_owned(), settings: BTreeMap::new() }
+    }
+
+    #[test]
+    fn a_run_without_answers_has_no_response_times() {
+        let values = |runs: &[RunReport]| -> Vec<(String, usize)> {
+            measures(runs).into_iter().map(|one| (one.name, one.values.len())).collect()
+        };
+        let expected = |p50, others| {
+            [("s p50", p50), ("s p99", p50), ("s answers", others), ("s failures", others)]
+                .map(|(name, count)| (name.to_owned(), count))
+        };
+        assert_eq!(values(&[sample_run(0, 5), sample_run(1, 0), sample_run(2, 7)]), expected(2, 3));
+        // Their names stay, so that a comparison misses the values.
+        assert_eq!(values(&[sample_run(0, 0)]), expected(0, 1));
+    }
+
+    #[test]
+    fn values_that_are_no_numbers_are_left_out_of_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("r.json");
+        let mut document = document(heading(), vec![sample_run(0, 5), sample_run(1, 5)]);
+        document.measures[0].values[1] = f64::NAN;
+        let sink = Sink::open(Some(&path), None, Output::Table).unwrap();
+        finish(&document, sink, false).unwrap();
+        let read = Document::read(&path).unwrap();
+        assert_eq!((read.measures[0].values.len(), read.measures[1].values.len()), (1, 2));
+        assert!(read.notes.iter().any(|note| note.contains("s p50: a value that is not a number")));
+    }
 }

@@ -6,12 +6,12 @@ use std::io::Read;
 use std::net::Shutdown;
 
 /// Ten requests to a server that gets whole connections.
-fn ten(protocol: Protocol, behave: impl Fn(TcpStream) + Send + Sync + 'static) -> Tally {
+pub(super) fn ten(protocol: Protocol, behave: impl Fn(TcpStream) + Send + Sync + 'static) -> Tally {
     ten_within(Duration::from_secs(60), protocol, behave)
 }
 
 /// The same, with little time for each.
-fn ten_soon(protocol: Protocol, behave: impl Fn(TcpStream) + Send + Sync + 'static) -> Tally {
+pub(super) fn ten_soon(protocol: Protocol, behave: impl Fn(TcpStream) + Send + Sync + 'static) -> Tally {
     ten_within(Duration::from_millis(700), protocol, behave)
 }
 
@@ -24,7 +24,7 @@ fn ten_within(
     ten_expecting(expect, timeout, protocol, behave)
 }
 
-fn ten_expecting(
+pub(super) fn ten_expecting(
     expect: Expect,
     timeout: Duration,
     protocol: Protocol,
@@ -44,7 +44,7 @@ fn ten_expecting(
     total(Plan { mix, timeout, protocol, connections: 10, ..plan(target, load) })
 }
 
-fn all(failure: Failure) -> std::collections::BTreeMap<(usize, Failure), u64> {
+pub(super) fn all(failure: Failure) -> std::collections::BTreeMap<(usize, Failure), u64> {
     [((0, failure), 10)].into()
 }
 
@@ -71,8 +71,10 @@ fn flood(first: &'static [u8], again: &'static [u8]) -> impl Fn(TcpStream) + Sen
 
 #[test]
 fn nobody_is_there() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let target = Target::parse(&format!("http://{free}")).unwrap();
+    // Bound, so that nobody else gets it, and not listening.
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let target = Target::parse(&format!("http://{}", held.local_addr().unwrap())).unwrap();
     for protocol in [Protocol::Http1, Protocol::Http2 { streams: 4 }] {
         let open = Load::Open(Arrivals::Constant { rate: 20.0 });
         let sum = total(Plan { protocol, ..plan(target.clone(), open) });

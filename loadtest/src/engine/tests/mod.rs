@@ -1,4 +1,6 @@
 mod hostile;
+mod hostile_http2;
+mod kept;
 mod proof;
 mod protocols;
 
@@ -6,7 +8,7 @@ use super::*;
 use crate::call::Call;
 use crate::expect::Expect;
 use crate::failure::Failure;
-use crate::tally::Start;
+use crate::tally::{Start, Tally};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 
@@ -151,7 +153,9 @@ fn what_does_not_answer_in_time_has_failed() {
         false
     });
     let load = Load::Open(Arrivals::Constant { rate: 20.0 });
-    let sum = total(Plan { timeout: Duration::from_millis(100), ..plan(target, load) });
+    // A connection for each: what waits for one is not sent when the end comes first.
+    let timeout = Duration::from_millis(100);
+    let sum = total(Plan { timeout, connections: 20, ..plan(target, load) });
     assert_eq!(sum.failed, [((0, Failure::Timeout), 20)].into());
 }
 

@@ -59,7 +59,9 @@ fn doubts(which: &str, document: &Document) -> Vec<String> {
     }
     let stopped = document.runs.iter().filter(|run| !run.complete).count();
     if stopped > 0 {
-        doubts.push(format!("{stopped} runs of the {which} result were stopped before their end"));
+        doubts.push(format!(
+            "{stopped} runs of the {which} result were stopped before their end, or failed in part"
+        ));
     }
     let limited = document.runs.iter().find_map(|run| run.generator.limited.as_ref());
     if let Some(why) = limited {

@@ -55,6 +55,9 @@ pub struct Change {
 pub struct Comparison {
     /// Measures that both have.
     pub changes: Vec<Change>,
+    /// Measures of the first result that say nothing beside the second: it has none of the name, one of both has no values, or they
+    /// mean different things. A target that answers nothing has no response times, and is not better for that.
+    pub missing: Vec<String>,
     /// Why the comparison may mean something else than it seems to.
     pub warnings: Vec<String>,
 }
@@ -78,15 +81,21 @@ impl Comparison {
 /// Compares the second result to the first.
 pub fn compare(first: &Document, second: &Document, limits: Limits) -> Comparison {
     let mut warnings = conditions::warnings(first, second);
-    let mut changes = Vec::new();
+    let (mut changes, mut missing) = (Vec::new(), Vec::new());
     for one in &first.measures {
         let Some(two) = second.measures.iter().find(|two| two.name == one.name) else {
             warnings.push(format!("only the first result has the measure {:?}", one.name));
+            // Where there was nothing, nothing is missing.
+            missing.extend((!one.values.is_empty()).then(|| one.name.clone()));
             continue;
         };
         match change(one, two) {
             Ok(found) => changes.push((found, least_p(one.values.len(), two.values.len()))),
-            Err(why) => warnings.push(why),
+            Err(why) => {
+                warnings.push(why);
+                let any = !(one.values.is_empty() && two.values.is_empty());
+                missing.extend(any.then(|| one.name.clone()));
+            }
         }
     }
     for two in second.measures.iter().filter(|two| first.measures.iter().all(|one| one.name != two.name)) {
@@ -98,7 +107,7 @@ pub fn compare(first: &Document, second: &Document, limits: Limits) -> Compariso
         change.p = p;
         change.verdict = verdict(change, *least * count, limits);
     }
-    Comparison { changes: changes.into_iter().map(|(change, _)| change).collect(), warnings }
+    Comparison { changes: changes.into_iter().map(|(change, _)| change).collect(), missing, warnings }
 }
 
 /// Both values of a measure, not yet judged.

@@ -20,6 +20,7 @@ fn a_result_is_the_same_as_itself() {
     let comparison = compare(&samples::document(), &samples::document(), LIMITS);
     assert_eq!(verdicts(&comparison), [Verdict::Same; 3]);
     assert!(!comparison.worse() && comparison.warnings.is_empty(), "{:?}", comparison.warnings);
+    assert!(comparison.missing.is_empty());
 }
 
 #[test]
@@ -52,6 +53,23 @@ fn measures_that_cannot_be_compared_are_named() {
     let comparison = compare(&samples::document(), &second, LIMITS);
     assert!(comparison.changes.is_empty());
     assert_eq!(comparison.warnings.len(), 4, "{:?}", comparison.warnings);
+    assert_eq!(comparison.missing, ["python-hello p50", "python-hello p99", "python-hello rate"]);
+}
+
+#[test]
+fn nothing_is_missing_where_nothing_was() {
+    let (mut first, mut second) = (samples::document(), samples::document());
+    first.measures[0].values.clear();
+    second.measures[0].values.clear();
+    // What is new, and what was empty and is gone.
+    first.measures[1].values.clear();
+    second.measures[1].name = "another".to_owned();
+    let comparison = compare(&first, &second, LIMITS);
+    assert_eq!((comparison.changes.len(), comparison.warnings.len()), (1, 3), "{:?}", comparison.warnings);
+    assert!(comparison.missing.is_empty(), "{:?}", comparison.missing);
+    // A value where there was none says no more than none where there was one.
+    second.measures[0].values.push(1.0);
+    assert_eq!(compare(&first, &second, LIMITS).missing, ["python-hello p50"]);
 }
 
 #[test]

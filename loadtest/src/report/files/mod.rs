@@ -3,10 +3,12 @@
 mod atomic;
 mod hdr;
 mod measures;
+mod requests;
 
 pub use atomic::{WriteError, write_file};
 pub use hdr::{hgrm, hlog};
 pub use measures::csv as measures_csv;
+pub use requests::RequestsCsv;
 
 use super::{Document, html};
 use hdr::histograms;

@@ -128,26 +128,38 @@ pub struct DensityPoint {
     pub instances: u64,
     /// 99th percentile of the response time, in milliseconds.
     pub p99_ms: f64,
-    /// Memory of one instance, in KiB.
-    pub kib_each: f64,
+    /// Memory that one instance has for itself, in KiB.
+    pub private_kib: f64,
+    /// Memory of one instance that others have, too.
+    pub shared_kib: f64,
+    /// Its private memory and its part of what is shared (PSS).
+    pub pss_kib: f64,
 }
+
+type DensityFigure = (&'static str, fn(&DensityPoint) -> f64);
 
 /// Response time and memory against the number of live instances. Points with the same number are repetitions.
 pub fn density(title: &str, points: &[DensityPoint]) -> [Plot; 2] {
-    let plot = |what: &str, label: &str, value: fn(&DensityPoint) -> f64| {
+    let line = |(name, value): &DensityFigure| {
         let values: Vec<(f64, f64)> =
             points.iter().map(|point| (point.instances as f64, value(point))).collect();
-        Plot {
-            title: format!("{title}: {what}"),
-            kind: PlotKind::Lines,
-            x: axis("live instances", Scale::Log),
-            y: axis(label, Scale::Linear),
-            series: vec![repeated(what, &values)],
-        }
+        repeated(name, &values)
     };
+    let plot = |what: &str, label: &str, figures: &[DensityFigure]| Plot {
+        title: format!("{title}: {what}"),
+        kind: PlotKind::Lines,
+        x: axis("live instances", Scale::Log),
+        y: axis(label, Scale::Linear),
+        series: figures.iter().map(line).collect(),
+    };
+    let memory: [DensityFigure; 3] = [
+        ("private", |point| point.private_kib),
+        ("shared", |point| point.shared_kib),
+        ("PSS", |point| point.pss_kib),
+    ];
     [
-        plot("p99", "response time p99 (ms)", |point| point.p99_ms),
-        plot("memory", "memory of one instance (KiB)", |point| point.kib_each),
+        plot("p99", "response time p99 (ms)", &[("p99", |point| point.p99_ms)]),
+        plot("memory", "memory of one instance (KiB)", &memory),
     ]
 }
 
@@ -173,6 +185,18 @@ mod tests {
             assert_eq!((line.points[0].0, line.points[1].0), (50.0, 100.0));
             assert!(line.intervals[0].0 <= line.points[0].1 && line.points[0].1 <= line.intervals[0].1);
         }
+    }
+
+    #[test]
+    fn density_draws_what_an_instance_has_alone_and_what_it_shares() {
+        let point = |instances: u64, p99_ms: f64| {
+            let each = 300.0 / instances as f64;
+            DensityPoint { instances, p99_ms, private_kib: 100.0, shared_kib: 300.0, pss_kib: 100.0 + each }
+        };
+        let [p99, memory] = density("Density", &[point(1, 2.0), point(1, 4.0), point(3, 3.0)]);
+        assert_eq!((p99.series.len(), &p99.series[0].points[..]), (1, &[(1.0, 3.0), (3.0, 3.0)][..]));
+        let lines: Vec<_> = memory.series.iter().map(|line| (&line.name[..], line.points[1].1)).collect();
+        assert_eq!(lines, [("private", 100.0), ("shared", 300.0), ("PSS", 200.0)]);
     }
 
     #[test]

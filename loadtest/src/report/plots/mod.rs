@@ -5,11 +5,14 @@
 //! | `distribution` | how response times are distributed, by how the VM came to be |
 //! | `time` | how a run went, second by second |
 //! | `load` | what a system does as more is asked of it |
+//! | `burst` | how many answers there are how soon after all were asked for at once |
 
+mod burst;
 mod distribution;
 mod load;
 mod time;
 
+pub use burst::kth_answers;
 pub use distribution::{ccdf, cdf, distributions};
 pub use load::{Breakdown, DensityPoint, breakdown, density, hockey_stick, repeated};
 pub use time::{failures_over_time, tail_over_time};

@@ -50,14 +50,45 @@ fn errors_say_line_and_column() {
         (CALLS.replace("0,2", "4294967296,2"), "line 2, column 6: `4294967296` is not a count"),
         (CALLS.replace("0,2", "NaN,2"), "line 2, column 6: `NaN` is not a count"),
         (CALLS.replace(",1,2,3", ",1,2,4"), "line 1, column 1: the header has no columns 1, 2, 3"),
-        (String::new(), "it is empty"),
-        ("HashFunction,HashApp,1\n".to_owned(), "it has no functions"),
+        (String::new(), "line 1, column 1: it is empty"),
+        ("\n\r\n".to_owned(), "line 1, column 1: it is empty"),
+        ("HashFunction,HashApp,1\n".to_owned(), "line 1, column 1: it has no functions"),
     ] {
         let error = read(&files.put("i", &text), None, None).unwrap_err().to_string();
         assert!(error.contains(wanted), "{error}");
     }
     let error = read(Path::new("/none"), None, None).unwrap_err().to_string();
     assert_eq!(error, "/none cannot be read");
+}
+
+#[test]
+fn lines_are_counted_whatever_ends_them() {
+    let files = Files::new();
+    let wrong = CALLS.replace(",4,0", ",x,0");
+    for (text, wanted) in [
+        (wrong.replace('\n', "\r\n"), "line 3, column 6: `x` is not a count"),
+        (wrong.replace('\n', "\n\n"), "line 5, column 6: `x` is not a count"),
+        (wrong.replace('\n', "\r\n \r\n"), "line 5, column 6: `x` is not a count"),
+        (wrong.trim_end().to_owned(), "line 3, column 6: `x` is not a count"),
+        (format!("\n\n{}", wrong.replace("HashApp", "App")), "line 3, column 7: the header has no column"),
+    ] {
+        let error = read(&files.put("i", &text), None, None).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{text:?}: {error}");
+    }
+}
+
+#[test]
+fn a_mark_of_utf_8_and_other_line_ends_are_no_part_of_names_and_counts() {
+    let files = Files::new();
+    let plain = read(&files.put("i", CALLS), None, None).unwrap();
+    let bare = CALLS.replace("HashOwner,", "").replace("o,", "");
+    for text in
+        [bare.clone(), format!("\u{feff}{bare}"), bare.replace('\n', "\r\n"), bare.trim_end().to_owned()]
+    {
+        let trace = read(&files.put("i", &text), None, None).unwrap();
+        assert_eq!(trace.functions, plain.functions, "{text:?}");
+        assert_eq!(trace.invocations(), 7);
+    }
 }
 
 #[test]
@@ -80,6 +111,10 @@ fn tables_of_percentiles_are_checked_as_well() {
         let error = read(&calls, None, Some(&memory)).unwrap_err().to_string();
         assert!(error.contains(wanted), "{error}");
     }
+    // What falls by rounding is no error: it counts as the one before it.
+    let memory = files.put("m", &format!("{head}a,1,2,3,4,3,6,7,8\n"));
+    let trace = read(&calls, None, Some(&memory)).unwrap();
+    assert_eq!(trace.functions[0].memory_mb.as_ref().unwrap().at(75.0), 4.0);
     // Functions and applications that only one of the tables has are no error.
     let memory = files.put("m", &format!("{head}other,1,2,3,4,5,6,7,8\n"));
     let trace = read(&calls, None, Some(&memory)).unwrap();

@@ -1,6 +1,7 @@
 //! `burst`: from nothing to N requests at the same moment, and the time to the k-th answer.
 
 use super::knee::Function;
+use super::platform::Platform;
 use super::session::{REST, Session};
 use crate::failure::Failure;
 use clap::Args;
@@ -9,7 +10,7 @@ use loadtest::call::Mix;
 use loadtest::engine::{Load, Plan};
 use loadtest::experiment::functions::{held, hello};
 use loadtest::experiment::measures::{Measures, failures, millis, response};
-use loadtest::report::{Better, Plot, PlotKind, RunReport, Scale, Series, plots};
+use loadtest::report::{Better, RunReport, plots};
 use std::time::Duration;
 
 /// Options of `spore load experiment burst`.
@@ -46,7 +47,8 @@ pub(super) fn run(args: &BurstArgs, session: &mut Session) -> Result<(), Failure
     session.set("sizes", format!("{sizes:?}"));
     session.set("hold, s", args.hold);
     let done = burst_all(args, session, &sizes, repetitions);
-    session.plots.push(kth("Time to the k-th answer", &session.runs));
+    session.plots.push(plots::kth_answers("Time to the k-th answer", &session.runs));
+    session.plots.push(plots::cdf("Response time", &session.runs));
     done
 }
 
@@ -68,7 +70,7 @@ fn burst_all(
             // A function of its own for each burst: others have left VMs behind.
             let name = format!("experiment-burst-{size}-{repetition}");
             let path = platform.deploy(kind, &name, Some(size.max(USUAL_CONCURRENCY) as usize))?;
-            warm(session, &platform.target, &path, seed)?;
+            warm(session, &platform, &path)?;
             let call =
                 if args.hold > 0.0 { held(&path, kind.name(), args.hold) } else { hello(&path, kind.name()) };
             let plan = Plan {
@@ -79,7 +81,7 @@ fn burst_all(
                 ..session.closed(&platform.target, Mix::of(call), 1, seed)
             };
             let run = session.measure(&format!("{} burst of {size}", kind.name()), repetition, plan)?;
-            session.keep(run, |measures, run| note(measures, run, size));
+            session.keep(&platform, run, |measures, run| note(measures, run, size))?;
             platform.remove(&name)?;
             std::thread::sleep(REST);
         }
@@ -88,19 +90,12 @@ fn burst_all(
 }
 
 /// One call, from which the platform learns what a request touches.
-fn warm(session: &Session, target: &loadtest::target::Target, path: &str, seed: u64) -> Result<(), Failure> {
-    let plan = Plan {
-        load: Load::Open(Arrivals::Burst { size: 1, every_s: 1e6 }),
-        duration: Duration::from_millis(1),
-        warm_up: Duration::ZERO,
-        ..session.closed(target, Mix::of(hello(path, "first")), 1, seed)
-    };
-    let run = session.measure("first call", 0, plan)?;
-    if run.answered == 1 || session.stopped() {
-        Ok(())
-    } else {
-        Err(Failure::new("the first call of a new function failed"))
-    }
+fn warm(session: &Session, platform: &Platform, path: &str) -> Result<(), Failure> {
+    let called = session.try_call(&platform.target, hello(path, "first")).map_err(|failure| {
+        let text = format!("the first call of a new function failed: {}", failure.message);
+        Failure { message: text, ..failure }
+    });
+    platform.blamed(called)
 }
 
 /// Time to the first answer, to half of them, to 99 % and to the last.
@@ -114,27 +109,4 @@ fn note(measures: &mut Measures, run: &RunReport, size: u32) {
     }
     let share = failures(run) as f64 / f64::from(size.max(1)) * 100.0;
     measures.add(&format!("burst of {size:04} failed"), "%", Better::Lower, share);
-}
-
-/// How many answers there are after a time, for each size.
-fn kth(title: &str, runs: &[RunReport]) -> Plot {
-    let first = runs.iter().filter(|run| run.repetition == 0);
-    let series = first.map(|run| {
-        let mut count = 0;
-        let points = response(run, None)
-            .iter_recorded()
-            .map(|value| {
-                count += value.count_at_value();
-                (count as f64, millis(value.value_iterated_to()))
-            })
-            .collect();
-        Series { name: run.system.clone(), points, intervals: Vec::new() }
-    });
-    Plot {
-        title: title.to_owned(),
-        kind: PlotKind::Lines,
-        x: plots::axis("k-th answer", Scale::Log),
-        y: plots::axis("time since the burst (ms)", Scale::Log),
-        series: series.collect(),
-    }
 }

@@ -9,7 +9,7 @@ use loadtest::engine::Stop;
 use loadtest::experiment::measures::response;
 use loadtest::experiment::sample::forget_files;
 use loadtest::experiment::staged::{PARTS, Staged};
-use loadtest::experiment::staging::Stage;
+use loadtest::experiment::staging::{Called, Stage, TRIES};
 use loadtest::report::{Better, plots};
 use loadtest::tally::Start;
 
@@ -43,17 +43,18 @@ fn call_all(session: &Session, calls: usize, repetitions: u32, staged: &mut Stag
         for call in 0..calls {
             print::note(&format!("cold {} call {}", repetition + 1, call + 1));
             for &index in &order {
-                if session.stopped() {
-                    return Ok(());
+                let whole = one(&platform, session.stop(), kinds[index], call % 2 == 1, repetition, staged);
+                if !matches!(whole, Ok(true)) {
+                    staged.interrupt(repetition, |_, _| true);
+                    return platform.blamed(whole.map(drop));
                 }
-                one(&platform, session.stop(), kinds[index], call % 2 == 1, repetition, staged)?;
             }
         }
     }
     Ok(())
 }
 
-/// One call when nothing of any function is in memory: what functions share must be gone too.
+/// One call, with all that has to come before it each time it is tried. False if somebody stopped it.
 fn one(
     platform: &Platform,
     stop: &Stop,
@@ -61,7 +62,22 @@ fn one(
     on_disk: bool,
     repetition: u32,
     staged: &mut Staged,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
+    let (mut called, mut tries) = (Called::default(), 0);
+    while called.answers.is_empty() && tries < TRIES && !stop.is_set() {
+        called = try_one(platform, stop, kind, on_disk)?;
+        tries += 1;
+    }
+    if stop.is_set() && called.answers.is_empty() {
+        return Ok(false);
+    }
+    let system = if on_disk { format!("{} on disk", kind.name()) } else { kind.name().to_owned() };
+    staged.add(&system, Start::Cold, repetition, &called, 1);
+    Ok(true)
+}
+
+/// A call when nothing of any function is in memory: what functions share must be gone too.
+fn try_one(platform: &Platform, stop: &Stop, kind: Kind, on_disk: bool) -> Result<Called, Failure> {
     let failed = |error: std::io::Error| Failure::new(format!("{}: {error}", kind.name()));
     for other in Kind::ALL {
         Stage::new(&platform.target, other.name(), stop).wait_until_gone().map_err(failed)?;
@@ -70,22 +86,16 @@ fn one(
         forget_files(data).map_err(failed)?;
     }
     let loads = platform.detail(kind.name())?.stats.parent_loads;
-    let mut answers =
-        Stage::new(&platform.target, kind.name(), stop).calls(Start::Cold, 1).map_err(failed)?;
+    let mut called = Stage::new(&platform.target, kind.name(), stop).call(Start::Cold);
     let loaded = platform.detail(kind.name())?.stats.parent_loads > loads;
-    let system = if on_disk { format!("{} on disk", kind.name()) } else { kind.name().to_owned() };
-    if stop.is_set() && answers.is_empty() {
-        return Ok(());
-    }
     // An answer of a parent that was not loaded is none of a cold one.
-    answers.retain(|_| loaded);
-    staged.add(&system, Start::Cold, repetition, &answers, 1);
-    Ok(())
+    called.answers.retain(|_| loaded);
+    Ok(called)
 }
 
 fn finish(session: &mut Session, staged: Staged) {
     let runs = staged.runs(session.common.seed);
-    for run in &runs {
+    for run in runs.iter().filter(|run| run.complete) {
         session.measures.latencies(&run.system, &response(run, Some(Start::Cold)));
     }
     for (name, parts) in staged.parts() {
@@ -95,7 +105,7 @@ fn finish(session: &mut Session, staged: Staged) {
     }
     session.plots.push(plots::cdf("Response time of cold starts", &runs));
     session.plots.push(plots::breakdown("What a cold start is made up of", "mean (ms)", &staged.bars()));
-    session.notes.extend(staged.missing());
+    session.notes.extend(staged.notes());
     session.notes.push(
         "`on disk`: the platform's files were dropped from the page cache before the call; images of runtimes, which live \
          elsewhere and are shared by all platforms of the machine, were not"

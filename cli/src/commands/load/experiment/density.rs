@@ -7,9 +7,9 @@ use crate::failure::Failure;
 use clap::Args;
 use loadtest::call::Mix;
 use loadtest::experiment::functions::hello;
-use loadtest::experiment::measures::{Measures, failures, response};
+use loadtest::experiment::measures::{Measures, failures, millis, response};
 use loadtest::experiment::sample::{Sample, available_bytes};
-use loadtest::report::plots::{DensityPoint, density};
+use loadtest::report::plots::{DensityPoint, cdf, density};
 use loadtest::report::{Better, RunReport};
 
 /// Options of `spore load experiment density`.
@@ -50,6 +50,7 @@ pub(super) fn run(args: &DensityArgs, session: &mut Session) -> Result<(), Failu
     let mut points = Vec::new();
     let done = grow_all(args.function.kind(), session, (&counts, rate, repetitions), &mut points);
     session.plots.extend(density("Density", &points));
+    session.plots.push(cdf("Response time", &session.runs));
     session.notes.push(
         "live VMs without a platform around them, 1000 and more: `spore bench density` (docs/BENCH.md)"
             .to_owned(),
@@ -73,7 +74,8 @@ fn grow_all(
             }
             let (_, seed) = session.order(1, repetition);
             let run = functions.load(session, &platform, rate, seed)?;
-            let point = session.keep(run, |measures, run| functions.note(measures, &platform, run));
+            let point =
+                session.keep(&platform, run, |measures, run| functions.note(measures, &platform, run))?;
             points.extend(point.transpose()?);
             std::thread::sleep(REST);
         }
@@ -137,10 +139,17 @@ impl Functions {
         let by_vm = |field: &dyn Fn(&worker::api::VmInfo) -> u64| {
             vms.iter().map(field).sum::<u64>() as f64 / vms.len().max(1) as f64 / KIB
         };
-        let (private, shared) = (by_vm(&|vm| vm.private_bytes), by_vm(&|vm| vm.shared_bytes));
-        measures.add(&format!("{name} private by VM"), "KiB", Better::Lower, private);
-        measures.add(&format!("{name} shared by VM"), "KiB", Better::Higher, shared);
-        measures.add(&format!("{name} PSS by VM"), "KiB", Better::Lower, by_vm(&|vm| vm.pss_bytes));
+        let point = DensityPoint {
+            instances: count as u64,
+            // Nothing is drawn of no answers; 0 would be the best there can be.
+            p99_ms: if times.is_empty() { f64::NAN } else { millis(times.value_at_quantile(0.99)) },
+            private_kib: by_vm(&|vm| vm.private_bytes),
+            shared_kib: by_vm(&|vm| vm.shared_bytes),
+            pss_kib: by_vm(&|vm| vm.pss_bytes),
+        };
+        measures.add(&format!("{name} private by VM"), "KiB", Better::Lower, point.private_kib);
+        measures.add(&format!("{name} shared by VM"), "KiB", Better::Higher, point.shared_kib);
+        measures.add(&format!("{name} PSS by VM"), "KiB", Better::Lower, point.pss_kib);
         measures.add(&format!("{name} VMs"), "VMs", Better::Lower, vms.len() as f64);
         let taken = self.available.saturating_sub(available_bytes()) as f64 / count as f64 / KIB;
         measures.add(&format!("{name} everything by function"), "KiB", Better::Lower, taken);
@@ -149,7 +158,6 @@ impl Functions {
             let pss = sample.pss_bytes as f64 / count as f64 / KIB;
             measures.add(&format!("{name} platform PSS by function"), "KiB", Better::Lower, pss);
         }
-        let p99_ms = times.value_at_quantile(0.99) as f64 / 1e6;
-        Ok(DensityPoint { instances: count as u64, p99_ms, kib_each: private })
+        Ok(point)
     }
 }

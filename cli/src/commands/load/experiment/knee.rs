@@ -1,6 +1,6 @@
 //! `knee`: response time against offered load, and the greatest load that the platform keeps up with.
 
-use super::platform::Kind;
+use super::platform::{Kind, Platform};
 use super::session::{REST, Session};
 use crate::failure::Failure;
 use clap::{Args, ValueEnum};
@@ -9,7 +9,6 @@ use loadtest::experiment::functions::hello;
 use loadtest::experiment::measures::response;
 use loadtest::experiment::search::{Search, keeps_up, least_rate};
 use loadtest::report::{Better, RunReport, plots};
-use loadtest::target::Target;
 
 /// Options of `spore load experiment knee`.
 #[derive(Debug, Args)]
@@ -67,12 +66,20 @@ pub(super) fn run(args: &KneeArgs, session: &mut Session) -> Result<(), Failure>
     let least = least_rate(session.common.duration());
     session.set("first rate", args.from.max(least));
     session.set("least rate", least);
-    let done = find_all(args, session, repetitions, precision);
+    let mut at_knees = Vec::new();
+    let done = find_all(args, session, (repetitions, precision), &mut at_knees);
     session.plots.extend(plots::hockey_stick("Knee", &session.runs));
+    session.plots.push(plots::cdf("Response time at the knee", &at_knees));
+    session.plots.push(plots::ccdf("Response time at the knee: the tail", &at_knees));
     done
 }
 
-fn find_all(args: &KneeArgs, session: &mut Session, repetitions: u32, precision: f64) -> Result<(), Failure> {
+fn find_all(
+    args: &KneeArgs,
+    session: &mut Session,
+    (repetitions, precision): (u32, f64),
+    at_knees: &mut Vec<RunReport>,
+) -> Result<(), Failure> {
     let platform = session.platform(&[])?;
     let least = least_rate(session.common.duration());
     let kinds: Vec<Kind> = args.functions.iter().map(|function| function.kind()).collect();
@@ -84,46 +91,53 @@ fn find_all(args: &KneeArgs, session: &mut Session, repetitions: u32, precision:
         for index in order {
             let (kind, path) = &paths[index];
             let search = Search::new(args.from, precision, least);
-            find(session, (kind.name(), path), &platform.target, search, (args.limit, repetition, seed))?;
+            let found =
+                find(session, (kind.name(), path), &platform, search, (args.limit, repetition, seed))?;
+            at_knees.extend(found);
         }
     }
     Ok(())
 }
 
-/// Looks for the knee of one function.
+/// Looks for the knee of one function; the run at it, if it came so far.
 fn find(
     session: &mut Session,
     (name, path): (&str, &str),
-    target: &Target,
+    platform: &Platform,
     mut search: Search,
     (limit, repetition, seed): (f64, u32, u64),
-) -> Result<(), Failure> {
+) -> Result<Option<RunReport>, Failure> {
     let mut at_knee: Option<RunReport> = None;
     while let Some(rate) = search.next() {
         if session.stopped() {
-            return Ok(());
+            return Ok(None);
         }
-        let plan = session.open(target, Mix::of(hello(path, name)), rate, seed);
+        let plan = session.open(&platform.target, Mix::of(hello(path, name)), rate, seed);
         let run = session.measure(&format!("{name} {rate:.0}/s"), repetition, plan)?;
-        let kept_up = run.complete && keeps_up(&run, limit);
+        let kept_up = keeps_up(&run, limit);
+        // One system for all its rates, so that they become one line.
+        let run = RunReport { system: name.to_owned(), offered_rate: Some(rate), ..run };
+        session.runs.push(run.clone());
+        platform.alive()?;
+        // What was stopped says nothing of the rate, neither way.
+        if !run.complete {
+            return Ok(None);
+        }
         if let Some(why) = run.generator.limited.as_ref().filter(|_| !kept_up) {
             session.notes.push(format!("{name}: at {rate:.0}/s the generator was the limit: {why}"));
         }
         search.tell(kept_up);
-        // One system for all its rates, so that they become one line.
-        let run = RunReport { system: name.to_owned(), offered_rate: Some(rate), ..run };
         if kept_up {
-            at_knee = Some(run.clone());
+            at_knee = Some(run);
         }
-        session.runs.push(run);
         std::thread::sleep(REST);
     }
-    match (search.knee(), at_knee) {
+    match (search.knee(), &at_knee) {
         (Some(knee), Some(run)) => {
             session.measures.add(&format!("{name} knee"), "1/s", Better::Higher, knee);
-            session.measures.latencies(&format!("{name} at its knee"), &response(&run, None));
+            session.measures.latencies(&format!("{name} at its knee"), &response(run, None));
         }
         _ => session.notes.push(format!("{name} kept up with no rate that was tried")),
     }
-    Ok(())
+    Ok(at_knee)
 }

@@ -19,7 +19,7 @@ pub(super) struct LatencyArgs {
     /// Requests a second of the open loop [default: 50]
     #[arg(long, value_name = "N")]
     rate: Option<f64>,
-    /// Calls of each kind of start in a repetition [default: 20]
+    /// Calls of each kind of start in a repetition; a quarter as many of cold ones, which are long waited for [default: 20]
     #[arg(long, value_name = "N")]
     calls: Option<usize>,
 }
@@ -37,6 +37,7 @@ pub(super) fn run(args: &LatencyArgs, session: &mut Session) -> Result<(), Failu
     let repetitions = session.common.repetitions(super::REPETITIONS);
     session.set("rate", rate);
     session.set("calls of each start", calls);
+    session.set("cold calls", if session.is_remote() { 0 } else { cold_calls(calls) });
     session.set("repetitions", repetitions);
     session.set("duration", format!("{:?}", session.common.duration()));
     session.set("warm-up", format!("{:?}", session.common.warm_up()));
@@ -78,29 +79,38 @@ fn open_loop(
             let (kind, path) = &paths[index];
             let plan = session.open(&platform.target, Mix::of(hello(path, kind.name())), rate, seed);
             let run = session.measure(kind.name(), repetition, plan)?;
-            session.keep(run, |measures, run| {
+            session.keep(&platform, run, |measures, run| {
                 measures.latencies(&format!("{} open loop", kind.name()), &response(run, None));
-            });
+            })?;
             std::thread::sleep(REST);
-            arrange(session, &platform, *kind, &WARM, (calls, repetition), staged)?;
+            if !arrange(session, &platform, *kind, &WARM, (calls, repetition), staged)? {
+                return Ok(());
+            }
         }
     }
     Ok(())
 }
 
-fn cold(
-    session: &mut Session,
-    (calls, repetitions): (usize, u32),
-    staged: &mut Staged,
-) -> Result<(), Failure> {
+/// How many cold calls there are in a repetition for so many of the other kinds.
+fn cold_calls(calls: usize) -> usize {
+    calls.div_ceil(4)
+}
+
+fn cold(session: &Session, (calls, repetitions): (usize, u32), staged: &mut Staged) -> Result<(), Failure> {
     let platform = session.own_platform(&["--evict-after", "1"])?;
     let paths = deploy_all(&platform)?;
     for repetition in 0..repetitions {
-        for _ in 0..calls.div_ceil(4) {
+        for _ in 0..cold_calls(calls) {
             // All functions leave memory at the same time, and are waited for once.
             let (order, _) = session.order(paths.len(), repetition);
             for index in order {
-                arrange(session, &platform, paths[index].0, &[Start::Cold], (1, repetition), staged)?;
+                let whole =
+                    arrange(session, &platform, paths[index].0, &[Start::Cold], (1, repetition), staged);
+                if !matches!(whole, Ok(true)) {
+                    // The others were to have more calls in this repetition, too.
+                    staged.interrupt(repetition, |_, start| start == Start::Cold);
+                    return whole.map(drop);
+                }
             }
         }
     }
@@ -117,36 +127,44 @@ fn name(kind: Kind) -> String {
 }
 
 /// Calls of some kinds of start, one after the other. The Rust example can do nothing but greet, so only what needs no help
-/// of the function is arranged for it.
+/// of the function is arranged for it. False if somebody stopped it.
 fn arrange(
-    session: &mut Session,
+    session: &Session,
     platform: &Platform,
     kind: Kind,
     starts: &[Start],
     (calls, repetition): (usize, u32),
     staged: &mut Staged,
-) -> Result<(), Failure> {
-    let stage = Stage::new(&platform.target, &name(kind), session.stop());
+) -> Result<bool, Failure> {
+    let function = name(kind);
+    let stage = Stage::new(&platform.target, &function, session.stop());
     for &start in
         starts.iter().filter(|start| kind != Kind::Rust || matches!(start, Start::Recycled | Start::Cold))
     {
         if session.stopped() {
-            return Ok(());
+            return Ok(false);
         }
-        let answers =
-            stage.calls(start, calls).map_err(|error| Failure::new(format!("{}: {error}", kind.name())))?;
+        let called = stage.calls(start, calls);
+        let missing = called.answers.len() < calls;
+        // A platform that does not speak of the function any more is gone, and so is the rest of the repetition.
+        let there = if missing { platform.detail(&function).map(drop) } else { Ok(()) };
+        let interrupted = missing && (there.is_err() || session.stopped());
         // What was not even tried is not missing.
-        let wanted = if session.stopped() { answers.len() } else { calls };
-        staged.add(kind.name(), start, repetition, &answers, wanted);
+        let wanted = if interrupted { called.answers.len() } else { calls };
+        staged.add(kind.name(), start, repetition, &called, wanted);
         print::note(&format!("{} {} {}", kind.name(), start.name(), repetition + 1));
+        if interrupted {
+            staged.interrupt(repetition, |system, found| system == kind.name() && found == start);
+            return there.map(|()| false);
+        }
     }
-    Ok(())
+    Ok(true)
 }
 
 fn finish(session: &mut Session, staged: Staged) {
     session.plots.extend(plots::of_runs(&session.runs));
     let arranged = staged.runs(session.common.seed);
-    for run in &arranged {
+    for run in arranged.iter().filter(|run| run.complete) {
         let start = run.latencies.first().map_or(Start::None, |one| one.start);
         session.measures.latencies(&run.system, &response(run, Some(start)));
     }
@@ -157,7 +175,7 @@ fn finish(session: &mut Session, staged: Staged) {
     }
     session.plots.push(plots::cdf("Response time by start", &arranged));
     session.plots.push(plots::breakdown("What an answer is made up of", "mean (ms)", &staged.bars()));
-    session.notes.extend(staged.missing());
+    session.notes.extend(staged.notes());
     session.notes.push(
         "starts were arranged one call at a time, so nothing else ran; Rust's example cannot hold or end its VM, so only \
          recycled and cold ones are of it; `outside` is what the client saw beyond the platform's `total`"

@@ -1,6 +1,6 @@
 //! `peers`: the same calls to this platform, to other servers, and to what the machine has besides VMs.
 
-use super::platform::Kind;
+use super::platform::{Kind, Platform};
 use super::session::{REST, Session};
 use crate::failure::{Exit, Failure};
 use crate::print;
@@ -11,6 +11,7 @@ use loadtest::experiment::functions::hello;
 use loadtest::experiment::measures::{Measures, failures, response};
 use loadtest::report::{Better, RunReport, plots};
 use loadtest::target::Target;
+use std::path::Path;
 
 /// Options of `spore load experiment peers`.
 #[derive(Debug, Args)]
@@ -57,23 +58,23 @@ pub(super) fn run(args: &PeersArgs, session: &mut Session) -> Result<(), Failure
     done
 }
 
+/// Whoever does not answer is found out before anything is measured, and others before a platform is started for them.
 fn compare(
     args: &PeersArgs,
     session: &mut Session,
     mut peers: Vec<Peer>,
     (connections, repetitions): (&[usize], u32),
 ) -> Result<(), Failure> {
+    peers.iter().try_for_each(|peer| probe(session, peer))?;
     let platform = session.platform(&[])?;
     for kind in Kind::ALL {
-        let path = platform.deploy(kind, &format!("experiment-{}", kind.name()), None)?;
-        let name = format!("spore {}", kind.name());
-        peers.push(Peer { call: hello(&path, kind.name()), target: platform.target.clone(), name });
+        let peer = function(&platform, kind)?;
+        platform.blamed(probe(session, &peer))?;
+        peers.push(peer);
     }
-    let servers = if args.no_baselines { Vec::new() } else { baselines(session)? };
-    for (baseline, server) in &servers {
-        let name = format!("python {}", baseline.name());
-        peers.push(Peer { call: hello("", "hello"), target: server.target.clone(), name });
-    }
+    // They run as long as these values are there.
+    let servers = if args.no_baselines { Vec::new() } else { baselines(session) };
+    peers.extend(servers.iter().map(|(baseline, server)| of_baseline(*baseline, server)));
     let systems: Vec<(&Peer, usize)> =
         peers.iter().flat_map(|peer| connections.iter().map(move |&count| (peer, count))).collect();
     for repetition in 0..repetitions {
@@ -86,11 +87,32 @@ fn compare(
             let plan = session.closed(&peer.target, Mix::of(peer.call.clone()), count, seed);
             let system = format!("{} x {count}", peer.name);
             let run = session.measure(&system, repetition, plan)?;
-            session.keep(run, note);
+            session.keep(&platform, run, note)?;
             std::thread::sleep(REST);
         }
     }
     Ok(())
+}
+
+/// A function of the platform.
+fn function(platform: &Platform, kind: Kind) -> Result<Peer, Failure> {
+    let path = platform.deploy(kind, &format!("experiment-{}", kind.name()), None)?;
+    let name = format!("spore {}", kind.name());
+    Ok(Peer { call: hello(&path, kind.name()), target: platform.target.clone(), name })
+}
+
+fn of_baseline(baseline: Baseline, server: &Server) -> Peer {
+    let name = format!("python {}", baseline.name());
+    Peer { call: hello("", "hello"), target: server.target.clone(), name }
+}
+
+/// One call, which must be answered as expected.
+fn probe(session: &Session, peer: &Peer) -> Result<(), Failure> {
+    session.try_call(&peer.target, peer.call.clone()).map_err(|failure| {
+        let Peer { name, target, call } = peer;
+        let text = format!("`{name}` cannot be measured: {}{}: {}", target.url, call.path, failure.message);
+        Failure { message: text, ..failure }
+    })
 }
 
 fn note(measures: &mut Measures, run: &RunReport) {
@@ -111,21 +133,34 @@ fn finish(session: &mut Session) {
     );
 }
 
-/// The baselines, if the machine has Python.
-fn baselines(session: &mut Session) -> Result<Vec<(Baseline, Server)>, Failure> {
+/// The baselines that answer, if the machine has Python. The experiment is about others: it goes on without one.
+fn baselines(session: &mut Session) -> Vec<(Baseline, Server)> {
     let Some(python) = python() else {
         session
             .notes
             .push("this machine has no python3, so there is nothing of it to compare with".to_owned());
-        return Ok(Vec::new());
+        return Vec::new();
     };
     session.set("python", python.display());
     print::note("starting the baselines");
-    let start = |baseline| {
-        let server = session.start_server(|| Server::start(&python, baseline));
-        Ok((baseline, server.map_err(|error| Failure::new(error.to_string()))?))
-    };
-    Baseline::ALL.into_iter().map(start).collect()
+    let mut servers = Vec::new();
+    for baseline in Baseline::ALL {
+        match baseline_server(session, &python, baseline) {
+            Ok(server) => servers.push((baseline, server)),
+            Err(failure) => {
+                let name = baseline.name();
+                session.notes.push(format!("`python {name}` is left out: {}", failure.message));
+            }
+        }
+    }
+    servers
+}
+
+fn baseline_server(session: &Session, python: &Path, baseline: Baseline) -> Result<Server, Failure> {
+    let server = session.start_server(|| Server::start(python, baseline));
+    let server = server.map_err(|error| Failure::new(error.to_string()))?;
+    probe(session, &of_baseline(baseline, &server))?;
+    Ok(server)
 }
 
 /// `NAME=URL`.

@@ -69,7 +69,7 @@ pub(super) struct Platform {
 }
 
 struct Own {
-    child: Child,
+    child: RefCell<Child>,
     data: tempfile::TempDir,
 }
 
@@ -96,7 +96,7 @@ impl Platform {
             .spawn()
             .map_err(failed)?;
         let output = child.stdout.take();
-        let own = Own { child, data };
+        let own = Own { child: RefCell::new(child), data };
         let mut lines = output.map(BufReader::new).into_iter().flat_map(BufRead::lines).map_while(Result::ok);
         let url = lines.find_map(|line| Some(format!("http://{}", line.split_once("http://")?.1.trim())));
         let Some(url) = url else {
@@ -136,29 +136,39 @@ impl Platform {
         print::note(&format!("deploying {name}"));
         // Before it is there: a deploy that fails halfway may have left something.
         self.deployed.borrow_mut().push(name.to_owned());
-        let detail = self.runtime.block_on(upload(&self.client, name, &config, &package))?;
+        let detail = self.blamed(self.runtime.block_on(upload(&self.client, name, &config, &package)))?;
         Ok(detail.summary.path)
     }
 
     /// Removes a function.
     pub(super) fn remove(&self, name: &str) -> Result<(), Failure> {
         self.deployed.borrow_mut().retain(|deployed| deployed != name);
-        self.runtime.block_on(self.client.call(Method::DELETE, &function_path(name)))
+        self.blamed(self.runtime.block_on(self.client.call(Method::DELETE, &function_path(name))))
     }
 
     /// The live VMs.
     pub(super) fn vms(&self) -> Result<VmList, Failure> {
-        self.runtime.block_on(self.client.get("/v1/vms"))
+        self.blamed(self.runtime.block_on(self.client.get("/v1/vms")))
     }
 
     /// All about a function.
     pub(super) fn detail(&self, name: &str) -> Result<FunctionDetail, Failure> {
-        self.runtime.block_on(self.client.get(&function_path(name)))
+        self.blamed(self.runtime.block_on(self.client.get(&function_path(name))))
+    }
+
+    /// An error with the end of its log, if it is ours and has ended.
+    pub(super) fn alive(&self) -> Result<(), Failure> {
+        self.own.as_ref().map_or(Ok(()), Own::alive)
+    }
+
+    /// What failed because the platform has ended is told as that.
+    pub(super) fn blamed<T>(&self, done: Result<T, Failure>) -> Result<T, Failure> {
+        done.or_else(|failure| self.alive().and(Err(failure)))
     }
 
     /// Its process, if it is ours.
     pub(super) fn pid(&self) -> Option<u32> {
-        self.own.as_ref().map(|own| own.child.id())
+        self.own.as_ref().map(|own| own.child.borrow().id())
     }
 
     /// Its directory, if it is ours.
@@ -168,6 +178,17 @@ impl Platform {
 }
 
 impl Own {
+    fn alive(&self) -> Result<(), Failure> {
+        match self.child.borrow_mut().try_wait() {
+            Ok(None) => Ok(()),
+            Ok(Some(status)) => Err(Failure {
+                output: self.log(),
+                ..Failure::new(format!("the platform of the experiment ended ({status})"))
+            }),
+            Err(error) => Err(Failure::new(format!("cannot tell whether the platform runs: {error}"))),
+        }
+    }
+
     /// The end of what it logged.
     fn log(&self) -> String {
         let mut text = String::new();
@@ -193,18 +214,47 @@ impl Drop for Platform {
 
 impl Drop for Own {
     fn drop(&mut self) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let child = self.child.get_mut();
+        // Its number may be another process's by now.
+        if matches!(child.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let asked = pid.map(|pid| kill_process(pid, Signal::TERM));
         let begun = Instant::now();
         while asked == Some(Ok(())) && begun.elapsed() < STOP {
-            match self.child.try_wait() {
+            match child.try_wait() {
                 Ok(Some(_)) => return,
                 Ok(None) => std::thread::sleep(Duration::from_millis(20)),
                 Err(_) => break,
             }
         }
         // It may have ended meanwhile.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A program in the place of a platform, with a log.
+    fn own(program: &str) -> Own {
+        let data = tempfile::tempdir().unwrap();
+        std::fs::write(data.path().join("platform.log"), "out of memory\n").unwrap();
+        let child = Command::new(program).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        Own { child: RefCell::new(child), data }
+    }
+
+    #[test]
+    fn a_platform_that_ended_is_a_failure_with_its_log() {
+        let own = own("cat");
+        own.alive().unwrap();
+        drop(own.child.borrow_mut().stdin.take());
+        own.child.borrow_mut().wait().unwrap();
+        let failure = own.alive().unwrap_err();
+        assert_eq!(failure.message, "the platform of the experiment ended (exit status: 0)");
+        assert_eq!(failure.output, "out of memory\n");
     }
 }

@@ -8,7 +8,7 @@ use crate::commands::load::save::Sink;
 use crate::failure::{Exit, Failure};
 use crate::print;
 use loadtest::arrivals::Arrivals;
-use loadtest::call::Mix;
+use loadtest::call::{Call, Mix};
 use loadtest::engine::{Load, Plan, Protocol, Stop};
 use loadtest::experiment::measures::Measures;
 use loadtest::experiment::order::{mixed, shuffled};
@@ -40,6 +40,8 @@ pub(super) struct Session {
     pub(super) plots: Vec<Plot>,
     pub(super) notes: Vec<String>,
     pub(super) runs: Vec<RunReport>,
+    /// What it found the platform to do wrong. It fails then, although it came to its end.
+    pub(super) flaws: Vec<String>,
     processors: Processors,
     /// As it was before anything ran.
     machine: Machine,
@@ -70,6 +72,7 @@ impl Session {
             plots: Vec::new(),
             notes: Vec::new(),
             runs: Vec::new(),
+            flaws: Vec::new(),
             processors,
             machine: Machine::here(),
             common,
@@ -89,17 +92,21 @@ impl Session {
     ) -> Result<(), Failure> {
         let done = run(self);
         let stopped = self.driver.stopped();
-        if stopped && self.runs.is_empty() {
+        let nothing = !any_result(&self.runs, &self.plots, &self.measures);
+        if stopped && nothing {
             return Err(Failure::silent(Exit::Interrupted));
         }
         if let Err(failure) = &done
             && !stopped
         {
-            if self.runs.is_empty() {
+            // What is refused before the first run has measured nothing, whatever was looked at meanwhile.
+            if nothing || (self.runs.is_empty() && failure.exit == Exit::Usage) {
                 return done;
             }
             self.notes.push(format!("it broke off: {}", failure.message));
         }
+        let done = done.and_then(|()| verdict(&self.flaws));
+        self.notes.append(&mut self.flaws);
         let heading = Heading {
             experiment: self.name,
             question: self.question.to_owned(),
@@ -193,21 +200,42 @@ impl Session {
         }
     }
 
+    /// One call, alone: whether it is answered as expected. Nobody is asked any more once somebody wants it to end.
+    pub(super) fn try_call(&self, target: &Target, call: Call) -> Result<(), Failure> {
+        let name = call.name.clone();
+        let plan = Plan {
+            load: Load::Open(Arrivals::Burst { size: 1, every_s: 1e6 }),
+            duration: Duration::from_millis(1),
+            warm_up: Duration::ZERO,
+            ..self.closed(target, Mix::of(call), 1, self.common.seed)
+        };
+        let run = self.measure(&format!("{name} try"), 0, plan)?;
+        if run.answered == 1 || self.stopped() {
+            return Ok(());
+        }
+        let why = run.failed.first().map(|failed| failed.failure.to_string());
+        Err(Failure::new(why.unwrap_or_else(|| "it was not answered".to_owned())))
+    }
+
     /// Runs a plan, without keeping its result.
     pub(super) fn measure(&self, system: &str, repetition: u32, plan: Plan) -> Result<RunReport, Failure> {
         let outcome = self.driver.run(&format!("{system} {}", repetition + 1), plan)?;
         Ok(RunReport::new(system, repetition, &outcome))
     }
 
-    /// Keeps a run. What is measured of it counts only if it came to its end.
+    /// Keeps a run. What is measured of it counts only if it came to its end, and the platform is still there; it is an error
+    /// if it is not.
     pub(super) fn keep<T>(
         &mut self,
+        platform: &Platform,
         run: RunReport,
         measured: impl FnOnce(&mut Measures, &RunReport) -> T,
-    ) -> Option<T> {
-        let found = run.complete.then(|| measured(&mut self.measures, &run));
+    ) -> Result<Option<T>, Failure> {
+        let alive = platform.alive();
+        let counts = run.complete && alive.is_ok();
+        let found = counts.then(|| measured(&mut self.measures, &run));
         self.runs.push(run);
-        found
+        alive.map(|()| found)
     }
 
     /// An error if somebody wants it to end.
@@ -224,6 +252,17 @@ impl Session {
     pub(super) fn stopped(&self) -> bool {
         self.driver.stopped()
     }
+}
+
+/// Whether there is anything to report. Plots without a point are nothing.
+fn any_result(runs: &[RunReport], plots: &[Plot], measures: &Measures) -> bool {
+    let drawn = |plot: &Plot| plot.series.iter().any(|series| !series.points.is_empty());
+    !runs.is_empty() || !measures.is_empty() || plots.iter().any(drawn)
+}
+
+/// A failure if there are flaws.
+fn verdict(flaws: &[String]) -> Result<(), Failure> {
+    if flaws.is_empty() { Ok(()) } else { Err(Failure::new(flaws.join("; "))) }
 }
 
 /// A plan with another load.
@@ -276,3 +315,30 @@ impl Processors {
 
 /// Length of a pause for the platform to come to rest between two systems.
 pub(super) const REST: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use loadtest::report::{Better, Scale, Series, plots};
+
+    #[test]
+    fn plots_or_measures_alone_are_worth_a_report_and_empty_plots_are_not() {
+        let plot = |points: Vec<(f64, f64)>| Plot {
+            series: vec![Series { name: "a".to_owned(), points, intervals: Vec::new() }],
+            y: plots::axis("MiB", Scale::Linear),
+            ..plots::cdf("Response time", &[])
+        };
+        let mut measures = Measures::default();
+        assert!(!any_result(&[], &[plots::cdf("Response time", &[]), plot(Vec::new())], &measures));
+        assert!(any_result(&[], &[plot(vec![(0.0, 1.0)])], &measures));
+        measures.add("a", "ms", Better::Lower, 1.0);
+        assert!(any_result(&[], &[], &measures));
+    }
+
+    #[test]
+    fn flaws_are_a_failure_that_names_all_of_them() {
+        assert!(verdict(&[]).is_ok());
+        let flaws = ["it grows".to_owned(), "it forgets".to_owned()];
+        assert_eq!(verdict(&flaws).unwrap_err().message, "it grows; it forgets");
+    }
+}

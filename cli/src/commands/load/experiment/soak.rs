@@ -8,7 +8,7 @@ use clap::Args;
 use loadtest::call::Mix;
 use loadtest::engine::Plan;
 use loadtest::experiment::functions::{hello, secret};
-use loadtest::experiment::measures::{failures, lost, mostly_lost, response};
+use loadtest::experiment::measures::{failures, lost, response, too_many_lost};
 use loadtest::experiment::sample::{Sample, disk_bytes};
 use loadtest::experiment::slope::slope_interval;
 use loadtest::report::{Better, Plot, PlotKind, RunReport, Scale, Series, plots};
@@ -44,7 +44,9 @@ const WATCHED: [(&str, &str, f64); 6] = [
     ("disk", "MiB", 16.0),
 ];
 
-type Looks = Arc<Mutex<Vec<(f64, [f64; 6])>>>;
+/// The time of a look in seconds, and what was seen.
+type Look = (f64, [f64; 6]);
+type Looks = Arc<Mutex<Vec<Look>>>;
 
 pub(super) fn run(args: &SoakArgs, session: &mut Session) -> Result<(), Failure> {
     session.begin("soak", "Does anything grow while the platform serves for a long time?");
@@ -69,26 +71,29 @@ pub(super) fn run(args: &SoakArgs, session: &mut Session) -> Result<(), Failure>
     let plan = session.open(&platform.target, mix, rate, seed);
     let plan = Plan { duration: session.common.warm_up() + duration, ..plan };
     let looks = Looks::default();
-    let run = watched(&platform, every, &looks, || session.measure("soak", 0, plan))?;
+    let run = watched(&platform, every, &looks, || session.measure("soak", 0, plan));
     let looks = looks.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let kept = run.and_then(|run| keep(session, &platform, run));
+    // Whatever became of the load, hours of looks are worth a report.
+    let whole = matches!(kept, Ok(Some(())));
+    // What was asked for, as the last look came earlier; or what came of it.
+    let length = if whole { duration.as_secs_f64() } else { looks.last().map_or(0.0, |(time, _)| *time) };
+    judge(&looks, length).tell(session, whole);
+    kept.map(drop)
+}
+
+/// Keeps the run; whether it came to its end.
+fn keep(session: &mut Session, platform: &Platform, run: RunReport) -> Result<Option<()>, Failure> {
     session.plots.push(plots::tail_over_time("Response time over time", &run));
     session.plots.push(plots::failures_over_time("Answers and failures over time", &run));
-    // What was asked for; the last look came earlier.
-    let length =
-        if run.complete { duration.as_secs_f64() } else { looks.last().map_or(0.0, |(time, _)| *time) };
-    let failed = mostly_lost(&run).then(|| {
-        Failure::new(format!(
-            "{} requests failed or were not sent, {} were answered",
-            lost(&run),
-            run.answered
-        ))
-    });
-    session.keep(run, |measures, run| {
+    if run.complete && too_many_lost(&run) {
+        let (lost, answered) = (lost(&run), run.answered);
+        session.flaws.push(format!("{lost} requests failed or were not sent, {answered} were answered"));
+    }
+    session.keep(platform, run, |measures, run| {
         measures.latencies("soak", &response(run, None));
         measures.add("soak failed", "answers", Better::Lower, failures(run) as f64);
-    });
-    let judged = judge(session, &looks, length);
-    failed.map_or(Ok(()), Err).and(judged)
+    })
 }
 
 /// Does `work` while another thread looks at the platform.
@@ -107,6 +112,10 @@ fn watched(
         loop {
             let time = begun.elapsed().as_secs_f64();
             let sample = Sample::of_tree(pid);
+            // Only what has ended has no memory; there is nothing to be seen of it any more.
+            if sample.anonymous_bytes == 0 {
+                return;
+            }
             let disk = data.as_deref().map_or(0, disk_bytes);
             let vms = live_vms(&target).unwrap_or(f64::NAN);
             let look = [
@@ -141,35 +150,52 @@ fn live_vms(target: &loadtest::target::Target) -> Option<f64> {
     Some(list["vms"].as_array()?.len() as f64)
 }
 
+/// What looks at a platform come to.
+#[derive(Debug, Default)]
+struct Found {
+    plots: Vec<Plot>,
+    /// Name, unit and value; less of each is better.
+    measures: Vec<(String, String, f64)>,
+    notes: Vec<String>,
+    /// Why it fails, if it does.
+    leak: Option<String>,
+}
+
+impl Found {
+    /// A run that is not whole has no measures, but its plots and notes.
+    fn tell(self, session: &mut Session, whole: bool) {
+        session.plots.extend(self.plots);
+        session.notes.extend(self.notes);
+        session.flaws.extend(self.leak);
+        for (name, unit, value) in self.measures.into_iter().filter(|_| whole) {
+            session.measures.add(&name, &unit, Better::Lower, value);
+        }
+    }
+}
+
 /// The slope of each figure after the beginning, and whether it is surely more than it may be.
-fn judge(session: &mut Session, looks: &[(f64, [f64; 6])], length: f64) -> Result<(), Failure> {
+fn judge(looks: &[Look], length: f64) -> Found {
     let settled = &looks[looks.len() / BEGINNING..];
-    let mut leaks = Vec::new();
+    let (mut found, mut leaks) = (Found::default(), Vec::new());
     for (at, (name, unit, allowed)) in WATCHED.iter().enumerate() {
-        let of = |looks: &[(f64, [f64; 6])]| -> Vec<(f64, f64)> {
-            looks
-                .iter()
-                .map(|(time, look)| (*time, look[at]))
-                .filter(|(_, value)| value.is_finite())
-                .collect()
-        };
-        session.plots.push(Plot {
+        let points = figure(looks, at);
+        if let Some((_, last)) = points.last() {
+            found.measures.push((format!("{name} at the end"), (*unit).to_owned(), *last));
+        }
+        found.plots.push(Plot {
             title: format!("Platform: {name}"),
             kind: PlotKind::Lines,
             x: plots::axis("time (s)", Scale::Linear),
             y: plots::axis(unit, Scale::Linear),
-            series: vec![Series { name: (*name).to_owned(), points: of(looks), intervals: Vec::new() }],
+            series: vec![Series { name: (*name).to_owned(), points, intervals: Vec::new() }],
         });
-        if let Some((_, last)) = of(looks).last() {
-            session.measures.add(&format!("{name} at the end"), unit, Better::Lower, *last);
-        }
-        let hourly: Vec<(f64, f64)> =
-            of(settled).iter().map(|(time, value)| (time / 3600.0, *value)).collect();
+        let hourly: Vec<_> =
+            figure(settled, at).iter().map(|(time, value)| (time / 3600.0, *value)).collect();
         let Some(growth) = slope_interval(&hourly) else {
-            session.notes.push(format!("{name}: too few looks for a slope"));
+            found.notes.push(format!("{name}: too few looks for a slope"));
             continue;
         };
-        session.measures.add(&format!("{name} growth"), &format!("{unit}/h"), Better::Lower, growth.mean);
+        found.measures.push((format!("{name} growth"), format!("{unit}/h"), growth.mean));
         let text = format!(
             "{name} grew by {:.2} {unit}/h (95 %: {:.2} to {:.2})",
             growth.mean, growth.low, growth.high
@@ -177,15 +203,53 @@ fn judge(session: &mut Session, looks: &[(f64, [f64; 6])], length: f64) -> Resul
         if growth.low > *allowed {
             leaks.push(text.clone());
         }
-        session.notes.push(text);
+        found.notes.push(text);
     }
     // In a short run the last pool that fills looks like a leak.
     if length < JUDGED_FROM_SECONDS {
-        session.notes.push("too short to judge growth: give it half an hour or more".to_owned());
-        return Ok(());
+        found.notes.push("too short to judge growth: give it half an hour or more".to_owned());
+    } else if !leaks.is_empty() {
+        found.leak = Some(format!("it grows: {}", leaks.join("; ")));
     }
-    if leaks.is_empty() { Ok(()) } else { Err(Failure::new(format!("it grows: {}", leaks.join("; ")))) }
+    found
+}
+
+/// One of the figures over time, without looks that did not find it.
+fn figure(looks: &[Look], at: usize) -> Vec<(f64, f64)> {
+    looks.iter().map(|(time, look)| (*time, look[at])).filter(|(_, value)| value.is_finite()).collect()
 }
 
 /// Runs at least so long are judged.
 const JUDGED_FROM_SECONDS: f64 = 1800.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Looks in an hour at a platform whose memory grows by so much.
+    fn looks(mib: f64) -> Vec<Look> {
+        let noise = |at: u32| f64::from(at.wrapping_mul(2_654_435_761) >> 24) / 256.0;
+        let look = |at: u32| [100.0 + mib * f64::from(at) / 200.0, 200.0, 30.0, 8.0, 3.0, noise(at)];
+        (0..=200).map(|at| (f64::from(at) * 18.0, look(at))).collect()
+    }
+
+    #[test]
+    fn what_grows_for_long_enough_fails() {
+        let found = judge(&looks(50.0), 3600.0);
+        assert!(found.leak.unwrap().starts_with("it grows: memory of its own grew by 50.00 MiB/h"));
+        assert_eq!((found.plots.len(), found.measures.len()), (6, 12));
+        assert!(judge(&looks(50.0), 1799.0).leak.is_none());
+        assert!(judge(&looks(3.0), 3600.0).leak.is_none());
+    }
+
+    #[test]
+    fn looks_that_did_not_find_a_figure_are_left_out_and_none_at_all_are_told() {
+        let mut some = looks(0.0);
+        some[200].1[4] = f64::NAN;
+        let found = judge(&some, 3600.0);
+        let vms = found.plots.iter().find(|plot| plot.title == "Platform: VMs").unwrap();
+        assert_eq!(vms.series[0].points.len(), 200);
+        let none = judge(&[], 0.0);
+        assert!(none.measures.is_empty() && none.notes[0].contains("too few looks"));
+    }
+}

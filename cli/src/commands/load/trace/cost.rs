@@ -53,8 +53,13 @@ pub(super) fn machines(sizing: &Sizing, of: Assumptions, measured: Measured) -> 
 /// What the replay used and what a provider would bill, and their prices.
 pub(super) fn cost(args: &TraceArgs, of: &Replayed) -> Table {
     let (analysis, prices) = (&of.analysis, &args.machine);
-    let own = of.measured().vm_mib.unwrap_or(0.0) / 1024.0;
-    let used_gib_s = analysis.touched_gib_s + own * analysis.service_s;
+    let own = of.measured().vm_mib;
+    let used_gib_s = analysis.touched_gib_s + own.unwrap_or(0.0) / 1024.0 * analysis.service_s;
+    let live = if own.is_some() {
+        "used: memory-time product of live calls"
+    } else {
+        "used: memory-time product of what live calls touch"
+    };
     let price = |price: f64, amount: f64| {
         if price > 0.0 { number(price * amount) } else { "-".to_owned() }
     };
@@ -62,7 +67,7 @@ pub(super) fn cost(args: &TraceArgs, of: &Replayed) -> Table {
         [what.to_owned(), number(amount), unit.to_owned(), price(each, amount)]
     };
     let mut all = Vec::new();
-    if let Some(cpu) = of.platform.cpu_s {
+    if let Some(cpu) = of.cpu_s() {
         all.extend(rows([row(
             "used: processor time of gateway and cells",
             cpu,
@@ -73,7 +78,7 @@ pub(super) fn cost(args: &TraceArgs, of: &Replayed) -> Table {
     all.extend(rows([
         row("asked for: run times of answered calls", analysis.busy_s, "core s", prices.core_second_price),
         row("billed: time to answer, in whole ms", analysis.billed_s, "core s", prices.core_second_price),
-        row("used: memory-time product of live calls", used_gib_s, "GiB s", prices.gib_second_price),
+        row(live, used_gib_s, "GiB s", prices.gib_second_price),
         row(
             "billed: memory of the function, in whole ms",
             analysis.billed_gib_s,

@@ -1,5 +1,7 @@
 //! Metrics of the platform, in the text format of Prometheus.
 
+use std::collections::BTreeMap;
+
 /// One scrape.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Metrics(Vec<Sample>);
@@ -18,15 +20,15 @@ impl Metrics {
         Metrics(lines.filter_map(sample).collect())
     }
 
-    /// The sum of a metric over all functions that `is_mine` names, with `label` among its labels.
-    pub(super) fn sum(&self, name: &str, label: &str, is_mine: impl Fn(&str) -> bool) -> f64 {
-        let mine = self.0.iter().filter(|sample| {
-            sample.name == name
-                && sample.labels.contains(label)
-                && function_of(&sample.labels).is_none_or(&is_mine)
-        });
-        // A sum of no floats is -0.
-        mine.map(|sample| sample.value).sum::<f64>() + 0.0
+    /// The sum of a metric for each function, whatever its other labels.
+    pub(super) fn by_function(&self, name: &str) -> BTreeMap<&str, f64> {
+        let mut sums = BTreeMap::new();
+        for sample in self.0.iter().filter(|sample| sample.name == name) {
+            if let Some(function) = function_of(&sample.labels) {
+                *sums.entry(function).or_default() += sample.value;
+            }
+        }
+        sums
     }
 
     /// A metric without labels.
@@ -62,14 +64,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metrics_are_summed_over_the_functions_that_are_asked_for() {
+    fn metrics_are_summed_by_function() {
         let text = "# HELP x y\nspore_forks_total{function=\"a\",start=\"new\"} 3\n\
                     spore_forks_total{function=\"b\",start=\"new\"} 4\nspore_forks_total{function=\"a\",start=\"recycled\"} 5\n\
                     spore_vms_max 128\nnonsense\n";
         let metrics = Metrics::parse(text);
-        let new = "start=\"new\"";
-        assert_eq!(metrics.sum("spore_forks_total", new, |function| function == "a"), 3.0);
-        assert_eq!(metrics.sum("spore_forks_total", new, |_| true), 7.0);
+        let forks = metrics.by_function("spore_forks_total");
+        assert_eq!(forks, BTreeMap::from([("a", 8.0), ("b", 4.0)]));
+        assert!(metrics.by_function("spore_vms_max").is_empty());
         assert_eq!((metrics.get("spore_vms_max"), metrics.get("none")), (Some(128.0), None));
         assert!(cell_seconds(std::process::id()).is_some_and(|seconds| seconds >= 0.0));
         assert_eq!(cell_seconds(u32::MAX), None);

@@ -1,8 +1,11 @@
 //! `spore load trace`: a tenant out of a trace, replayed on a platform or only computed.
 
+mod answers;
 mod cost;
+mod counted;
 mod metrics;
 mod options;
+mod parents;
 mod platform;
 mod replayed;
 mod report;
@@ -16,12 +19,14 @@ use crate::args::Global;
 use crate::client::{self, Client};
 use crate::failure::{Exit, Failure};
 use bytes::Bytes;
+use counted::Counted;
 use http::Method;
 use loadtest::call::{Call, Mix};
 use loadtest::engine::{Load, Plan, Protocol};
 use loadtest::expect::Expect;
 use loadtest::report::{Document, Machine};
 use loadtest::target::{Address, Target};
+use loadtest::trace::analysis::Analysis;
 use loadtest::trace::plan::{Caps, Kind, Planned};
 use loadtest::trace::{Gaps, Replay, ReplayOptions, Trace};
 use options::{Measured, Work};
@@ -29,12 +34,16 @@ use platform::{Deployed, Limits, Reading};
 use replayed::Replayed;
 use report::Subject;
 use std::fmt::Display;
+use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
 
 /// Functions that are deployed unless told otherwise.
 const DEPLOYED_DEFAULT: usize = 200;
 /// Requests that may wait for a connection.
 const QUEUE: usize = 1_000_000;
+/// How long the platform may take to say something of itself.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) fn run(args: &TraceArgs, global: &Global) -> Result<(), Failure> {
     let sink = Sink::open(args.json.as_deref(), args.out.as_deref(), global.output)?;
@@ -52,7 +61,7 @@ pub(super) fn run(args: &TraceArgs, global: &Global) -> Result<(), Failure> {
     replay(args, global, &trace, gaps, real, sink)
 }
 
-/// Replays on the platform. What was deployed is removed however it ends.
+/// Replays on the platform and reports. What was deployed is removed however it ends; if it cannot be, that is told in any case.
 fn replay(
     args: &TraceArgs,
     global: &Global,
@@ -63,7 +72,7 @@ fn replay(
 ) -> Result<(), Failure> {
     let faster = ReplayOptions { speed: args.speed(), ..real.clone() };
     let replay = Replay::new(trace, faster).map_err(usage)?;
-    let length = std::time::Duration::from_nanos(replay.length_ns());
+    let length = Duration::from_nanos(replay.length_ns());
     let caps = Caps {
         run_scale: args.run_scale,
         run_ms: args.duration_cap.as_secs_f64() * 1e3,
@@ -80,23 +89,34 @@ fn replay(
     let mut deployed = Deployed::new();
     let session = Session { args, url: &global.url, runtime: &runtime, driver: &driver, is_local };
     let replayed = session.run(&mut deployed, planned, target, length);
+    let reported = replayed.and_then(|replayed| {
+        let replayed = replayed.ok_or_else(|| Failure::silent(Exit::Interrupted))?;
+        let assumed = args.machine.assumptions(replayed.measured())?;
+        let sizing = loadtest::trace::sizing::size(Replay::new(trace, real.clone()).map_err(usage)?, assumed);
+        let subject = Subject { args, trace, gaps, options: &real };
+        let document = report::document(&subject, &sizing, Some(&replayed))?;
+        let unknown = replayed.counted.err().map_or(Ok(()), |why| Err(unasked(&why)));
+        first([finish(&Document { machine, ..document }, sink, driver.stopped()), unknown])
+    });
+    // After the report, which a platform that is gone must not cost.
     let removed = session.client().and_then(|client| runtime.block_on(deployed.remove(&client)));
-    let replayed = match replayed {
-        Ok(Some(replayed)) => replayed,
-        Ok(None) => return removed.and_then(|()| Err(Failure::silent(Exit::Interrupted))),
-        Err(failure) => {
-            if let Err(left) = removed {
-                left.report();
-            }
-            return Err(failure);
-        }
-    };
-    let assumed = args.machine.assumptions(replayed.measured())?;
-    let sizing = loadtest::trace::sizing::size(Replay::new(trace, real.clone()).map_err(usage)?, assumed);
-    let subject = Subject { args, trace, gaps, options: &real };
-    let document = report::document(&subject, &sizing, Some(&replayed))?;
-    finish(&Document { machine, ..document }, sink, driver.stopped())?;
-    removed
+    first([reported, removed])
+}
+
+/// What a command with several failures ends with: the first one; the others are only told.
+fn first(results: [Result<(), Failure>; 2]) -> Result<(), Failure> {
+    // A reader of the report that went away is no failure.
+    let failures = results.into_iter().filter_map(Result::err).filter(|of| of.exit != Exit::Success);
+    let mut failures = failures.collect::<Vec<_>>().into_iter();
+    let Some(first) = failures.next() else { return Ok(()) };
+    failures.for_each(|other| other.report());
+    Err(first)
+}
+
+/// The replay counts, but its report lacks what the platform knows.
+fn unasked(why: &str) -> Failure {
+    Failure::new(format!("the platform could not be asked after the replay: {why}"))
+        .hint("the report has what was seen from outside")
 }
 
 /// What a replay works with.
@@ -120,7 +140,7 @@ impl Session<'_> {
         deployed: &mut Deployed,
         planned: Planned,
         target: Target,
-        length: std::time::Duration,
+        length: Duration,
     ) -> Result<Option<Replayed>, Failure> {
         let wanted = self.args.deployed.map_or(DEPLOYED_DEFAULT, |count| count as usize);
         let touched = shared(&planned.memory_mib, wanted);
@@ -139,7 +159,7 @@ impl Session<'_> {
             connections: self.args.connections,
             queue: QUEUE,
             duration: length,
-            warm_up: std::time::Duration::ZERO,
+            warm_up: Duration::ZERO,
             timeout: self.args.timeout,
             threads: 1,
             seed: 0,
@@ -147,22 +167,22 @@ impl Session<'_> {
         };
         let before = self.read(deployed)?;
         let outcome = self.driver.run("trace", plan)?;
-        let after = self.read(deployed)?;
-        let names = deployed.names.clone();
-        let memory_mib = deployed.memory_mib.clone();
-        Ok(Some(Replayed::new(
-            planned,
-            outcome,
-            names,
-            memory_mib,
-            [before, after],
-            self.args.work == Work::Spin,
-        )))
+        // What was sent and answered counts, also if the platform is gone by now.
+        let after = self.read(deployed).map_err(|failure| failure.message);
+        let spins = self.args.work == Work::Spin;
+        let vms_max = before.metrics.get("spore_vms_max");
+        let counted = |analysis: &Analysis| {
+            after.and_then(|after| Counted::new(deployed, [&before, &after], analysis, spins))
+        };
+        Ok(Some(Replayed::new(planned, outcome, &deployed.memory_mib, vms_max, counted)))
     }
 
     fn read(&self, deployed: &Deployed) -> Result<Reading, Failure> {
         let client = self.client()?;
-        self.runtime.block_on(deployed.read(&client, self.is_local))
+        let read = async { timeout(PATIENCE, deployed.read(&client, self.is_local)).await };
+        self.runtime.block_on(read).unwrap_or_else(|_| {
+            Err(Failure::new(format!("it did not answer within {} s", PATIENCE.as_secs())))
+        })
     }
 
     /// The request for a kind of call, and what must come back.
@@ -204,6 +224,17 @@ fn usage(error: impl Display) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_failure_counts_and_a_reader_that_went_away_does_not() {
+        let silent = |exit| Err(Failure::silent(exit));
+        let exit = |results| first(results).map_err(|failure| failure.exit);
+        assert_eq!(exit([Ok(()), Ok(())]), Ok(()));
+        assert_eq!(exit([silent(Exit::Interrupted), silent(Exit::Failure)]), Err(Exit::Interrupted));
+        assert_eq!(exit([Ok(()), silent(Exit::Failure)]), Err(Exit::Failure));
+        assert_eq!(exit([silent(Exit::Success), silent(Exit::Failure)]), Err(Exit::Failure));
+        assert_eq!(exit([silent(Exit::Success), Ok(())]), Ok(()));
+    }
 
     #[test]
     fn functions_of_the_trace_share_what_is_deployed_in_turn() {

@@ -3,7 +3,7 @@
 use super::metrics::{Metrics, cell_seconds};
 use crate::client::{self, Client};
 use crate::commands::deploy::upload;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::package::archive_memory;
 use crate::print;
 use crate::units::bytes;
@@ -95,20 +95,33 @@ impl Deployed {
         Ok(())
     }
 
-    /// Removes everything; goes on after a failure and gives the first one.
+    /// Removes everything; goes on after a failure. Fails with how many are still there, and why the first one is.
     pub(super) async fn remove(&self, client: &Client) -> Result<(), Failure> {
-        let mut first = None;
+        let mut left: Option<(usize, Failure)> = None;
         let mut removed = 0;
         for name in &self.names {
             match client.call(Method::DELETE, &client::function_path(name)).await {
                 Ok(()) => removed += 1,
                 // It never came to be.
-                Err(failure) if failure.exit == crate::failure::Exit::NotFound => {}
-                Err(failure) => first = first.or(Some(failure)),
+                Err(failure) if failure.exit == Exit::NotFound => {}
+                Err(failure) => {
+                    let (count, first) = left.take().unwrap_or((0, failure));
+                    left = Some((count + 1, first));
+                }
             }
         }
         print::note(&format!("removed {removed} functions"));
-        first.map_or(Ok(()), Err)
+        left.map_or(Ok(()), |(count, first)| Err(self.still_there(count, &first)))
+    }
+
+    fn still_there(&self, count: usize, why: &Failure) -> Failure {
+        let prefix = self.names.first().and_then(|name| name.rsplit_once('-')).map_or("", |(run, _)| run);
+        let text = format!(
+            "{count} of {} functions ({prefix}-...) could not be removed: {}",
+            self.names.len(),
+            why.message
+        );
+        Failure::new(text).hint("remove what `spore ls` shows of them with `spore rm`")
     }
 
     /// What the platform says now. `is_local` says whether its processes are of this machine.

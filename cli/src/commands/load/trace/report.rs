@@ -1,21 +1,18 @@
 //! The document of a trace: tables, plots, measures.
 
 use super::super::result::{self, Heading};
-use super::cost;
 use super::options::{TraceArgs, Work};
 use super::replayed::Replayed;
+use super::{answers, cost};
 use crate::failure::Failure;
 use loadtest::report::tables::number;
 use loadtest::report::{Better, Document, Measure, PlotKind, RunReport, Scale, Series, Table};
 use loadtest::report::{Plot, plots};
-use loadtest::tally::Start;
 use loadtest::trace::analysis::{distribution, quantile};
 use loadtest::trace::sizing::Sizing;
 use loadtest::trace::{Gaps, ReplayOptions, Trace};
 use std::collections::BTreeMap;
 
-/// Functions that are shown one by one.
-const FUNCTIONS_SHOWN: usize = 20;
 /// Points of a distribution.
 const POINTS: usize = 400;
 
@@ -39,8 +36,9 @@ pub(super) fn document(
         question: "How many machines does this tenant need, and how are its calls answered?".to_owned(),
         settings: settings(of),
     };
-    let usual = plots::of_runs(&runs);
     let mut document = result::document(heading, runs);
+    // They come last.
+    let mut usual = std::mem::take(&mut document.plots);
     if replayed.is_none() {
         document.tables.clear();
         document.measures.clear();
@@ -49,7 +47,11 @@ pub(super) fn document(
     let assumed = of.args.machine.assumptions(measured)?;
     let mut tables = vec![tenant(of, sizing), cost::machines(sizing, assumed, measured)];
     if let Some(replayed) = replayed {
-        tables.extend([starts(replayed), functions(of, replayed), cost::cost(of.args, replayed)]);
+        tables.extend([
+            answers::starts(replayed),
+            answers::functions(replayed),
+            cost::cost(of.args, replayed),
+        ]);
         document.measures.extend(measures(replayed));
         document.plots.extend(of_replay(replayed));
         notes(&mut document.notes, of.args, replayed);
@@ -57,8 +59,10 @@ pub(super) fn document(
     tables.append(&mut document.tables);
     document.tables = tables;
     document.plots.push(load(sizing));
-    document.plots.extend(usual);
-    document.measures.push(measure("machines", "machines", Better::Lower, sizing.machines as f64));
+    document.plots.append(&mut usual);
+    if replayed.is_none_or(|of| of.outcome.complete) {
+        document.measures.push(measure("machines", "machines", Better::Lower, sizing.machines as f64));
+    }
     gaps(&mut document.notes, of);
     Ok(document)
 }
@@ -116,88 +120,33 @@ fn tenant(of: &Subject<'_>, sizing: &Sizing) -> Table {
     )
 }
 
-/// How VMs came to be.
-fn starts(of: &Replayed) -> Table {
-    let all = of.analysis.answered().max(1) as f64;
-    let mut rows: Vec<Vec<String>> = of
-        .analysis
-        .starts
-        .iter()
-        .map(|(start, count)| {
-            let parents =
-                if *start == Start::Cold { "parents that were not in memory" } else { "hot parents" };
-            vec![
-                format!("forks of {parents}: {}", start.name()),
-                count.to_string(),
-                number(*count as f64 / all * 100.0),
-            ]
-        })
-        .collect();
-    let platform = &of.platform;
-    for (name, count) in [
-        ("warm parents: taken up from snapshots", platform.loads),
-        ("cold parents: built", platform.boots),
-        ("parents that left memory", platform.evictions),
-        ("VMs made ahead of demand", platform.spares),
-        ("live VMs at the end", platform.vms as f64),
-    ] {
-        rows.push(vec![name.to_owned(), number(count), "-".to_owned()]);
-    }
-    table("How calls were answered", &["start", "count", "% of answers"], rows)
-}
-
-/// The busiest functions.
-fn functions(of: &Subject<'_>, replayed: &Replayed) -> Table {
-    let mut order: Vec<_> = replayed.analysis.functions.iter().enumerate().collect();
-    order.sort_by_key(|(index, function)| (std::cmp::Reverse(function.calls), *index));
-    let rows = order.iter().take(FUNCTIONS_SHOWN).map(|(index, function)| {
-        let slowdown = |at| number(quantile(&function.slowdowns, at));
-        vec![
-            index.to_string(),
-            function.calls.to_string(),
-            function.answered.to_string(),
-            function.failed.to_string(),
-            number(function.cold as f64 / function.answered.max(1) as f64 * 100.0),
-            replayed.planned.memory_mib[*index].to_string(),
-            slowdown(0.5),
-            slowdown(0.99),
-        ]
-    });
-    let columns = [
-        "function",
-        "calls",
-        "answered",
-        "failed",
-        "made anew %",
-        "touches MiB",
-        "slowdown p50",
-        "slowdown p99",
-    ];
-    let title = format!("The busiest of {} functions", of.options.functions);
-    table(&title, &columns, rows.collect())
-}
-
 fn measure(name: &str, unit: &str, better: Better, value: f64) -> Measure {
     Measure { name: name.to_owned(), unit: unit.to_owned(), better, values: vec![value] }
 }
 
+/// What the replay comes down to: nothing of one that was stopped, and nothing of answers if there are none.
 fn measures(of: &Replayed) -> Vec<Measure> {
-    let analysis = &of.analysis;
-    let cold: u64 = analysis.functions.iter().map(|function| function.cold).sum();
-    let part = cold as f64 / analysis.answered().max(1) as f64;
-    let slowdown = |name: &str, at| measure(name, "times", Better::Lower, quantile(&analysis.slowdowns, at));
-    vec![
-        slowdown("slowdown p50", 0.5),
-        slowdown("slowdown p99", 0.99),
-        measure("VMs made anew", "% of answers", Better::Lower, part * 100.0),
-    ]
+    let (analysis, answered) = (&of.analysis, of.analysis.answered());
+    if !of.outcome.complete || answered == 0 {
+        return Vec::new();
+    }
+    let slowdown = |(name, at): (&str, f64)| {
+        quantile(&analysis.slowdowns, at).map(|value| measure(name, "times", Better::Lower, value))
+    };
+    let made: u64 = analysis.functions.iter().map(|function| function.made).sum();
+    let part = made as f64 / answered as f64;
+    let mut all: Vec<Measure> =
+        [("slowdown p50", 0.5), ("slowdown p99", 0.99)].into_iter().filter_map(slowdown).collect();
+    all.push(measure("VMs made anew", "% of answers", Better::Lower, part * 100.0));
+    all
 }
 
 fn series(name: &str, points: Vec<(f64, f64)>) -> Series {
     Series { name: name.to_owned(), points, intervals: Vec::new() }
 }
 
-fn of_replay(of: &Replayed) -> [Plot; 2] {
+/// Distributions over answers and over functions, as far as there are any.
+fn of_replay(of: &Replayed) -> Vec<Plot> {
     let steps = |title: &str, label: &str, scale, rising: &[f64], who: &str| Plot {
         title: title.to_owned(),
         kind: PlotKind::Steps,
@@ -205,23 +154,18 @@ fn of_replay(of: &Replayed) -> [Plot; 2] {
         y: plots::axis(&format!("share of {who}"), Scale::Linear),
         series: vec![series(who, distribution(rising, POINTS))],
     };
-    let rates = of.analysis.cold_rates();
-    [
-        steps(
-            "Slowdown: response time over run time",
-            "slowdown",
-            Scale::Log,
-            &of.analysis.slowdowns,
-            "answers",
-        ),
+    let (slowdowns, parts) = (&of.analysis.slowdowns, of.analysis.parts_made());
+    let plots = [
+        steps("Slowdown: response time over run time", "slowdown", Scale::Log, slowdowns, "answers"),
         steps(
             "Part of a function's answers whose VM was made for the request",
             "part made anew",
             Scale::Linear,
-            &rates,
+            &parts,
             "functions",
         ),
-    ]
+    ];
+    plots.into_iter().filter(|plot| plot.series.iter().any(|series| !series.points.is_empty())).collect()
 }
 
 /// The trace itself, minute by minute.
@@ -272,6 +216,19 @@ fn notes(notes: &mut Vec<String>, args: &TraceArgs, of: &Replayed) {
         speeds,
         "what the tenant needs is computed at the speed of the trace, with its own run times".to_owned(),
     );
+    if let Err(why) = &of.counted {
+        note(
+            true,
+            format!("what the platform counted is unknown: it could not be asked after the replay: {why}"),
+        );
+    }
+    note(
+        of.parents.estimated > 0,
+        format!(
+            "{} calls waited for parents that came in more than one way: they are divided by how often which one was",
+            of.parents.estimated
+        ),
+    );
     let unknown = of.measured().overhead_ms.is_none();
     note(
         unknown,
@@ -283,7 +240,7 @@ fn notes(notes: &mut Vec<String>, args: &TraceArgs, of: &Replayed) {
         "functions spin by the clock: when processors are short they take less than their run time"
             .to_owned(),
     );
-    if let Some(most) = of.platform.vms_max {
+    if let Some(most) = of.vms_max {
         note(
             args.connections as f64 > most,
             format!("the platform allows {most} VMs at once; calls beyond wait"),
