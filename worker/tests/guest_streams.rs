@@ -34,7 +34,7 @@ async def serve(reader, writer):
         event = b'data: %d\\n\\n' % i
         writer.write(b'%x\\r\\n%s\\r\\n' % (len(event), event))
         await writer.drain()
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)
     writer.write(b'0\\r\\n\\r\\n')
     await writer.drain()
 async def main():

@@ -1,5 +1,6 @@
 //! Cells that die, stop and hang: their function answers again, and nobody else notices.
 
+use crate::wait_for;
 use crate::platform::{Platform, function, signal, wait_until_gone};
 use rustix::process::Signal;
 use std::time::{Duration, Instant};
@@ -30,7 +31,7 @@ fn a_cell_that_dies_takes_only_its_own_requests_with_it() {
     let serving = |platform: &Platform| {
         platform.vms().iter().any(|vm| vm["function"] == "probe" && vm["state"] == "serving")
     };
-    while !serving(&platform) {}
+    wait_for("it is served", || serving(&platform));
     let cell = platform.cell_of("probe");
     other.send("GET", "/function/other?do=sleep&seconds=1", &[], b"");
     signal(cell, Signal::KILL);
@@ -64,7 +65,7 @@ fn clients_that_leave_do_not_stop_a_rebuild() {
 
 #[test]
 fn a_cell_that_hangs_is_replaced() {
-    let platform = Platform::start().with_python_probe(&["--timeout", "500ms"]);
+    let platform = Platform::start().with_python_probe(&["--timeout", "3s"]);
     assert_eq!(platform.get("/function/probe?do=count").text(), FINE);
     signal(platform.cell(), Signal::STOP);
     // A signal takes its time to reach all threads.

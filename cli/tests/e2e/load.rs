@@ -1,5 +1,6 @@
 //! Many requests at once, at the limits and while functions change.
 
+use crate::wait_for;
 use crate::platform::{Platform, function};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -108,8 +109,8 @@ fn a_lack_of_open_files_fails_requests_but_not_the_cell() {
 fn a_removed_function_does_not_come_back_in_the_metrics() {
     let platform = Platform::start().with_python_probe(&["--timeout", "60s"]);
     let mut running = platform.connect();
-    running.send("GET", "/function/probe?do=sleep&seconds=2", &[], b"");
-    while platform.metric("spore_requests_in_flight", "") < 1.0 {}
+    running.send("GET", "/function/probe?do=sleep&seconds=5", &[], b"");
+    wait_for("it runs", || platform.metric("spore_requests_in_flight", "") >= 1.0);
     platform.spore_ok(&["rm", "probe"]);
     assert_eq!(running.receive().status, 200, "requests that run are finished");
     assert!(!platform.get("/metrics").text().contains("probe"));

@@ -1,5 +1,6 @@
 //! Ctrl-C under load: it ends soon, whatever runs, and leaves no process behind.
 
+use crate::wait_for;
 use crate::platform::{Platform, wait_until_gone};
 use std::process::Stdio;
 use std::thread;
@@ -18,8 +19,11 @@ fn shutdown_under_load_ends_and_leaves_no_cell() {
         })
         .into();
     let mut finishing = platform.connect();
-    finishing.send("GET", "/function/probe?do=sleep&seconds=3", &[], b"");
-    while platform.metric("spore_requests_in_flight", "") < 5.0 || platform.vms().len() < 5 {}
+    // Less than the 10 s that running requests get, but long enough to see them all on a busy machine.
+    finishing.send("GET", "/function/probe?do=sleep&seconds=7", &[], b"");
+    wait_for("all run", || {
+        platform.metric("spore_requests_in_flight", "") >= 5.0 && platform.vms().len() >= 5
+    });
     let cell = platform.cell();
     let begun = Instant::now();
     let answer = thread::spawn(move || finishing.receive().status);

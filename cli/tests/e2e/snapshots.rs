@@ -105,8 +105,11 @@ fn a_runtime_with_damaged_pages_is_built_again_with_its_functions() {
 #[test]
 fn damaged_pages_of_a_function_never_answer_and_it_is_built_again() {
     let platform = restarted(|data| {
-        let packs = files(data, "packs");
-        spoil(packs.iter().min_by_key(|pack| pack.metadata().unwrap().len()).unwrap());
+        // All but the runtime's, the largest: it may have been killed while it saved the function again.
+        let mut packs = files(data, "packs");
+        packs.sort_by_key(|pack| pack.metadata().unwrap().len());
+        packs.pop();
+        packs.iter().for_each(|pack| spoil(pack));
     });
     // They are found when they are needed, which is too late for this request only.
     let response = platform.get("/function/probe?do=count");
@@ -130,10 +133,10 @@ fn functions_nobody_calls_leave_memory_and_come_back() {
     let platform = Platform::start_with(&["--evict-after", "0"]).with_python_probe(&[]);
     assert_eq!(platform.get("/function/probe?do=count").text(), FINE);
     let begun = Instant::now();
-    while platform.metric("spore_parent_evictions_total", "probe") < 1.0 {
+    // It may have left memory before it was called, too.
+    while platform.metric("spore_parent_evictions_total", "probe") < 1.0 || !platform.vms().is_empty() {
         assert!(begun.elapsed() < Duration::from_secs(60), "it never left memory");
     }
-    assert!(platform.vms().is_empty());
     while !platform.cell_processes().is_empty() {
         assert!(begun.elapsed() < Duration::from_secs(60), "its cell ends with it");
     }

@@ -31,7 +31,7 @@ fn start_of(platform: &Platform, path: &str) -> (u16, String) {
 
 #[test]
 fn there_is_a_vm_before_the_first_request_and_after_a_lost_one() {
-    let platform = Platform::start().with_python_probe(&["--timeout", "300ms"]);
+    let platform = Platform::start().with_python_probe(&["--timeout", "2s"]);
     let spares = || platform.metric("spore_spares_prepared_total", "probe");
     wait_until("a first spare", || spares() == 1.0);
     assert_eq!(start_of(&platform, "/function/probe?do=count"), (200, "spare".to_owned()));
@@ -93,8 +93,8 @@ fn a_program_that_ends_or_writes_much_does_not_cost_its_vm() {
 
 #[test]
 fn functions_share_the_vms_of_a_worker() {
-    let platform = Platform::start_with(&["--max-vms", "1"]).with_python_probe(&["--timeout", "3s"]);
-    let args = ["--name", "other", "--handler", "probe.handler", "--timeout", "500ms"];
+    let platform = Platform::start_with(&["--max-vms", "1"]).with_python_probe(&["--timeout", "8s"]);
+    let args = ["--name", "other", "--handler", "probe.handler", "--timeout", "2s"];
     platform.deploy(&function("probe.py"), &args);
     // Each takes the one VM from the other, which has it idle.
     for name in ["probe", "other", "probe", "other"] {

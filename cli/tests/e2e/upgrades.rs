@@ -53,7 +53,7 @@ fn all_over(platform: &Platform) {
 fn a_websocket_client_and_a_function_talk() {
     let platform = with_uploads("120s", &[]);
     let mut socket = websocket(&platform, "websocket");
-    assert_eq!(platform.metric("spore_upgraded_connections", ""), 1.0);
+    wait_for("it is counted", || platform.metric("spore_upgraded_connections", "") == 1.0);
     assert!(platform.vms().iter().any(|vm| vm["state"] == "serving"), "it has a VM of its own");
     let large: Vec<u8> = (0..1 << 20).map(|at: u32| (at ^ (at >> 9)).to_le_bytes()[0]).collect();
     for message in [vec![], b"hello".to_vec(), vec![7; 70_000], large] {
@@ -111,7 +111,7 @@ fn clients_that_leave_free_their_vms() {
     let platform = with_uploads("300s", &[]);
     let idle = raw(&platform, "raw");
     let flooded = raw(&platform, "flood");
-    assert_eq!(platform.metric("spore_upgraded_connections", ""), 2.0);
+    wait_for("it is counted", || platform.metric("spore_upgraded_connections", "") == 2.0);
     drop((idle, flooded));
     all_over(&platform);
 }

@@ -73,7 +73,8 @@ fn memory_that_was_refused_is_told_if_the_program_fails() {
 
 #[test]
 fn the_program_finds_what_it_was_given() {
-    let directory = tempfile::tempdir().unwrap();
+    // Below /tmp wherever TMPDIR is: what lies there is moved to /usr/local/bin.
+    let directory = tempfile::tempdir_in("/tmp").unwrap();
     let script = directory.path().join("script");
     std::fs::write(
         &script,

@@ -273,6 +273,10 @@ fn write_data(directory: &Path) {
     let others = ["words", "numbers", "deep/er/binary", "deep/empty", "deep/er", "deep", "scripts", "."];
     for path in scripts.chain(others.map(str::to_owned)) {
         let file = File::open(directory.join(path)).expect("the temporary directory is ours");
+        // As they are in an image, whatever the umask is.
+        let mode = if file.metadata().is_ok_and(|data| data.is_dir()) { 0o755 } else { 0o644 };
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))
+            .expect("the temporary directory is ours");
         file.set_times(FileTimes::new().set_modified(time).set_accessed(time))
             .expect("the temporary directory is ours");
     }

@@ -99,7 +99,7 @@ fn a_killed_program_leaves_the_terminal_as_it_was() {
          (read x < $W/go; kill -TERM $(cat $W/pid)) &
          sh -c 'echo $$ > $W/pid; exec $run {quoted}'
          echo code $?; stty -a > $W/after; cmp $W/before $W/after && echo same
-         $(echo $run | sed s/120s/3s/) {program}
+         $(echo $run | sed s/120s/15s/) {program}
          echo code $?; stty -a > $W/after; cmp $W/before $W/after && echo same",
         quoted = program.replace('\'', "\"")
     ));

@@ -59,6 +59,7 @@ mod tests {
         let mut child = Command::new("python3")
             .args(["-c", program])
             .env("PYTHONPATH", directory.path())
+            .env_remove("SECRET")
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

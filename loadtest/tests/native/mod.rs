@@ -231,6 +231,9 @@ pub(crate) fn wheels() -> PathBuf {
 /// Fetches what a file asks for, unless it is in the cache.
 fn fetch(python: &str, requirements: &Path) {
     fs::create_dir_all(cache()).expect("a cache");
+    // One at a time: pip does not put files there in one step.
+    let lock = fs::File::create(cache().join("lock")).expect("a lock");
+    lock.lock().expect("locked");
     let download = |more: &[&str]| {
         let mut pip = pip(python, "download", requirements);
         pip.args(more).arg("--dest").arg(cache()).output().expect("pip is installed")
@@ -253,7 +256,7 @@ fn pip(python: &str, what: &str, requirements: &Path) -> Command {
 
 /// Where the tests keep wheels.
 fn cache() -> PathBuf {
-    let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || PathBuf::from(env::var_os("HOME").expect("HOME is set")).join(".cache");
-    cache.unwrap_or_else(home).join("spore/tests/wheels")
+    let set = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || set("HOME").map(|home| home.join(".cache"));
+    set("XDG_CACHE_HOME").or_else(home).unwrap_or_else(env::temp_dir).join("spore/tests/wheels")
 }

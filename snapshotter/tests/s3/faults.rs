@@ -190,7 +190,10 @@ fn a_missing_bucket_is_named() {
 
 #[test]
 fn nobody_there_is_an_error() {
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Bound, so that nobody else gets it, and not listening.
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = held.local_addr().unwrap();
     let tier = ObjectTier::new(&impatient(address)).unwrap();
     let error = tier.load(&host(), &wanted()).unwrap_err();
     assert!(

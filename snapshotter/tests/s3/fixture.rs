@@ -83,7 +83,7 @@ pub(crate) fn config(address: SocketAddr) -> S3Config {
 pub(crate) fn impatient(address: SocketAddr) -> S3Config {
     let millis = Duration::from_millis;
     S3Config {
-        timing: Timing { connect: millis(300), request: millis(300), total: millis(1500) },
+        timing: Timing { connect: millis(1000), request: millis(1000), total: millis(1500) },
         ..config(address)
     }
 }

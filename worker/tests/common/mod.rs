@@ -401,7 +401,9 @@ impl Programs {
 /// Runs `program` on the host and in a guest and asserts that it prints the same and succeeds on both.
 #[track_caller]
 pub(crate) fn agrees_with_linux(program: &Path, guest: Guest) -> Outcome {
-    let native = Command::new(program).arg("x").output().expect("it runs on the host");
+    // Who runs the tests may ignore signals (nohup, a job of a script), and children would inherit that.
+    let native = Command::new("env").arg("--default-signal").arg(program).arg("x").output();
+    let native = native.expect("it runs on the host");
     assert!(native.status.success(), "on Linux: {}", String::from_utf8_lossy(&native.stderr));
     let outcome = guest.with_file("/bin/program", program).run(&["/bin/program", "x"]).exited(0);
     assert_eq!(outcome.out(), String::from_utf8_lossy(&native.stdout), "stderr: {}", outcome.err());

@@ -62,6 +62,7 @@ static void adoption(void) {
 static void priorities(void) {
     // Not the priority of who runs the tests.
     setpgid(0, 0);
+    setpriority(PRIO_PROCESS, 0, 0);
     struct sched_param p = { 0 };
     struct timespec slice = { -1, -1 };
     SHOW(getpriority(PRIO_PROCESS, 0)); SHOW(setpriority(PRIO_PROCESS, 0, 5)); SHOW(getpriority(PRIO_PROCESS, 0)); SHOW(getpriority(PRIO_PROCESS, getpid()));

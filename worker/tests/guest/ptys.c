@@ -75,6 +75,14 @@ static void open_both(void) {
 }
 static void close_both(void) { close(slave); close(master); }
 
+// Whether the name leads nowhere.
+static int is_gone(void) {
+    if (access(name, F_OK) == 0 || errno != ENOENT) return 0;
+    int fd = open(name, O_RDWR | O_NOCTTY), missing = fd < 0 && errno == ENOENT;
+    if (fd >= 0) close(fd);
+    return missing;
+}
+
 static void names(void) {
     char buf[64], link[64];
     struct stat at, open_at;
@@ -117,7 +125,16 @@ static void names(void) {
     close(slave);
     SHOW(access(name, F_OK));
     close(master);
-    SHOW(access(name, F_OK)); SHOW(open(name, O_RDWR | O_NOCTTY));
+    int gone = is_gone();
+    // Somebody else may have been given the number at once.
+    for (int tries = 0; tries < 100 && !gone; tries++) {
+        master = open("/dev/ptmx", O_RDWR | O_NOCTTY);
+        ioctl(master, TIOCGPTN, &number);
+        snprintf(name, sizeof name, "/dev/pts/%d", number);
+        close(master);
+        gone = is_gone();
+    }
+    TRUE(gone);
 }
 
 static void show_settings(int fd) {

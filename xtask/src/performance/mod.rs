@@ -22,7 +22,7 @@ const RESULTS: &str = "target/performance";
 /// Options of the command.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Options {
-    /// Runs this experiment alone; all of them without it.
+    /// Runs this experiment alone; all of them without it. The document is written when all have results.
     only: Option<String>,
     /// Little of everything: minutes in place of hours.
     short: bool,
@@ -46,14 +46,24 @@ pub fn run(root: &Path, words: &[&str]) -> Result<(), String> {
     if !options.render {
         experiments::run(root, &results, options.only.as_deref(), options.short)?;
     }
+    let path = |name: &str| results.join(format!("{name}.json"));
+    if let (Some(_), Some(missing)) = (&options.only, missing(&template, &|name| path(name).exists())?) {
+        eprintln!("{DOCUMENT} is not written: there is no result of {missing} yet");
+        return Ok(());
+    }
     let text = render::render(&template, &|name| {
-        let path = results.join(format!("{name}.json"));
+        let path = path(name);
         let missing = |error| format!("{error}; run `cargo xtask performance --only {name}`");
         serde_json::from_str(&read(&path).map_err(missing)?)
             .map_err(|error| format!("{}: {error}", path.display()))
     })?;
     let out = options.out.unwrap_or_else(|| root.join(DOCUMENT));
     std::fs::write(&out, text).map_err(|error| format!("{}: {error}", out.display()))
+}
+
+/// An experiment of the template without a result, if there is one.
+fn missing(template: &str, has: &dyn Fn(&str) -> bool) -> Result<Option<String>, String> {
+    Ok(render::experiments(template)?.into_iter().find(|name| !has(name)))
 }
 
 /// The template names only experiments that exist, and holds no number of its own.
@@ -95,6 +105,13 @@ mod tests {
         let options = parse(&["--only", "load-knee", "--results", "x"]).unwrap();
         assert_eq!((options.only.as_deref(), options.render), (Some("load-knee"), false));
         assert!(parse(&["--only"]).is_err() && parse(&["--fast"]).is_err());
+    }
+
+    #[test]
+    fn what_has_no_result_yet_is_found() {
+        let has = |name: &str| name == "a";
+        assert_eq!(missing("{{a: source}} {{b: source}}", &has).unwrap().as_deref(), Some("b"));
+        assert_eq!(missing("{{a: source}}", &has).unwrap(), None);
     }
 
     #[test]

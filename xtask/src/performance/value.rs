@@ -10,6 +10,7 @@ use serde_json::Value;
 /// | `machine` | the machine in a line |
 /// | `measure NAME` | mean, least and greatest repetition of a measure, with its unit |
 /// | `measures TEXT` | a table of all measures whose names contain the text |
+/// | `matrix END, END` | a table with a row for each system and a column for each end of a measure's name: `p50, p99` |
 /// | `table TEXT` | the first of the result's own tables whose title begins with the text |
 /// | `POINTER UNIT` | a number of the result at a JSON pointer, in `us`, `ms`, `KiB`, `MiB`, `count` or `ratio` |
 pub(super) fn value(result: &Value, what: &str) -> Result<String, String> {
@@ -19,6 +20,7 @@ pub(super) fn value(result: &Value, what: &str) -> Result<String, String> {
         "machine" => Ok(machine(result)),
         "measure" => measure(result, rest),
         "measures" => measures(result, rest),
+        "matrix" => matrix(result, rest),
         "table" => table(result, rest),
         pointer if pointer.starts_with('/') => number(result, pointer, rest),
         _ => Err("not a thing that a result has".to_owned()),
@@ -82,6 +84,40 @@ fn measures(result: &Value, part: &str) -> Result<String, String> {
         table.push_str(&format!("| {name} | {mean} | {low} to {high} | {unit} |\n"));
     }
     Ok(table)
+}
+
+/// Mean, and least to greatest of the repetitions if there are several.
+fn cell(measure: &Value) -> Option<String> {
+    let (mean, low, high) = figures(measure)?;
+    let several = measure["values"].as_array().is_some_and(|values| values.len() > 1) && low != high;
+    Some(if several { format!("{mean} ({low} to {high})") } else { mean })
+}
+
+fn matrix(result: &Value, ends: &str) -> Result<String, String> {
+    let ends: Vec<&str> = ends.split(", ").collect();
+    let (mut units, mut rows) = (vec![""; ends.len()], Vec::<(&str, Vec<String>)>::new());
+    for measure in all(result) {
+        let name = text(measure, "/name");
+        let column = ends.iter().position(|end| name.strip_suffix(end).is_some_and(|rest| rest.ends_with(' ')));
+        let (Some(column), Some(cell)) = (column, cell(measure)) else { continue };
+        units[column] = text(measure, "/unit");
+        let system = name[..name.len() - ends[column].len()].trim_end();
+        let row = match rows.iter().position(|(other, _)| *other == system) {
+            Some(row) => row,
+            None => {
+                rows.push((system, vec![String::new(); ends.len()]));
+                rows.len() - 1
+            }
+        };
+        rows[row].1[column] = cell;
+    }
+    if let Some(missing) = units.iter().position(|unit| unit.is_empty()) {
+        return Err(format!("no measure's name ends with `{}`", ends[missing]));
+    }
+    let heads = ends.iter().zip(&units).map(|(end, unit)| format!(" {end}, {unit} |")).collect::<String>();
+    let mut lines = vec![format!("| |{heads}"), format!("|---|{}", "---|".repeat(ends.len()))];
+    lines.extend(rows.iter().map(|(system, cells)| format!("| {system} | {} |", cells.join(" | "))));
+    Ok(lines.join("\n") + "\n")
 }
 
 fn table(result: &Value, title: &str) -> Result<String, String> {
@@ -150,6 +186,19 @@ mod tests {
             json!({ "tables": [{ "title": "Steps (x)", "columns": ["a", "b"], "rows": [["1", "p|q"]] }] });
         assert_eq!(value(&result, "table Steps").unwrap(), "| a | b |\n|---|---|\n| 1 | p\\|q |\n");
         assert!(value(&result, "table Stops").is_err());
+    }
+
+    #[test]
+    fn measures_of_systems_become_a_matrix() {
+        let measure = |name: &str, values: &[f64]| json!({ "name": name, "unit": "ms", "values": values });
+        let result = json!({ "measures": [
+            measure("a p50", &[1.0, 3.0]), measure("b p50", &[1.0]), measure("a mean run", &[5.0]), measure("a xp50", &[1.0]),
+        ] });
+        assert_eq!(
+            value(&result, "matrix p50, mean run").unwrap(),
+            "| | p50, ms | mean run, ms |\n|---|---|---|\n| a | 2.00 (1.00 to 3.00) | 5.00 |\n| b | 1.00 |  |\n"
+        );
+        assert!(value(&result, "matrix p50, p99").unwrap_err().contains("`p99`"));
     }
 
     #[test]

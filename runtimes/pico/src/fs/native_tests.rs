@@ -1,6 +1,7 @@
 //! The same calls on Linux and on pico must give the same results.
 
 use super::rig::Rig;
+use crate::platform::fake::alone_with_linux;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -8,6 +9,7 @@ use linux_raw_sys::general as linux;
 use proptest::prelude::*;
 use std::format;
 use std::path::PathBuf;
+use std::sync::MutexGuard;
 
 /// A directory of the host for Linux to work in, in memory if possible.
 struct Host(PathBuf);
@@ -38,6 +40,8 @@ struct Side {
     /// Nothing has changed since the last reset.
     clean: bool,
     _host: Option<Host>,
+    /// Given back when the directory is gone.
+    _alone: Option<MutexGuard<'static, ()>>,
 }
 
 impl Side {
@@ -45,7 +49,7 @@ impl Side {
         let path =
             host.as_ref().map_or_else(|| "/tmp".to_string(), |host| host.0.to_str().unwrap().to_string());
         let dir = rig.open(path, linux::O_DIRECTORY);
-        Self { rig, dir: u64::try_from(dir).unwrap(), clean: false, _host: host }
+        Self { rig, dir: u64::try_from(dir).unwrap(), clean: false, _host: host, _alone: None }
     }
 
     fn pico() -> Self {
@@ -53,7 +57,11 @@ impl Side {
     }
 
     fn linux() -> Self {
-        Self::open(Rig::native(), Some(Host::new()))
+        let alone = alone_with_linux();
+        let mut side = Self { _alone: Some(alone), ..Self::open(Rig::native(), Some(Host::new())) };
+        // What pico begins with.
+        side.rig.call(linux::__NR_umask, &[0o022]);
+        side
     }
 
     /// A call with the directory and a path as first arguments.

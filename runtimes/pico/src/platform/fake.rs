@@ -14,6 +14,14 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
+/// What makes system calls of Linux in this process, or starts another one, holds this: descriptors are of all threads, the lowest
+/// free one is given to whoever asks first, and a child has copies of all.
+pub fn alone_with_linux() -> std::sync::MutexGuard<'static, ()> {
+    static LINUX: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    // A test that failed has told so itself.
+    LINUX.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 /// The fake machine. Its time-stamp counter runs at 1 GHz: one tick is one nanosecond.
 pub struct Fake {
     /// Doorbells rung so far.

@@ -5,6 +5,7 @@ use std::vec::Vec;
 
 /// Address and bytes of every instruction of the host's C library, as binutils see them.
 fn listing(path: &str) -> Vec<(u64, Vec<u8>)> {
+    let _alone = crate::platform::fake::alone_with_linux();
     let output = Command::new("objdump").args(["-dw", "--insn-width=15", path]).output();
     let output = output.expect("binutils come with the compiler");
     assert!(output.status.success());

@@ -44,22 +44,32 @@ pub(super) fn read_segments(
     kernel: &mut Kernel,
     open: &OpenFile,
     args: &Args,
-    mut mode: Mode,
+    mode: Mode,
 ) -> Result<u64> {
     let (segments, _held) = segments(kernel, args)?;
     if !open.file.seekable() && segments.len() > 1 {
         return read_joined(kernel, open, &segments, mode);
     }
+    one_by_one(&segments, mode, |(base, len), mode| {
+        kernel.mm.slice_mut(base, len).and_then(|buf| read_once(kernel, open, buf, mode))
+    })
+}
+
+/// Takes the segments in order until one is not done whole. An error after something was done is not told.
+fn one_by_one(
+    segments: &[Segment],
+    mut mode: Mode,
+    mut step: impl FnMut(Segment, Mode) -> Result<usize>,
+) -> Result<u64> {
     let mut done = 0;
-    for (base, len) in segments {
-        let result = kernel.mm.slice_mut(base, len).and_then(|buf| read_once(kernel, open, buf, mode));
-        let count = match result {
+    for &segment in segments {
+        let count = match step(segment, mode) {
             Err(_) if done > 0 => break,
             result => result?,
         };
         done += count as u64;
         mode.at = mode.at.map(|at| at + count as u64);
-        if count < len {
+        if count < segment.1 {
             break;
         }
     }
@@ -104,7 +114,7 @@ pub(super) fn write_segments(
     kernel: &mut Kernel,
     open: &OpenFile,
     args: &Args,
-    mut mode: Mode,
+    mode: Mode,
 ) -> Result<u64> {
     let (segments, _held) = segments(kernel, args)?;
     let total = total(&segments);
@@ -119,21 +129,10 @@ pub(super) fn write_segments(
             Err(errno) => return Err(errno),
         }
     }
-    let mut done = 0;
-    for (base, len) in segments {
-        let result = kernel.mm.slice(base, len).and_then(|buf| match buf {
+    one_by_one(&segments, mode, |(base, len), mode| {
+        kernel.mm.slice(base, len).and_then(|buf| match buf {
             [] => Ok(0),
             buf => write_once(kernel, open, buf, mode),
-        });
-        let count = match result {
-            Err(_) if done > 0 => break,
-            result => result?,
-        };
-        done += count as u64;
-        mode.at = mode.at.map(|at| at + count as u64);
-        if count < len {
-            break;
-        }
-    }
-    Ok(done)
+        })
+    })
 }

@@ -3,7 +3,7 @@
 //! pico's program memory is memory of the test process, so that the same addresses are good for both.
 
 use crate::kernel::Kernel;
-use crate::platform::fake::Fake;
+use crate::platform::fake::{Fake, alone_with_linux};
 use crate::syscall::{Args, dispatch};
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -150,6 +150,7 @@ impl Rig {
 /// Runs a scenario on Linux and in pico, which must tell the same.
 pub(super) fn same(scenario: impl Fn(&mut Rig)) {
     let [linux, pico] = [true, false].map(|native| {
+        let _alone = native.then(alone_with_linux);
         let mut rig = Rig::new(native);
         scenario(&mut rig);
         for fd in core::mem::take(&mut rig.open) {
