@@ -31,7 +31,8 @@ impl CpuModel {
         let mut allowed = XCR0_ALLOWED;
         if runs_natively(cpuid.as_slice()) {
             // Ring 3 runs with the host's own XCR0, whatever KVM is told; then CPUID must say the same, or a
-            // program would reserve less than XSAVE writes.
+            // program would reserve less than XSAVE writes. Of AMX's states it cannot: KVM offers them to those who have
+            // permission only, and puts its own size over another one (docs/COMPATIBILITY.md).
             allowed = u64::MAX;
             cpuid.as_mut_slice().iter_mut().for_each(|entry| add_unprivileged(entry, host));
         }

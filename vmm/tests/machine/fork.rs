@@ -65,7 +65,9 @@ fn guests_see_the_masked_processor() {
     assert!(!bit(seven_c, 3) && !bit(seven_c, 4), "no protection keys");
     let [states, size, _, _] = leaf(0xd);
     let switched_on = number(&world.answer(&request(&[REPORT]))[152..]);
-    assert_eq!(u64::from(states), switched_on, "what CPUID says is what XGETBV says");
+    // AMX's are given by permission only, but a KVM that runs ring 3 as code of the host cannot switch them off.
+    let amx = if Kvm::kind() == "kvm_pvm" { 3 << 17 } else { 0 };
+    assert_eq!(u64::from(states), switched_on & !amx, "what CPUID says is what XGETBV says");
     let component = |index| {
         let [bytes, offset, _, _] = subleaf(0xd, index);
         bytes + offset
