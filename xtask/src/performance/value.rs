@@ -60,7 +60,8 @@ fn all(result: &Value) -> impl Iterator<Item = &Value> {
 fn measure(result: &Value, name: &str) -> Result<String, String> {
     let found = all(result).find(|measure| measure["name"] == name).ok_or("no measure has this name")?;
     let (mean, low, high) = figures(found).ok_or("it has no values")?;
-    Ok(format!("{mean} {} ({low} to {high})", text(found, "/unit")))
+    let several = if low == high { String::new() } else { format!(" ({low} to {high})") };
+    Ok(format!("{mean} {}{several}", text(found, "/unit")))
 }
 
 /// The mean, the least and the greatest of the repetitions.
