@@ -92,7 +92,7 @@ fn arguments(name: &str, short: bool) -> Vec<&str> {
     let more: &[&str] = match (name, short) {
         ("bench-fork", false) => &["--count", "1000"],
         ("bench-fork", true) => &["--count", "200"],
-        ("bench-density", false) => &["--count", "1000"],
+        ("bench-density", false) => &["--count", "10000", "--function", "python"],
         ("bench-density", true) => &["--count", "100"],
         ("bench-soak", false) => &["--forks", "1000000"],
         ("bench-soak", true) => &["--forks", "100000"],
