@@ -85,6 +85,15 @@ impl Failure {
         Self { exit: exit_of(status, &code), message: format!("{message} ({kind}){request}"), hint, output }
     }
 
+    /// What a command with several results ends with: the first failure; the others are told at once. A reader that went
+    /// away is none.
+    pub(crate) fn first_of<const N: usize>(results: [Result<(), Self>; N]) -> Result<(), Self> {
+        let mut failures = results.into_iter().filter_map(Result::err).filter(|of| of.exit != Exit::Success);
+        let first = failures.next();
+        failures.for_each(|other| other.report());
+        first.map_or(Ok(()), Err)
+    }
+
     /// Prints message, hint and output on stderr.
     pub(crate) fn report(&self) {
         if self.message.is_empty() {
@@ -120,6 +129,17 @@ fn exit_of(status: StatusCode, code: &str) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_failure_counts_and_a_reader_that_went_away_does_not() {
+        let silent = |exit| Err(Failure::silent(exit));
+        let exit = |results| Failure::first_of(results).map_err(|failure| failure.exit);
+        assert_eq!(exit([Ok(()), Ok(())]), Ok(()));
+        assert_eq!(exit([silent(Exit::Interrupted), silent(Exit::Failure)]), Err(Exit::Interrupted));
+        assert_eq!(exit([Ok(()), silent(Exit::Failure)]), Err(Exit::Failure));
+        assert_eq!(exit([silent(Exit::Success), silent(Exit::Failure)]), Err(Exit::Failure));
+        assert_eq!(exit([silent(Exit::Success), Ok(())]), Ok(()));
+    }
 
     #[test]
     fn an_error_document_gives_message_hint_and_exit_code() {

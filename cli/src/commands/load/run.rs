@@ -7,7 +7,7 @@ use super::requests::{REQUESTS_MAX, RequestFile};
 use super::result::{Heading, document, finish};
 use super::save::Sink;
 use crate::args::Global;
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 use clap::Args;
 use loadtest::call::Mix;
 use loadtest::report::{Document, Machine, RunReport};
@@ -87,7 +87,7 @@ pub(super) fn run(args: RunArgs, global: &Global) -> Result<(), Failure> {
     let mut document = Document { machine, ..document(heading, runs) };
     document.notes.append(&mut notes);
     let finished = finish(&document, sink, driver.stopped());
-    first([done, finished, requests.map_or(Ok(()), RequestFile::keep)])
+    Failure::first_of([done, finished, requests.map_or(Ok(()), RequestFile::keep)])
 }
 
 /// Runs everything in turn, until there is nothing more to run, or to the first failure: what was measured before it is a result.
@@ -120,15 +120,6 @@ fn left_out(system: &str, repetition: u32, count: u64) -> Option<String> {
     })
 }
 
-/// The first failure. The others are told at once.
-fn first(results: [Result<(), Failure>; 3]) -> Result<(), Failure> {
-    // A reader of the report that went away is none.
-    let mut failures = results.into_iter().filter_map(Result::err).filter(|of| of.exit != Exit::Success);
-    let first = failures.next();
-    failures.for_each(|other| other.report());
-    first.map_or(Ok(()), Err)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,14 +139,5 @@ mod tests {
         assert_eq!(order, [(0, 0), (0, 1), (1, 1), (1, 0)], "and nothing is run after it");
         let (runs, done) = in_turn(3, 2, |repetition, _| Ok((repetition == 0).then(|| sample_run(0, 1))));
         assert_eq!((runs.len(), done.is_ok()), (2, true));
-    }
-
-    #[test]
-    fn the_first_failure_counts_and_a_closed_pipe_is_none() {
-        let silent = |exit| Err(Failure::silent(exit));
-        let exit = |results| first(results).map_err(|failure| failure.exit);
-        assert_eq!(exit([Ok(()), silent(Exit::Success), Ok(())]), Ok(()));
-        assert_eq!(exit([Ok(()), silent(Exit::Success), silent(Exit::Failure)]), Err(Exit::Failure));
-        assert_eq!(exit([silent(Exit::Usage), silent(Exit::Interrupted), Ok(())]), Err(Exit::Usage));
     }
 }

@@ -96,21 +96,11 @@ fn replay(
         let subject = Subject { args, trace, gaps, options: &real };
         let document = report::document(&subject, &sizing, Some(&replayed))?;
         let unknown = replayed.counted.err().map_or(Ok(()), |why| Err(unasked(&why)));
-        first([finish(&Document { machine, ..document }, sink, driver.stopped()), unknown])
+        Failure::first_of([finish(&Document { machine, ..document }, sink, driver.stopped()), unknown])
     });
     // After the report, which a platform that is gone must not cost.
     let removed = session.client().and_then(|client| runtime.block_on(deployed.remove(&client)));
-    first([reported, removed])
-}
-
-/// What a command with several failures ends with: the first one; the others are only told.
-fn first(results: [Result<(), Failure>; 2]) -> Result<(), Failure> {
-    // A reader of the report that went away is no failure.
-    let failures = results.into_iter().filter_map(Result::err).filter(|of| of.exit != Exit::Success);
-    let mut failures = failures.collect::<Vec<_>>().into_iter();
-    let Some(first) = failures.next() else { return Ok(()) };
-    failures.for_each(|other| other.report());
-    Err(first)
+    Failure::first_of([reported, removed])
 }
 
 /// The replay counts, but its report lacks what the platform knows.
@@ -224,17 +214,6 @@ fn usage(error: impl Display) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_first_failure_counts_and_a_reader_that_went_away_does_not() {
-        let silent = |exit| Err(Failure::silent(exit));
-        let exit = |results| first(results).map_err(|failure| failure.exit);
-        assert_eq!(exit([Ok(()), Ok(())]), Ok(()));
-        assert_eq!(exit([silent(Exit::Interrupted), silent(Exit::Failure)]), Err(Exit::Interrupted));
-        assert_eq!(exit([Ok(()), silent(Exit::Failure)]), Err(Exit::Failure));
-        assert_eq!(exit([silent(Exit::Success), silent(Exit::Failure)]), Err(Exit::Failure));
-        assert_eq!(exit([silent(Exit::Success), Ok(())]), Ok(()));
-    }
 
     #[test]
     fn functions_of_the_trace_share_what_is_deployed_in_turn() {
