@@ -12,11 +12,13 @@ use http::uri::{Authority, Scheme};
 use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{self, Client as HyperClient};
 use hyper_util::rt::TokioExecutor;
 use serde::de::DeserializeOwned;
 use std::error::Error;
+use std::io::{self, ErrorKind};
+use std::iter::successors;
 use std::time::Duration;
 
 /// Longest wait for a TCP connection.
@@ -48,7 +50,8 @@ impl Client {
         format!("http://{}{}{path}", self.authority, self.prefix)
     }
 
-    /// Sends one request and returns whatever the platform answers.
+    /// Sends one request and returns whatever the platform answers. A platform ends connections that were idle for a while; a
+    /// request that meets that end is sent once more, if its method is idempotent (RFC 9110, 9.2.2 and RFC 9112, 9.3.1).
     pub(crate) async fn send(
         &self,
         method: Method,
@@ -64,7 +67,12 @@ impl Client {
         *request.method_mut() = method;
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
-        self.http.request(request).await.map_err(|e| self.unreachable(&e))
+        let again = request.method().is_idempotent().then(|| request.clone());
+        match (self.http.request(request).await, again) {
+            (Err(error), Some(again)) if ended_unanswered(&error) => self.http.request(again).await,
+            (answered, _) => answered,
+        }
+        .map_err(|error| self.unreachable(&error))
     }
 
     /// `GET` of a JSON document.
@@ -140,6 +148,17 @@ pub(crate) fn invocation_path(name: &str, path: &str) -> String {
     format!("/function/{}{slash}{path}", encode(name))
 }
 
+/// True if the connection ended before anything of an answer came.
+fn ended_unanswered(error: &legacy::Error) -> bool {
+    let mut causes = successors(error.source(), |&cause| cause.source());
+    causes.any(|cause| {
+        let http = cause.downcast_ref::<hyper::Error>();
+        let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        http.is_some_and(hyper::Error::is_incomplete_message)
+            || matches!(io, Some(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe))
+    })
+}
+
 /// A name as one segment of a URL path.
 fn encode(segment: &str) -> String {
     let mut text = String::with_capacity(segment.len());
@@ -188,6 +207,8 @@ fn parse_base(url: &str) -> Result<(Authority, String), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::net::{TcpListener, TcpStream};
 
     #[test]
     fn base_urls() {
@@ -200,6 +221,35 @@ mod tests {
             assert_eq!(failure.exit, Exit::Usage, "{bad}");
             assert!(!failure.hint.is_empty());
         }
+    }
+
+    /// Answers the request of one connection; the connection, still open, and the request's first line.
+    fn answer_one(listener: &TcpListener) -> (TcpStream, String) {
+        let mut stream = BufReader::new(listener.accept().unwrap().0);
+        let mut head = stream.by_ref().lines().map(Result::unwrap).take_while(|line| !line.is_empty());
+        let first = head.next().unwrap();
+        assert_ne!(head.count(), 0);
+        stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nnull").unwrap();
+        (stream.into_inner(), first)
+    }
+
+    #[test]
+    fn a_connection_that_ended_while_idle_is_replaced() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = Client::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        for (method, path) in [(Method::GET, "/first"), (Method::DELETE, "/second")] {
+            let server = listener.try_clone().unwrap();
+            let server = std::thread::spawn(move || answer_one(&server));
+            runtime.block_on(client.call(method.clone(), path)).unwrap();
+            let (connection, request) = server.join().unwrap();
+            assert_eq!(request, format!("{method} {path} HTTP/1.1"));
+            // Nobody runs the runtime now, so nobody sees the end of the connection.
+            drop(connection);
+        }
+        drop(listener);
+        let refused = runtime.block_on(client.call(Method::GET, "/third")).unwrap_err();
+        assert!(refused.message.contains("cannot reach the platform"), "{}", refused.message);
     }
 
     #[test]
