@@ -65,6 +65,12 @@ fn shared_mappings_that_change_their_size_behave_as_on_linux() {
 }
 
 #[test]
+fn files_that_are_mapped_twice_behave_as_on_linux() {
+    let programs = Programs::new();
+    agrees_with_linux(&programs.compile("double", &["-static"]), Guest::new());
+}
+
+#[test]
 fn memory_that_is_not_to_be_inherited_behaves_as_on_linux() {
     let programs = Programs::new();
     agrees_with_linux(&programs.compile("inherited", &["-static"]), Guest::new());

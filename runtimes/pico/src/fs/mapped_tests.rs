@@ -89,20 +89,20 @@ fn contents_stay_when_the_mapping_goes_and_memory_comes_back() {
 }
 
 #[test]
-fn the_same_part_can_be_mapped_twice_and_another_that_overlaps_lies_apart() {
+fn what_is_mapped_already_can_be_mapped_again_and_lies_apart() {
     let mut rig = Rig::new();
     let fd = number(rig.open("/dev/shm/f", linux::O_CREAT | linux::O_RDWR));
     let one = number(map(&mut rig, fd, 0, 2 * PAGE));
-    assert_eq!(number(map(&mut rig, fd, 0, 2 * PAGE)), one);
-    let apart = number(map(&mut rig, fd, PAGE, 2 * PAGE));
-    assert!((abi::layout::SPARSE_VA..abi::layout::SPARSE_END).contains(&apart));
-    assert_eq!(rig.call(linux::__NR_munmap, &[apart, 2 * PAGE]), 0);
+    // The same part, and one that overlaps.
+    for offset in [0, PAGE] {
+        let apart = number(map(&mut rig, fd, offset, 2 * PAGE));
+        assert!((abi::layout::SPARSE_VA..abi::layout::SPARSE_END).contains(&apart));
+        assert_eq!(rig.call(linux::__NR_munmap, &[apart, 2 * PAGE]), 0);
+    }
     let next = number(map(&mut rig, fd, 2 * PAGE, PAGE));
     assert!(next + PAGE <= one || next >= one + 2 * PAGE);
-    for _ in 0..2 {
-        at(one, 1)[0] += 1;
-        assert_eq!(rig.call(linux::__NR_munmap, &[one, 2 * PAGE]), 0);
-    }
+    at(one, 1)[0] += 1;
+    assert_eq!(rig.call(linux::__NR_munmap, &[one, 2 * PAGE]), 0);
     assert_eq!(rig.call(linux::__NR_mincore, &[one, PAGE, rig.buffer]), err(Errno::ENOMEM));
     assert_eq!(number(map(&mut rig, fd, PAGE, PAGE)), one + PAGE, "it is free again");
 }
@@ -120,6 +120,12 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
         (linux::__NR_mmap, [buffer, PAGE, BOTH, fixed, fd, 0], Errno::ENODEV),
         (linux::__NR_mmap, [start, PAGE, BOTH, private, 0, 0], Errno::ENOMEM),
         (linux::__NR_mmap, [0, 1 << 40, BOTH, linux::MAP_SHARED.into(), fd, PAGE], Errno::ENOMEM),
+        (
+            linux::__NR_mmap,
+            [0, PAGE, BOTH, linux::MAP_SHARED.into(), fd, 0u64.wrapping_sub(PAGE)],
+            Errno::EOVERFLOW,
+        ),
+        (linux::__NR_mmap, [0, PAGE, BOTH, linux::MAP_PRIVATE.into(), fd, 1 << 63], Errno::EOVERFLOW),
         (linux::__NR_mremap, [start, PAGE, 2 * PAGE, 0, 0, 0], Errno::ENOMEM),
         (linux::__NR_memfd_create, [buffer, 0x4000, 0, 0, 0, 0], Errno::EINVAL),
     ] {

@@ -153,14 +153,12 @@ fn munmap(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     let (addr, len) = (args.raw(0), args.raw(1));
     let end = round_up(len).ok().and_then(|len| addr.checked_add(len)).ok_or(Errno::EINVAL)?;
     restore_text(kernel, addr, len);
-    if !kernel.vfs.shared.release_one(addr, end) {
-        if kernel.mm.is_split_by(addr, end) && kernel.platform.is_short() {
-            return Err(Errno::ENOMEM);
-        }
-        kernel.mm.unmap(addr, len)?;
-        kernel.vfs.shared.release(&kernel.mm);
-        kernel.reclaim_files();
+    if kernel.mm.is_split_by(addr, end) && kernel.platform.is_short() {
+        return Err(Errno::ENOMEM);
     }
+    kernel.mm.unmap(addr, len)?;
+    kernel.vfs.shared.release(&kernel.mm);
+    kernel.reclaim_files();
     Ok(0)
 }
 

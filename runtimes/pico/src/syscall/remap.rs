@@ -48,7 +48,7 @@ fn remap_shared(
     let placement = match to {
         Some(to) if to < old_end && to.saturating_add(new) > addr => return Err(Errno::EINVAL),
         Some(to) => Placement::Fixed(to),
-        None if new <= old && shared.is_mapped_once(addr) => {
+        None if new <= old => {
             if new < old {
                 mm.unmap(addr + new, old - new)?;
                 shared.release(mm);
@@ -58,7 +58,7 @@ fn remap_shared(
         None => Placement::Hint(0),
     };
     let has_addresses = addr.checked_add(new).is_some_and(|end| is_sparse(addr) && is_sparse(end - 1));
-    if to.is_none() && new > old && has_addresses {
+    if to.is_none() && has_addresses {
         let more = (offset + old, new - old);
         match shared.map(mm, &inode, more, prot, path.clone(), Placement::Free(old_end)) {
             Err(Errno::EEXIST) => {}
@@ -69,10 +69,8 @@ fn remap_shared(
         return Err(Errno::ENOMEM);
     }
     let start = shared.map(mm, &inode, (offset, new), prot, path, placement)?;
-    if !shared.release_one(addr, old_end) {
-        mm.unmap(addr, old)?;
-        shared.release(mm);
-    }
+    mm.unmap(addr, old)?;
+    shared.release(mm);
     kernel.reclaim_files();
     Ok(start)
 }

@@ -1,12 +1,12 @@
 //! Shared mappings of files in memory: the program gets the very pages the file's contents lie in.
 //!
 //! A mapping is a run of contiguous pages, so what is mapped is made one first, and stays where it is until it is
-//! unmapped. The same range can be mapped more than once: it is at the same address each time. What the program wants at
-//! an address, or what overlaps with another mapping, lies in the sparse area and leads to the pages wherever they are.
+//! unmapped. What the program wants at an address, or what is mapped already (compilers write code through one mapping and
+//! run it through another), lies in the sparse area and leads to the pages wherever they are.
 
 use super::{Data, EXTENT_COST_BYTES, Inode, Pool};
 use crate::errno::{Errno, Result};
-use crate::mm::areas::{Kind, WRITE};
+use crate::mm::areas::Kind;
 use crate::mm::{Mapping, Mm, PAGE_BYTES, Placement, is_sparse};
 use abi::layout::PAGE;
 use alloc::rc::Rc;
@@ -19,8 +19,6 @@ struct Mapped {
     end: u64,
     /// Where in the file it begins.
     offset: u64,
-    /// How often it was mapped.
-    count: u64,
     inode: Rc<Inode>,
 }
 
@@ -43,16 +41,6 @@ impl SharedMappings {
         if !matches!(placement, Placement::Hint(0)) {
             return self.map_apart(mm, inode, (offset, len), prot, path, placement);
         }
-        let known = self.0.iter_mut().find(|mapped| {
-            Rc::ptr_eq(&mapped.inode, inode) && mapped.offset == offset && mapped.end - mapped.start == len
-        });
-        if let Some(mapped) = known {
-            if prot & WRITE != 0 {
-                mm.protect(mapped.start, len, prot)?;
-            }
-            mapped.count += 1;
-            return Ok(mapped.start);
-        }
         if mm.has_spaces() || inode.data()?.borrow().is_pinned(offset, end) {
             return self.map_apart(mm, inode, (offset, len), prot, path, Placement::Sparse(0));
         }
@@ -61,7 +49,7 @@ impl SharedMappings {
             inode.data()?.borrow_mut().unpin(offset, end);
             return Err(errno);
         }
-        self.0.push(Mapped { start, end: start + len, offset, count: 1, inode: inode.clone() });
+        self.0.push(Mapped { start, end: start + len, offset, inode: inode.clone() });
         Ok(start)
     }
 
@@ -98,9 +86,7 @@ impl SharedMappings {
             }
         });
         match shown {
-            Ok(start) => {
-                self.0.push(Mapped { start, end: start + len, offset, count: 1, inode: inode.clone() })
-            }
+            Ok(start) => self.0.push(Mapped { start, end: start + len, offset, inode: inode.clone() }),
             Err(_) => data.borrow_mut().unpin(offset, offset + len),
         }
         shown
@@ -108,8 +94,7 @@ impl SharedMappings {
 
     /// How often `inode` is mapped.
     pub fn count_of(&self, inode: &Rc<Inode>) -> u64 {
-        let own = self.0.iter().filter(|mapped| Rc::ptr_eq(&mapped.inode, inode));
-        own.map(|mapped| mapped.count).sum()
+        self.0.iter().filter(|mapped| Rc::ptr_eq(&mapped.inode, inode)).count() as u64
     }
 
     /// The mapping that starts at `start`: its file, and where it ends.
@@ -124,11 +109,6 @@ impl SharedMappings {
         let first = shown.clone().find(|mapped| mapped.start <= start)?;
         let is_one = shown.all(|mapped| Rc::ptr_eq(&mapped.inode, &first.inode));
         is_one.then(|| (first.inode.clone(), first.offset + (start - first.start)))
-    }
-
-    /// Whether what lies at `addr` was mapped no more than once.
-    pub fn is_mapped_once(&self, addr: u64) -> bool {
-        self.0.iter().all(|mapped| mapped.count == 1 || !(mapped.start..mapped.end).contains(&addr))
     }
 
     /// The mappings of a copy of the address space.
@@ -147,18 +127,6 @@ impl SharedMappings {
             if let Ok(data) = mapped.inode.data() {
                 data.borrow_mut().unpin(mapped.offset, mapped.offset + (mapped.end - mapped.start));
             }
-        }
-    }
-
-    /// Whether `start..end` is exactly one mapping that was made more than once; it is one less then.
-    pub fn release_one(&mut self, start: u64, end: u64) -> bool {
-        let found = self.0.iter_mut().find(|mapped| mapped.start == start && mapped.end == end);
-        match found {
-            Some(mapped) if mapped.count > 1 => {
-                mapped.count -= 1;
-                true
-            }
-            _ => false,
         }
     }
 
