@@ -159,10 +159,14 @@ impl FileHeader {
 }
 
 fn segment(header: &ProgramHeader) -> Result<Segment, LoadError> {
-    let ends = (header.va.checked_add(header.memory_size), header.offset.checked_add(header.file_size));
-    let (Some(end), Some(_)) = ends else {
+    let Some(end) = header.va.checked_add(header.memory_size) else {
         return Err(LoadError::Malformed("a segment wraps around the end of the address space"));
     };
+    // What is only in memory has offsets, too.
+    let len = header.memory_size.max(header.file_size);
+    if header.offset.checked_add(len).is_none_or(|end| end > i64::MAX.unsigned_abs()) {
+        return Err(LoadError::Malformed("a segment lies where no file has an offset"));
+    }
     // Room to round up to pages and to add a load address.
     if header.file_size > header.memory_size || end > 1 << 46 {
         return Err(LoadError::Malformed("a segment is larger in the file than in memory, or out of reach"));

@@ -207,10 +207,11 @@ fn every_cut_of_a_program_is_refused() {
 
 #[test]
 fn segments_that_make_no_sense_are_refused() {
-    let cases: [(u16, Header, &str); 6] = [
+    let cases: [(u16, Header, &str); 7] = [
         (3, load_header(0, 0, 0x100, 0x10), "larger in the file"),
         (3, load_header(0, u64::MAX - 5, 0, 0x10), "wraps around"),
-        (3, load_header(u64::MAX - 5, 0, 0x10, 0x10), "wraps around"),
+        (3, load_header(u64::MAX - 5, 0, 0x10, 0x10), "no file has an offset"),
+        (3, load_header(u64::MAX, 0, 0, 0x10), "no file has an offset"),
         (3, load_header(0, 1 << 60, 0, 0x10), "out of reach"),
         (3, load_header(0, 0, 0, 1 << 40), "does not fit"),
         (2, load_header(0, 0x40_0000, 0, 0x10), "outside of the function's memory"),

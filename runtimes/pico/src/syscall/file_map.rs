@@ -6,9 +6,12 @@ use crate::fs::memory::{Inode, MemoryFile};
 use crate::kernel::Kernel;
 use crate::mm::areas::WRITE;
 use crate::mm::{DATA, Mapping, Placement, is_sparse, round_up};
-use abi::layout::PAGE;
+use abi::layout::{PAGE, SPARSE_END};
 use alloc::rc::Rc;
 use linux_raw_sys::general as linux;
+
+/// No file is longer.
+const OFFSET_MAX: u64 = i64::MAX.unsigned_abs();
 
 /// Maps a file of an image as far as it can be seen without a copy, else a copy of the file: what lies beyond its end reads as zeros.
 pub(super) fn map_file(
@@ -22,6 +25,9 @@ pub(super) fn map_file(
         return Err(Errno::EINVAL);
     }
     let open = kernel.fds.get(fd)?.open.clone();
+    if mapping.len < SPARSE_END && offset > OFFSET_MAX - mapping.len {
+        return Err(Errno::EOVERFLOW);
+    }
     let access = open.flags.get() & linux::O_ACCMODE;
     let writes_back = shared && mapping.prot & WRITE != 0;
     if access == linux::O_WRONLY || (writes_back && access == linux::O_RDONLY) {
