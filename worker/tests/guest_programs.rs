@@ -77,6 +77,12 @@ fn memory_that_is_not_to_be_inherited_behaves_as_on_linux() {
 }
 
 #[test]
+fn timers_and_queued_signals_behave_as_on_linux() {
+    let programs = Programs::new();
+    agrees_with_linux(&programs.compile("timers", &["-static", "-pthread"]), Guest::new());
+}
+
+#[test]
 fn signals_behave_as_on_linux() {
     let programs = Programs::new();
     agrees_with_linux(&programs.compile("signals", &["-static", "-lm"]), Guest::new());

@@ -178,7 +178,7 @@ const IS_TIME: u32 = 32;
 extern "C" fn serve(first: u64, second: u64, third: u64, number: u64) -> Served {
     let kernel = super::kernel();
     let is_turn_over = kernel.threads.are_others_due() && kernel.is_slice_over();
-    if kernel.process.alarm.next.is_some() || is_turn_over {
+    if kernel.process.next_alarm().is_some() || is_turn_over {
         // A signal may be due, or it is another thread's turn: only a real system call sees to that.
         return Served { result: 0, what: TRAP };
     }

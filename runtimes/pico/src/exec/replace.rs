@@ -78,6 +78,7 @@ fn become_program(kernel: &mut Kernel) {
     kernel.closed(closed);
     kernel.reclaim_files();
     kernel.process.signals.reset_handlers();
+    kernel.process.timers.clear();
     kernel.process.signals.own.alt_stack = AltStack::none();
     kernel.process.dumpable = true;
     kernel.process.ids.execute();

@@ -33,6 +33,25 @@ impl Info {
         info
     }
 
+    /// What timer `id` sends, which went off `overrun` times more without a signal of its own.
+    pub fn of_timer(signal: u32, id: u32, overrun: u64, value: u64) -> Self {
+        let mut info = Self::sent(signal, SI_TIMER);
+        info.set_timer(id, overrun);
+        info.fields[1] = value;
+        info
+    }
+
+    /// The same for what it says of the timer.
+    pub fn set_timer(&mut self, id: u32, overrun: u64) {
+        self.fields[0] = u64::from(id) | overrun << 32;
+    }
+
+    /// The timer that sent it, and the overrun.
+    pub fn timer(&self) -> Option<(u32, u64)> {
+        let [low, high] = [self.fields[0] & u64::from(u32::MAX), self.fields[0] >> 32];
+        (self.code == SI_TIMER).then(|| Some((u32::try_from(low).ok()?, high))).flatten()
+    }
+
     /// What has become of the child `pid`, as its parent is told.
     pub fn of_child(signal: u32, pid: u32, news: News) -> Self {
         let (code, status) = match news.change {
@@ -81,3 +100,5 @@ pub fn fault_signal(vector: u64, error: u64, cr2: u64) -> Fault {
 }
 
 const SI_KERNEL: u32 = 0x80;
+/// `si_code` of what a timer sends.
+const SI_TIMER: i32 = -2;

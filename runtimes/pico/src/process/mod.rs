@@ -10,6 +10,7 @@ mod frame;
 mod ids;
 mod info;
 mod page_fault;
+mod pending;
 mod pidfd;
 mod registers;
 mod signals;
@@ -23,6 +24,7 @@ mod table;
 mod table_tests;
 #[cfg(test)]
 mod tests;
+mod timers;
 mod waiting;
 
 use crate::poll::timerfd::Setting;
@@ -40,6 +42,7 @@ pub use signals::{Action, AltStack, Signals, ThreadSignals};
 pub use space::{Space, Spaces};
 pub use switch::{Stored, View};
 pub use table::{Change, Ending, FIRST, News, Processes, Record};
+pub use timers::{Timer, Timers};
 
 /// The first process, as in a container.
 pub const PID: u64 = 1;
@@ -83,6 +86,8 @@ pub struct Process {
     pub alarm: Setting,
     /// The timers that go by CPU time: that of `SIGVTALRM` and that of `SIGPROF`.
     pub cpu_alarms: [Setting; 2],
+    /// Those of timer_create(2).
+    pub timers: Timers,
     /// As setpriority(2) has it.
     pub nice: i32,
     /// `PR_SET_DUMPABLE`.
@@ -112,7 +117,7 @@ impl Process {
         set(linux::RLIMIT_AS, memory);
         set(linux::RLIMIT_CORE, 0);
         set(linux::RLIMIT_NPROC, crate::thread::THREADS_MAX as u64);
-        set(linux::RLIMIT_SIGPENDING, 64);
+        set(linux::RLIMIT_SIGPENDING, pending::PENDING_MAX as u64);
         set(linux::RLIMIT_MSGQUEUE, 0);
         set(linux::RLIMIT_NICE, 0);
         set(linux::RLIMIT_RTPRIO, 0);
@@ -123,6 +128,7 @@ impl Process {
             restartable: false,
             alarm: Setting::default(),
             cpu_alarms: Default::default(),
+            timers: Timers::default(),
             nice: 0,
             dumpable: true,
             keeps_capabilities: false,
@@ -143,6 +149,7 @@ impl Process {
             restartable: false,
             alarm: Setting::default(),
             cpu_alarms: Default::default(),
+            timers: Timers::default(),
             nice: self.nice,
             dumpable: self.dumpable,
             keeps_capabilities: self.keeps_capabilities,
@@ -152,6 +159,11 @@ impl Process {
             limits: self.limits,
             busy: 0,
         }
+    }
+
+    /// When the next of its timers goes off.
+    pub fn next_alarm(&self) -> Option<u64> {
+        self.alarm.next.into_iter().chain(self.timers.next()).min()
     }
 
     /// Whether a timer goes by its CPU time.

@@ -10,8 +10,8 @@
 //! its threads blocked it.
 
 use super::Info;
+use super::pending::Pending;
 use crate::errno::{Errno, Result};
-use alloc::collections::BTreeMap;
 use linux_raw_sys::general as linux;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -100,7 +100,7 @@ pub struct ThreadSignals {
     pub blocked_before: Option<u64>,
     /// The call it is in ends when the process is continued after a stop: signal(7) lists which do.
     pub ends_with_stop: bool,
-    pending: BTreeMap<u32, Info>,
+    pending: Pending,
     /// The alternate stack.
     pub alt_stack: AltStack,
 }
@@ -119,7 +119,7 @@ impl ThreadSignals {
             killed: false,
             blocked_before: None,
             ends_with_stop: false,
-            pending: BTreeMap::new(),
+            pending: Pending::default(),
             alt_stack,
         }
     }
@@ -144,14 +144,19 @@ impl ThreadSignals {
         self.blocked & bit(signal) != 0
     }
 
-    /// `info` is to be delivered to this thread. A second one of the same number is merged with the first.
-    pub fn add(&mut self, info: Info) {
-        self.pending.entry(info.signal).or_insert(info);
+    /// `info` is to be delivered to this thread; see [`Pending::add`].
+    pub fn add(&mut self, info: Info) -> Result<()> {
+        self.pending.add(info)
+    }
+
+    /// What timer `id` sent, if that still waits.
+    pub fn of_timer(&mut self, id: u32) -> Option<&mut Info> {
+        self.pending.of_timer(id)
     }
 
     /// Signals of `mask` are not to be delivered any more.
     pub fn forget(&mut self, mask: u64) {
-        self.pending.retain(|&signal, _| bit(signal) & mask == 0);
+        self.pending.forget(mask);
     }
 }
 
@@ -159,7 +164,7 @@ impl ThreadSignals {
 pub struct Signals {
     actions: [Action; SIGNAL_MAX as usize],
     /// Sent to the process when every thread blocked them.
-    shared: BTreeMap<u32, Info>,
+    shared: Pending,
     /// Those of the running thread.
     pub own: ThreadSignals,
 }
@@ -168,7 +173,7 @@ impl Default for Signals {
     fn default() -> Self {
         Self {
             actions: [Action::default(); SIGNAL_MAX as usize],
-            shared: BTreeMap::new(),
+            shared: Pending::default(),
             own: ThreadSignals::default(),
         }
     }
@@ -178,7 +183,7 @@ impl Signals {
     /// Those of a new process: the same actions, or none, and nothing pending.
     pub fn child(&self, clears_handlers: bool) -> Self {
         let mut child =
-            Self { actions: self.actions, shared: BTreeMap::new(), own: ThreadSignals::default() };
+            Self { actions: self.actions, shared: Pending::default(), own: ThreadSignals::default() };
         if clears_handlers {
             child.reset_handlers();
         }
@@ -217,7 +222,7 @@ impl Signals {
 
     /// Signals of `mask` are not to be delivered any more, unless to another thread.
     pub fn forget(&mut self, mask: u64) {
-        self.shared.retain(|&signal, _| bit(signal) & mask == 0);
+        self.shared.forget(mask);
         self.own.forget(mask);
     }
 
@@ -266,21 +271,25 @@ impl Signals {
     pub fn send(&mut self, info: Info) -> Result<()> {
         Self::index(info.signal)?;
         if !self.is_ignored(info.signal) || self.own.blocks(info.signal) {
-            self.own.add(info);
+            self.own.add(info)?;
         }
         Ok(())
+    }
+
+    /// What timer `id` sent to the running thread or to the process, if that still waits.
+    pub fn of_timer(&mut self, id: u32) -> Option<&mut Info> {
+        self.own.of_timer(id).or_else(|| self.shared.of_timer(id))
     }
 
     /// Keeps `info` for whichever thread unblocks it first.
     pub fn send_shared(&mut self, info: Info) -> Result<()> {
         Self::index(info.signal)?;
-        self.shared.entry(info.signal).or_insert(info);
-        Ok(())
+        self.shared.add(info)
     }
 
     /// Numbers of the signals that are pending for the running thread: its own, then those of the process.
     fn all_pending(&self) -> impl Iterator<Item = u32> {
-        self.own.pending.keys().chain(self.shared.keys()).copied()
+        self.own.pending.numbers().chain(self.shared.numbers())
     }
 
     /// The next signal to deliver.
@@ -289,7 +298,7 @@ impl Signals {
     }
 
     fn remove(&mut self, signal: u32) -> Option<Info> {
-        self.own.pending.remove(&signal).or_else(|| self.shared.remove(&signal))
+        self.own.pending.remove(signal).or_else(|| self.shared.remove(signal))
     }
 
     /// Whether there is a signal to deliver, or the thread is to end.

@@ -1,26 +1,25 @@
-//! Waiting that signals interrupt, and the one timer that sends a signal (`ITIMER_REAL`).
+//! Waiting that signals interrupt, and the timers that send signals.
 //!
 //! Nothing interrupts a program that computes: a signal arrives when its thread makes a system call or waits in one.
 
-use super::{FIRST, Info};
+use super::{FIRST, Info, Stored};
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
 use crate::poll::timerfd::Setting;
 use crate::thread::Thread;
-use alloc::vec::Vec;
 use linux_raw_sys::general as linux;
 
 /// `si_code` of what the kernel sends.
 const SI_KERNEL: i32 = 0x80;
 
-/// Sets an alarm whose time has come at `now` to its next time, if it has one. Whether it had come.
-fn expire(alarm: &mut Setting, now: u64) -> bool {
-    let Setting { next: Some(next), interval } = *alarm else { return false };
-    let Some(late) = now.checked_sub(next) else { return false };
+/// Sets an alarm whose time has come at `now` to its next time, if it has one. How often it had come.
+pub(super) fn expire(alarm: &mut Setting, now: u64) -> Option<u64> {
+    let Setting { next: Some(next), interval } = *alarm else { return None };
+    let late = now.checked_sub(next)?;
     let periods = late.checked_div(interval).map(|whole| whole + 1);
     let next = periods.and_then(|periods| next.checked_add(periods.checked_mul(interval)?));
     *alarm = Setting { next, interval };
-    true
+    Some(periods.unwrap_or(1))
 }
 
 impl Kernel {
@@ -88,7 +87,7 @@ impl Kernel {
         let thread = self.threads.find(tid).ok_or(Errno::ESRCH)?;
         let blocks_it = thread.signals.blocks(signal);
         if !is_ignored || blocks_it {
-            thread.signals.add(info);
+            thread.signals.add(info)?;
         }
         if !is_ignored && !blocks_it {
             self.threads.wake(tid);
@@ -128,11 +127,12 @@ impl Kernel {
     pub fn expire_alarm(&mut self) {
         self.receive_signals();
         self.signal_terminals();
-        if self.process.alarm.next.is_some() {
+        if self.process.next_alarm().is_some() {
             let now = self.now();
-            if expire(&mut self.process.alarm, now) {
+            if expire(&mut self.process.alarm, now).is_some() {
                 self.send_alarm(self.pid());
             }
+            self.expire_timers(self.pid(), now);
         }
         if self.process.has_cpu_alarm() {
             self.expire_cpu_alarms();
@@ -154,7 +154,7 @@ impl Kernel {
     fn expire_cpu_alarms(&mut self) {
         let busy = self.own_busy();
         for (index, signal) in [linux::SIGVTALRM, linux::SIGPROF].into_iter().enumerate() {
-            if expire(&mut self.process.cpu_alarms[index], busy) {
+            if expire(&mut self.process.cpu_alarms[index], busy).is_some() {
                 let info = Info::sent(signal, SI_KERNEL);
                 self.send_to(self.pid(), info).expect("the process is in the table");
             }
@@ -163,13 +163,14 @@ impl Kernel {
 
     fn expire_alarms_of_others(&mut self) {
         let now = self.now();
-        let mut due = Vec::new();
-        for (pid, record) in self.processes.iter_mut() {
-            if record.stored.as_mut().is_some_and(|stored| expire(&mut stored.process.alarm, now)) {
-                due.push(pid);
+        let is_due = |stored: &Stored| stored.process.next_alarm().is_some_and(|next| next <= now);
+        for pid in self.processes.select(|_, record| record.stored.as_deref().is_some_and(is_due)) {
+            let stored = self.processes.get_mut(pid).ok().and_then(|record| record.stored.as_mut());
+            if stored.is_some_and(|stored| expire(&mut stored.process.alarm, now).is_some()) {
+                self.send_alarm(pid);
             }
+            self.expire_timers(pid, now);
         }
-        due.into_iter().for_each(|pid| self.send_alarm(pid));
     }
 
     fn send_alarm(&mut self, pid: u32) {
@@ -179,8 +180,8 @@ impl Kernel {
     /// When the next alarm of any process goes off.
     pub(crate) fn next_alarm(&self) -> Option<u64> {
         let others =
-            self.processes.iter().filter_map(|(_, record)| record.stored.as_ref()?.process.alarm.next);
-        others.chain(self.process.alarm.next).min()
+            self.processes.iter().filter_map(|(_, record)| record.stored.as_ref()?.process.next_alarm());
+        others.chain(self.process.next_alarm()).min()
     }
 
     /// Runs `call` with the signal mask `mask`, if there is one. If a signal ends the call, the mask stays until it

@@ -48,6 +48,7 @@ mod terminal;
 pub mod thread;
 pub mod time;
 pub mod timerfd;
+mod timers;
 pub mod unix;
 mod vectors;
 pub mod wait;
@@ -102,6 +103,7 @@ const FAMILIES: &[&[Entry]] = &[
     pipe::ENTRIES,
     eventfd::ENTRIES,
     timerfd::ENTRIES,
+    timers::ENTRIES,
     signalfd::ENTRIES,
     inotify::ENTRIES,
 ];

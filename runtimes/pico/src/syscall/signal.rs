@@ -47,13 +47,13 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         number: linux::__NR_rt_sigqueueinfo,
         name: "rt_sigqueueinfo",
-        support: QUEUE,
+        support: Support::Full,
         handler: sigqueueinfo,
     },
     Entry {
         number: linux::__NR_rt_tgsigqueueinfo,
         name: "rt_tgsigqueueinfo",
-        support: QUEUE,
+        support: Support::Full,
         handler: tgsigqueueinfo,
     },
     Entry {
@@ -66,8 +66,6 @@ pub const ENTRIES: &[Entry] = &[
     Entry { number: linux::__NR_tkill, name: "tkill", support: Support::Full, handler: tkill },
     Entry { number: linux::__NR_tgkill, name: "tgkill", support: Support::Full, handler: tgkill },
 ];
-
-const QUEUE: Support = Support::Partial("a signal that is pending already is not queued a second time");
 
 pub(super) const SI_USER: i32 = 0;
 const SI_TKILL: i32 = -6;

@@ -59,22 +59,13 @@ fn timerfd_settime(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     if flags & !(c::TFD_TIMER_ABSTIME | c::TFD_TIMER_CANCEL_ON_SET) != 0 {
         return Err(Errno::EINVAL);
     }
-    let interval = read_timespec(kernel, args.raw(2))?;
-    let value = read_timespec(kernel, args.raw(2).wrapping_add(16))?;
+    let (value, interval) = read_setting(kernel, args.raw(2))?;
     let open = kernel.fds.get(args.fd(0)?)?.open.clone();
     let timer = timer_of(&open)?;
     let now = kernel.now();
     timer.tick(now);
     let old = timer.setting();
-    let next = match (value, flags & c::TFD_TIMER_ABSTIME != 0) {
-        (0, _) => None,
-        (delay, false) => Some(now.saturating_add(delay)),
-        (time, true) if timer.wall => {
-            let wall = kernel.clock.wall(kernel.platform.tsc());
-            Some(now.saturating_add(time.saturating_sub(wall)))
-        }
-        (time, true) => Some(time),
-    };
+    let next = first_time(kernel, value, flags & c::TFD_TIMER_ABSTIME != 0, timer.wall);
     if args.raw(3) != 0 {
         put_setting(kernel, args.raw(3), old, now)?;
     }
@@ -91,8 +82,28 @@ fn timerfd_gettime(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     Ok(0)
 }
 
+/// Reads an `itimerspec`: the time until a timer goes off or at which it does, and the interval.
+pub(super) fn read_setting(kernel: &Kernel, addr: u64) -> Result<(u64, u64)> {
+    let interval = read_timespec(kernel, addr)?;
+    Ok((read_timespec(kernel, addr.wrapping_add(16))?, interval))
+}
+
+/// When a timer that is set to `value` goes off first, in monotonic time; nothing if it is off.
+pub(super) fn first_time(kernel: &Kernel, value: u64, is_absolute: bool, wall: bool) -> Option<u64> {
+    let now = kernel.now();
+    match (value, is_absolute) {
+        (0, _) => None,
+        (delay, false) => Some(now.saturating_add(delay)),
+        (time, true) if wall => {
+            let wall = kernel.clock.wall(kernel.platform.tsc());
+            Some(now.saturating_add(time.saturating_sub(wall)))
+        }
+        (time, true) => Some(time),
+    }
+}
+
 /// Writes an `itimerspec`: the interval, and the time left.
-fn put_setting(kernel: &Kernel, addr: u64, setting: Setting, now: u64) -> Result<()> {
+pub(super) fn put_setting(kernel: &Kernel, addr: u64, setting: Setting, now: u64) -> Result<()> {
     // A timer that is on is never shown with no time left.
     let left = setting.next.map_or(0, |next| next.saturating_sub(now).max(1));
     let numbers = [setting.interval / SECOND, setting.interval % SECOND, left / SECOND, left % SECOND];

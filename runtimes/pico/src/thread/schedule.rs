@@ -60,7 +60,7 @@ impl Kernel {
     /// Tells the host whether the program is to be interrupted now and then: while there are several threads, or an alarm.
     pub(crate) fn announce_ticks(&mut self) {
         let wanted =
-            !self.threads.is_alone() || self.process.alarm.next.is_some() || self.process.has_cpu_alarm();
+            !self.threads.is_alone() || self.process.next_alarm().is_some() || self.process.has_cpu_alarm();
         if wanted != self.threads.ticks {
             self.threads.ticks = wanted;
             self.platform.set_ticks(wanted);

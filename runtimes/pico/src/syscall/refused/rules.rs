@@ -77,6 +77,14 @@ const CLOCKS: &[u32] = &[
     c::CLOCK_BOOTTIME_ALARM,
     c::CLOCK_TAI,
 ];
+const TIMER_CLOCKS: &[u32] = &[
+    c::CLOCK_REALTIME,
+    c::CLOCK_MONOTONIC,
+    c::CLOCK_BOOTTIME,
+    c::CLOCK_REALTIME_ALARM,
+    c::CLOCK_BOOTTIME_ALARM,
+    c::CLOCK_TAI,
+];
 const FAMILIES: &[u32] = &[net::AF_UNIX, net::AF_INET, net::AF_INET6];
 const SOCKET_FAMILIES: &[u32] = &[net::AF_UNIX, net::AF_INET, net::AF_INET6, net::AF_NETLINK];
 const TYPES: &[u32] = &[net::SOCK_STREAM, net::SOCK_DGRAM, net::SOCK_SEQPACKET];
@@ -112,6 +120,7 @@ pub(super) const RULES: &[Rule] = &[
     flags(c::__NR_epoll_create1, 0, c::EPOLL_CLOEXEC),
     flags(c::__NR_timerfd_create, 1, c::TFD_CLOEXEC | c::TFD_NONBLOCK),
     values(c::__NR_timerfd_create, 0, CLOCKS),
+    values(c::__NR_timer_create, 0, TIMER_CLOCKS),
     flags(c::__NR_timerfd_settime, 1, c::TFD_TIMER_ABSTIME | c::TFD_TIMER_CANCEL_ON_SET),
     values(c::__NR_clock_gettime, 0, CLOCKS),
     values(c::__NR_clock_getres, 0, CLOCKS),

@@ -1,0 +1,164 @@
+//! Timers that send signals: timer_create(2).
+
+use super::Info;
+use super::waiting::expire;
+use crate::errno::{Errno, Result};
+use crate::kernel::Kernel;
+use crate::poll::timerfd::Setting;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+/// Most timers of a process.
+pub(super) const TIMERS_MAX: usize = 1024;
+/// `DELAYTIMER_MAX`
+const OVERRUN_MAX: u64 = i32::MAX.unsigned_abs() as u64;
+
+/// One timer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timer {
+    /// When it goes off.
+    pub setting: Setting,
+    /// Whether its absolute times are wall-clock times.
+    pub wall: bool,
+    /// What it sends; 0: nothing.
+    pub signal: u32,
+    /// The thread it sends it to; 0: the process.
+    pub thread: u32,
+    /// `si_value`
+    pub value: u64,
+    /// How often it went off and could not send another signal, up to the last one it sent.
+    pub overrun: u64,
+}
+
+/// Those of a process.
+#[derive(Default)]
+pub struct Timers {
+    timers: BTreeMap<u32, Timer>,
+    next: u32,
+}
+
+impl Timers {
+    /// Adds one and returns its number.
+    pub fn add(&mut self, timer: impl FnOnce(u32) -> Timer) -> Result<u32> {
+        if self.timers.len() >= TIMERS_MAX {
+            return Err(Errno::EAGAIN);
+        }
+        while self.timers.contains_key(&self.next) {
+            self.next = (self.next + 1) & i32::MAX.unsigned_abs();
+        }
+        let id = self.next;
+        self.timers.insert(id, timer(id));
+        self.next = (id + 1) & i32::MAX.unsigned_abs();
+        Ok(id)
+    }
+
+    /// The one with this number.
+    pub fn get(&mut self, id: u32) -> Result<&mut Timer> {
+        self.timers.get_mut(&id).ok_or(Errno::EINVAL)
+    }
+
+    /// Removes it.
+    pub fn remove(&mut self, id: u32) -> Result<()> {
+        self.timers.remove(&id).map(drop).ok_or(Errno::EINVAL)
+    }
+
+    /// Removes all.
+    pub fn clear(&mut self) {
+        self.timers.clear();
+    }
+
+    /// When the next one goes off.
+    pub fn next(&self) -> Option<u64> {
+        self.timers.values().filter_map(|timer| timer.setting.next).min()
+    }
+
+    /// Those whose time has come at `now`, with how often.
+    fn due(&mut self, now: u64) -> Vec<(u32, u64)> {
+        let due =
+            self.timers.iter_mut().filter_map(|(&id, timer)| Some((id, expire(&mut timer.setting, now)?)));
+        due.collect()
+    }
+}
+
+impl Kernel {
+    /// Sends what timers of process `pid` have to send at `now`.
+    pub(super) fn expire_timers(&mut self, pid: u32, now: u64) {
+        let Some(timers) = self.timers_of(pid) else { return };
+        for (id, times) in timers.due(now) {
+            self.send_of_timer(pid, id, times);
+        }
+    }
+
+    fn timers_of(&mut self, pid: u32) -> Option<&mut Timers> {
+        if pid == self.pid() {
+            return Some(&mut self.process.timers);
+        }
+        Some(&mut self.processes.get_mut(pid).ok()?.stored.as_mut()?.process.timers)
+    }
+
+    /// The signal of timer `id`, which went off `times` times. If the one before still waits, it says so.
+    fn send_of_timer(&mut self, pid: u32, id: u32, times: u64) {
+        let Some(&mut timer) = self.timers_of(pid).and_then(|timers| timers.get(id).ok()) else { return };
+        if timer.signal == 0 {
+            return;
+        }
+        let overrun = self.overrun(pid, id, times).unwrap_or_else(|| {
+            let overrun = (times - 1).min(OVERRUN_MAX);
+            let info = Info::of_timer(timer.signal, id, overrun, timer.value);
+            // Nobody is told of a thread that has ended, nor of a signal there is no room for.
+            let _ = match timer.thread {
+                0 => self.send_to(pid, info),
+                thread => self.send_to_thread(thread, info),
+            };
+            overrun
+        });
+        if let Some(timer) = self.timers_of(pid).and_then(|timers| timers.get(id).ok()) {
+            timer.overrun = overrun;
+        }
+    }
+
+    /// Adds `times` to what the signal of timer `id` says, if it still waits. Returns the sum.
+    fn overrun(&mut self, pid: u32, id: u32, times: u64) -> Option<u64> {
+        let add = |info: &mut Info| {
+            let (_, before) = info.timer()?;
+            let overrun = before.saturating_add(times).min(OVERRUN_MAX);
+            info.set_timer(id, overrun);
+            Some(overrun)
+        };
+        for (_, thread) in self.threads.iter_mut().filter(|(_, thread)| thread.process == pid) {
+            if let Some(info) = thread.signals.of_timer(id) {
+                return add(info);
+            }
+        }
+        self.signals_of(pid).ok()?.of_timer(id).and_then(add)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_a_limit_and_numbers_are_used_again() {
+        let mut timers = Timers::default();
+        let ids: Vec<u32> = (0..TIMERS_MAX).map(|_| timers.add(|_| Timer::default()).unwrap()).collect();
+        assert_eq!(timers.add(|_| Timer::default()), Err(Errno::EAGAIN));
+        timers.remove(ids[5]).unwrap();
+        assert_eq!(timers.remove(ids[5]), Err(Errno::EINVAL));
+        timers.next = ids[4];
+        assert_eq!(timers.add(|_| Timer::default()), Ok(ids[5]));
+    }
+
+    #[test]
+    fn what_is_due_is_told_with_how_often() {
+        let mut timers = Timers::default();
+        let set = |next, interval| Timer { setting: Setting { next, interval }, ..Timer::default() };
+        for timer in [set(Some(10), 0), set(Some(10), 3), set(None, 5), set(Some(30), 1)] {
+            timers.add(|_| timer).unwrap();
+        }
+        assert_eq!(timers.next(), Some(10));
+        assert_eq!(timers.due(20), [(0, 1), (1, 4)]);
+        assert_eq!(timers.due(20), []);
+        assert_eq!(timers.next(), Some(22));
+    }
+}
