@@ -10,10 +10,10 @@ use crate::file::{File, Ready};
 use crate::kernel::Kernel;
 use crate::net::anonymous_stat;
 use crate::platform::Platform;
-use crate::tty::settings::{SANE, Settings};
+use crate::tty::settings::{SANE, Termios};
 use abi::console::{
     INPUT_DATA, INPUT_END, INPUT_ERROR, INPUT_NONE, SETTINGS_DRAIN, SETTINGS_FLUSH, SETTINGS_GET,
-    SETTINGS_NOW, SettingsRequest,
+    SETTINGS_NOW, Settings, SettingsRequest,
 };
 use abi::mailbox::Doorbell;
 use alloc::rc::Rc;
@@ -85,7 +85,7 @@ impl Console {
             return Err(errno(console.settings_error));
         }
         // The speed is nobody's business: 38400 as that of pseudo terminals.
-        let mut settings: Settings = zerocopy::transmute!(console.settings);
+        let mut settings = console.settings;
         settings.control = settings.control & !linux::CBAUD | linux::B38400;
         self.settings.set(settings);
         Ok(settings)

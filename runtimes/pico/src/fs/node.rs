@@ -10,7 +10,7 @@ use super::proc::{self, Generated};
 use crate::errno::{Errno, Result};
 use crate::file::File;
 use crate::kernel::Kernel;
-use crate::tty::ends::Slave;
+use crate::tty::ends::End;
 use crate::tty::terminal::Terminal;
 use alloc::rc::Rc;
 use alloc::string::ToString;
@@ -247,7 +247,7 @@ impl Location {
             Node::Device(device) => device.open(kernel, DEV_DEVICES)?,
             Node::Generated(generated) => generated.open(kernel)?,
             Node::Open(file) => file.clone(),
-            Node::Terminal(terminal) => Rc::new(Slave::open(terminal.clone(), self.stat()?)?),
+            Node::Terminal(terminal) => Rc::new(End::slave(terminal.clone(), self.stat()?)?),
             Node::Empty(_) | Node::Damaged(_) | Node::Devices | Node::Terminals | Node::DeviceLink(_) => {
                 return Err(Errno::ELOOP);
             }

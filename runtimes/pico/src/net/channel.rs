@@ -2,7 +2,10 @@
 
 use super::budget::Budget;
 use super::envelope::Envelope;
+use super::flow::{Flow, Way};
+use super::link::whole;
 use super::marks::Marks;
+use super::messages::Received;
 use crate::errno::{Errno, Result};
 use alloc::collections::VecDeque;
 use core::cell::{Cell, RefCell};
@@ -13,27 +16,16 @@ pub const PIPE_BUF: usize = 4096;
 /// Bytes of what all streams may hold that are kept for streams that hold nothing.
 const RESERVED: usize = super::BUFFERED_MAX / 4;
 
-/// The stream. Both ends hold it; each says when it goes.
+/// The stream.
 pub struct Channel {
     data: RefCell<VecDeque<u8>>,
     capacity: Cell<usize>,
     /// Whether small writes go in whole or not at all.
     atomic: bool,
-    read_closed: Cell<bool>,
-    write_closed: Cell<bool>,
-    /// A write found too little room since the last read.
-    was_full: Cell<bool>,
-    read_activity: Cell<u64>,
-    write_activity: Cell<u64>,
+    flow: Flow,
     /// What lies beside the bytes, and where.
     marks: Marks,
-    /// The writer went without having read what it was sent.
-    reset: Cell<bool>,
     budget: Budget,
-}
-
-fn bump(counter: &Cell<u64>) {
-    counter.set(counter.get() + 1);
 }
 
 impl Channel {
@@ -43,20 +35,10 @@ impl Channel {
             data: RefCell::default(),
             capacity: Cell::new(capacity),
             atomic,
-            read_closed: Cell::new(false),
-            write_closed: Cell::new(false),
-            was_full: Cell::new(false),
-            read_activity: Cell::new(0),
-            write_activity: Cell::new(0),
+            flow: Flow::default(),
             marks: Marks::new(budget.clone()),
-            reset: Cell::new(false),
             budget,
         }
-    }
-
-    /// Bytes to read.
-    pub fn len(&self) -> usize {
-        self.data.borrow().len()
     }
 
     /// Bytes it holds at most.
@@ -66,11 +48,11 @@ impl Channel {
 
     /// Sets how many bytes it holds at most; `EBUSY` if it holds more.
     pub fn set_capacity(&self, capacity: usize) -> Result<()> {
-        if self.len() > capacity {
+        if self.pending() > capacity {
             return Err(Errno::EBUSY);
         }
         self.capacity.set(capacity);
-        bump(&self.write_activity);
+        self.flow.add_room();
         Ok(())
     }
 
@@ -78,11 +60,6 @@ impl Channel {
     #[cfg(test)]
     pub(in crate::net) fn memory(&self) -> usize {
         self.data.borrow().capacity()
-    }
-
-    /// Whether there is nothing to read.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// Takes bytes out (or looks at them, with `peek`). 0 is the end; `EAGAIN` if there is nothing yet.
@@ -93,12 +70,12 @@ impl Channel {
     /// As `read`, with what lies beside the bytes. No read goes on behind bytes with descriptors.
     pub fn read_with(&self, buf: &mut [u8], peek: bool, envelope: &mut Envelope) -> Result<usize> {
         let mut data = self.data.borrow_mut();
-        if self.read_closed.get() || buf.is_empty() {
+        if self.flow.read_closed() || buf.is_empty() {
             return Ok(0);
         }
         if data.is_empty() {
-            return match self.write_closed.get() {
-                _ if self.reset.take() => Err(Errno::ECONNRESET),
+            return match self.flow.write_closed() {
+                _ if self.flow.take_reset() => Err(Errno::ECONNRESET),
                 true => Ok(0),
                 false => Err(Errno::EAGAIN),
             };
@@ -119,9 +96,7 @@ impl Channel {
                 let needed = data.len() * 2;
                 data.shrink_to(needed);
             }
-            if self.was_full.take() {
-                bump(&self.write_activity);
-            }
+            self.flow.drain();
         }
         Ok(len)
     }
@@ -134,7 +109,7 @@ impl Channel {
 
     /// As `write`, with what lies beside the bytes, which is taken if anything is written.
     pub fn write_with(&self, buf: &[u8], envelope: &mut Envelope) -> Result<usize> {
-        if self.read_closed.get() || self.write_closed.get() {
+        if self.flow.is_closed() {
             return Err(Errno::EPIPE);
         }
         if buf.is_empty() {
@@ -143,7 +118,7 @@ impl Channel {
         let room = self.room();
         let whole = self.atomic && buf.len() <= PIPE_BUF;
         if room == 0 || (whole && room < buf.len()) || !self.marks.has_room() {
-            self.was_full.set(true);
+            self.flow.fill();
             return Err(Errno::EAGAIN);
         }
         let len = room.min(buf.len());
@@ -155,90 +130,15 @@ impl Channel {
         }
         self.data.borrow_mut().extend(&buf[..len]);
         if len < buf.len() {
-            self.was_full.set(true);
+            self.flow.fill();
         }
-        bump(&self.read_activity);
+        self.flow.add_data();
         Ok(len)
-    }
-
-    /// Nothing more will be written: the reader sees the end behind what is in the stream.
-    pub fn close_write(&self) {
-        self.write_closed.set(true);
-        bump(&self.read_activity);
-    }
-
-    /// Nobody reads any more; what is in the stream is dropped.
-    pub fn close_read(&self) {
-        self.read_closed.set(true);
-        let dropped = core::mem::take(&mut *self.data.borrow_mut());
-        self.budget.give(dropped.len());
-        self.marks.clear();
-        bump(&self.write_activity);
-    }
-
-    /// Says which ends are open; what is in the stream stays. For streams whose ends come and go.
-    pub fn set_ends(&self, reading: bool, writing: bool) {
-        if self.read_closed.replace(!reading) == reading {
-            bump(&self.write_activity);
-        }
-        if self.write_closed.replace(!writing) == writing {
-            bump(&self.read_activity);
-        }
-    }
-
-    /// The writer goes, and what it was sent it has not read: the reader is told once.
-    pub fn reset(&self) {
-        self.reset.set(true);
-    }
-
-    /// Whether the reader is yet to be told of a reset.
-    pub fn is_reset(&self) -> bool {
-        self.reset.get()
-    }
-
-    /// Takes the error of a reset.
-    pub fn take_reset(&self) -> bool {
-        self.reset.take()
-    }
-
-    /// Whether the reader wants to know who wrote what (`SO_PASSCRED`).
-    pub fn want_credentials(&self, wanted: bool) {
-        self.marks.want_credentials(wanted);
-    }
-
-    /// Whether the writing end is closed.
-    pub fn write_closed(&self) -> bool {
-        self.write_closed.get()
-    }
-
-    /// Whether the reading end is closed.
-    pub fn read_closed(&self) -> bool {
-        self.read_closed.get()
-    }
-
-    /// Whether a read would not block.
-    pub fn readable(&self) -> bool {
-        self.read_closed.get() || self.write_closed.get() || !self.is_empty()
-    }
-
-    /// Whether a write would not block: there is room for a write that must go in whole.
-    pub fn writable(&self) -> bool {
-        self.read_closed.get() || self.write_closed.get() || self.room() >= PIPE_BUF.min(self.capacity.get())
-    }
-
-    /// Changes when there is something new for the reader.
-    pub fn read_activity(&self) -> u64 {
-        self.read_activity.get()
-    }
-
-    /// Changes when there is new room for a writer that found none, or the reader has gone.
-    pub fn write_activity(&self) -> u64 {
-        self.write_activity.get()
     }
 
     /// Bytes there is room for.
     pub fn room(&self) -> usize {
-        self.share().saturating_sub(self.len())
+        self.share().saturating_sub(self.pending())
     }
 
     /// Bytes it may hold: less the more all streams hold together, and the last of it is for those that hold nothing.
@@ -246,6 +146,46 @@ impl Channel {
         let share = self.budget.left().saturating_sub(RESERVED) / 4;
         let least = if self.is_empty() { PIPE_BUF } else { 0 };
         share.max(least).min(self.capacity.get())
+    }
+}
+
+impl Way for Channel {
+    const RESET_FIRST: bool = false;
+
+    fn flow(&self) -> &Flow {
+        &self.flow
+    }
+
+    fn receive(&self, buf: &mut [u8], peek: bool, envelope: &mut Envelope) -> Result<Received> {
+        self.read_with(buf, peek, envelope).map(whole)
+    }
+
+    fn send(&self, buf: &[u8], envelope: &mut Envelope) -> Result<usize> {
+        self.write_with(buf, envelope)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.pending() == 0
+    }
+
+    fn pending(&self) -> usize {
+        self.data.borrow().len()
+    }
+
+    /// There is room for a write that must go in whole.
+    fn has_room(&self) -> bool {
+        self.room() >= PIPE_BUF.min(self.capacity.get())
+    }
+
+    fn close_read(&self) {
+        self.flow.close_read();
+        let dropped = core::mem::take(&mut *self.data.borrow_mut());
+        self.budget.give(dropped.len());
+        self.marks.clear();
+    }
+
+    fn want_credentials(&self, wanted: bool) {
+        self.marks.want_credentials(wanted);
     }
 }
 

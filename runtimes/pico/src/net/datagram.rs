@@ -4,6 +4,7 @@ use super::Net;
 use super::address::{Address, Family, Host, LOCALHOST};
 use super::budget::Budget;
 use super::envelope::Envelope;
+use super::flow::Way;
 use super::messages::{Messages, Received};
 use super::ports::Ports;
 use super::socket::BUFFER;
@@ -253,7 +254,7 @@ impl Endpoint {
     /// Ends one or both directions.
     pub fn shutdown(&self, read: bool, write: bool) {
         if read {
-            self.inbox.end();
+            self.inbox.flow().end();
         }
         if write {
             self.write_closed.set(true);
@@ -269,7 +270,7 @@ impl Endpoint {
 
     /// Readiness now.
     pub fn ready(&self) -> Ready {
-        let ended = self.inbox.read_closed();
+        let ended = self.inbox.flow().read_closed();
         let failed = self.error.get();
         let mut ready = Ready::empty();
         ready.set(Ready::IN, self.inbox.readable());
@@ -289,8 +290,8 @@ impl Endpoint {
 
     /// See [`crate::file::File::activity`].
     pub fn activity(&self) -> u64 {
-        let room = self.peer_inbox(Messages::write_activity).unwrap_or(0);
-        self.changes.get() + self.inbox.read_activity() + room
+        let room = self.peer_inbox(|inbox| inbox.flow().write_activity()).unwrap_or(0);
+        self.changes.get() + self.inbox.flow().read_activity() + room
     }
 
     fn change(&self) {

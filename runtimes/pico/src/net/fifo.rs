@@ -2,6 +2,7 @@
 
 use super::budget::Budget;
 use super::channel::Channel;
+use super::flow::Way;
 use super::pipe::CAPACITY;
 use super::unix::Place;
 use crate::errno::{Errno, Result};
@@ -64,7 +65,7 @@ impl Fifo {
         if writes {
             count(&self.writers, by);
         }
-        self.channel.set_ends(self.readers.get() > 0, self.writers.get() > 0);
+        self.channel.flow().set_ends(self.readers.get() > 0, self.writers.get() > 0);
     }
 }
 
@@ -147,11 +148,11 @@ impl File for FifoEnd {
     }
 
     fn activity(&self) -> u64 {
-        self.fifo.channel.read_activity() + self.fifo.channel.write_activity()
+        self.fifo.channel.flow().read_activity() + self.fifo.channel.flow().write_activity()
     }
 
     fn ioctl(&self, command: u32, _argument: u64) -> Result<u64> {
-        if command == FIONREAD { Ok(self.fifo.channel.len() as u64) } else { Err(Errno::ENOTTY) }
+        if command == FIONREAD { Ok(self.fifo.channel.pending() as u64) } else { Err(Errno::ENOTTY) }
     }
 
     fn as_any(&self) -> &dyn Any {

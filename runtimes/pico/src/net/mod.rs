@@ -8,7 +8,7 @@
 //! | `datagram`, `packet` | datagram sockets, UDP and Unix; what the head of a datagram says |
 //! | `link`, `unix_link` | connected ends: to the request, to the Runtime API, or to another Unix socket |
 //! | `tcp`, `urgent` | the ends of TCP connections: resets, urgent data |
-//! | `channel`, `messages`, `budget` | what is buffered in between, and how much of it |
+//! | `flow`, `channel`, `messages`, `budget` | what is buffered in between, and how much of it |
 //! | `envelope`, `marks` | descriptors and credentials beside the bytes |
 //! | `netlink` | what programs ask about interfaces |
 //! | `pipe`, `fifo` | pipes, made of the same streams, and those that have names |
@@ -19,6 +19,7 @@ pub mod channel;
 pub mod datagram;
 pub mod envelope;
 pub mod fifo;
+pub mod flow;
 pub mod link;
 pub mod marks;
 pub mod messages;

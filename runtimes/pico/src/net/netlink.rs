@@ -2,6 +2,7 @@
 
 use super::budget::Budget;
 use super::envelope::Envelope;
+use super::flow::Way;
 use super::messages::{Messages, Received};
 use super::packet::LOOPBACK;
 use super::socket::BUFFER;
@@ -220,11 +221,11 @@ impl Netlink {
 
     /// See [`crate::file::File::activity`].
     pub fn activity(&self) -> u64 {
-        self.answers.read_activity()
+        self.answers.flow().read_activity()
     }
 
     /// Bytes of the next answer.
     pub fn pending(&self) -> usize {
-        self.answers.next_len()
+        self.answers.pending()
     }
 }

@@ -2,6 +2,7 @@
 
 use super::channel::Channel;
 use super::fifo::FifoEnd;
+use super::flow::Way;
 use super::{Net, anonymous_stat, next_inode};
 use crate::errno::{Errno, Result};
 use crate::file::{File, Ready};
@@ -53,10 +54,10 @@ impl File for PipeEnd {
         let mut ready = Ready::empty();
         if self.writing {
             ready.set(Ready::OUT, self.channel.writable());
-            ready.set(Ready::ERR, self.channel.read_closed());
+            ready.set(Ready::ERR, self.channel.flow().read_closed());
         } else {
             ready.set(Ready::IN, !self.channel.is_empty());
-            ready.set(Ready::HUP, self.channel.write_closed());
+            ready.set(Ready::HUP, self.channel.flow().write_closed());
         }
         ready
     }
@@ -66,11 +67,11 @@ impl File for PipeEnd {
     }
 
     fn activity(&self) -> u64 {
-        if self.writing { self.channel.write_activity() } else { self.channel.read_activity() }
+        if self.writing { self.channel.flow().write_activity() } else { self.channel.flow().read_activity() }
     }
 
     fn ioctl(&self, command: u32, _argument: u64) -> Result<u64> {
-        if command == FIONREAD { Ok(self.channel.len() as u64) } else { Err(Errno::ENOTTY) }
+        if command == FIONREAD { Ok(self.channel.pending() as u64) } else { Err(Errno::ENOTTY) }
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -81,7 +82,7 @@ impl File for PipeEnd {
 impl Drop for PipeEnd {
     fn drop(&mut self) {
         if self.writing {
-            self.channel.close_write();
+            self.channel.flow().close_write();
         } else {
             self.channel.close_read();
         }

@@ -9,6 +9,7 @@ mod urgent;
 use super::address::{Address, Family};
 use super::datagram::{Destination, Endpoint};
 use super::envelope::{Credentials, Envelope, Who};
+use super::flow::Way;
 use super::link::Link;
 use super::messages::Received;
 use super::netlink::Netlink;
@@ -334,7 +335,7 @@ impl File for Socket {
     fn ioctl(&self, command: u32, _argument: u64) -> Result<u64> {
         match (command, &*self.state.borrow()) {
             (FIONREAD, State::Connected(link)) => Ok(link.pending() as u64),
-            (FIONREAD, State::Datagram(endpoint)) => Ok(endpoint.inbox().next_len() as u64),
+            (FIONREAD, State::Datagram(endpoint)) => Ok(endpoint.inbox().pending() as u64),
             (FIONREAD, State::Netlink(netlink)) => Ok(netlink.pending() as u64),
             (FIONREAD, State::Idle) => Ok(0),
             (FIONREAD, State::Listening(_) | State::Serving(_)) => Err(Errno::EINVAL),

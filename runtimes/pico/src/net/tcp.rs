@@ -5,6 +5,7 @@
 
 use super::channel::Channel;
 use super::envelope::Envelope;
+use super::flow::Way;
 use super::link::{Link, readiness, whole};
 use super::messages::Received;
 use super::urgent::Urgent;
@@ -49,13 +50,13 @@ impl End {
 
     /// Nothing more will arrive.
     fn is_ended(&self) -> bool {
-        self.dead.get() || self.deaf.get() || self.data.write_closed()
+        self.dead.get() || self.deaf.get() || self.data.flow().write_closed()
     }
 
     /// A reset arrives. Who knew already that no more comes is told something else.
     fn reset(&self) {
         if !self.dead.replace(true) {
-            let knew = self.data.write_closed();
+            let knew = self.data.flow().write_closed();
             self.error.set(Some(if knew { Errno::EPIPE } else { Errno::ECONNRESET }));
             self.change();
         }
@@ -80,18 +81,18 @@ impl TcpLink {
 
     /// Whether this end has said that it sends no more.
     fn is_mute(&self) -> bool {
-        self.other.data.write_closed()
+        self.other.data.flow().write_closed()
     }
 
     /// The other end takes nothing: what it is sent it answers with a reset.
     fn resets(&self) -> bool {
-        let ended_both = self.other.deaf.get() && self.own.data.write_closed();
+        let ended_both = self.other.deaf.get() && self.own.data.flow().write_closed();
         self.other.closed.get() || ended_both
     }
 
     /// What a read tells that finds nothing in the stream.
     fn nothing_to_read(&self) -> Result<Received> {
-        if self.own.data.write_closed() {
+        if self.own.data.flow().write_closed() {
             return Ok(whole(0));
         }
         match self.own.error.take() {
@@ -103,7 +104,7 @@ impl TcpLink {
 
     /// Looks at what lies behind an urgent byte.
     fn look_behind_mark(&self, buf: &mut [u8]) -> Result<Received> {
-        let mut bytes = vec![0; self.own.data.len().min(buf.len() + 1)];
+        let mut bytes = vec![0; self.own.data.pending().min(buf.len() + 1)];
         self.own.data.read(&mut bytes, true)?;
         if bytes.len() < 2 {
             return self.nothing_to_read();
@@ -162,7 +163,7 @@ impl Link for TcpLink {
         let sent = self.send(buf, &mut Envelope::default())?;
         if sent > 0 && !self.own.dead.get() {
             let other = &self.other;
-            if other.urgent.gives_up_old(other.data.len()) {
+            if other.urgent.gives_up_old(other.data.pending()) {
                 other.data.read(&mut [0], false)?;
                 other.urgent.note_read(1);
             }
@@ -174,7 +175,7 @@ impl Link for TcpLink {
 
     fn receive_urgent(&self, peek: bool) -> Result<u8> {
         let own = &self.own;
-        let reset = own.dead.get() && !own.data.write_closed();
+        let reset = own.dead.get() && !own.data.flow().write_closed();
         if own.urgent.is_unread() && !own.urgent.is_inline() && reset {
             return Err(Errno::ENOTCONN);
         }
@@ -194,7 +195,7 @@ impl Link for TcpLink {
     }
 
     fn is_over(&self) -> bool {
-        self.own.dead.get() || (self.is_mute() && self.own.data.write_closed())
+        self.own.dead.get() || (self.is_mute() && self.own.data.flow().write_closed())
     }
 
     fn abort_on_close(&self, aborts: bool) {
@@ -209,7 +210,7 @@ impl Link for TcpLink {
         let (own, room) = (&self.own, &self.other.data);
         let no_more_out = own.dead.get() || self.is_mute();
         let least = 1 + usize::from(own.urgent.is_left_out());
-        let readable = own.is_ended() || own.data.len() >= least;
+        let readable = own.is_ended() || own.data.pending() >= least;
         let writable = no_more_out || self.other.closed.get() || room.writable();
         let mut ready = readiness(readable, writable, own.is_ended(), no_more_out);
         ready.set(Ready::ERR, own.error.get().is_some());
@@ -218,11 +219,13 @@ impl Link for TcpLink {
     }
 
     fn activity(&self) -> u64 {
-        self.own.data.read_activity() + self.other.data.write_activity() + self.own.changes.get()
+        self.own.data.flow().read_activity()
+            + self.other.data.flow().write_activity()
+            + self.own.changes.get()
     }
 
     fn pending(&self) -> usize {
-        self.own.urgent.readable(self.own.data.len())
+        self.own.urgent.readable(self.own.data.pending())
     }
 
     fn shutdown(&self, read: bool, write: bool) {
@@ -230,7 +233,7 @@ impl Link for TcpLink {
             self.own.deaf.set(true);
         }
         if write && !self.own.dead.get() {
-            self.other.data.close_write();
+            self.other.data.flow().close_write();
         }
         self.own.change();
     }
@@ -242,7 +245,7 @@ impl Drop for TcpLink {
         if !self.is_over() && (unread || self.aborts.get()) {
             self.other.reset();
         } else if !self.is_over() {
-            self.other.data.close_write();
+            self.other.data.flow().close_write();
         }
         self.own.closed.set(true);
         // Who waits for room here learns of it.

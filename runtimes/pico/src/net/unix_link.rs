@@ -1,37 +1,45 @@
 //! The ends of connections between Unix sockets.
 
-use super::channel::Channel;
 use super::envelope::Envelope;
-use super::link::{Link, readiness, whole};
-use super::messages::{Messages, Received};
+use super::flow::Way;
+use super::link::{Link, readiness};
+use super::messages::Received;
 use crate::errno::{Errno, Result};
 use crate::file::Ready;
 use alloc::rc::Rc;
 use core::cell::Cell;
 
-/// A byte stream to another Unix socket.
-pub struct StreamLink {
-    incoming: Rc<Channel>,
-    outgoing: Rc<Channel>,
+/// A connection to another Unix socket: two streams, or two queues of messages.
+pub struct UnixLink<W: Way> {
+    incoming: Rc<W>,
+    outgoing: Rc<W>,
     aborts: Cell<bool>,
 }
 
-impl StreamLink {
-    /// The two ends of a connection made of two streams.
-    pub fn pair(forth: Channel, back: Channel) -> (Self, Self) {
+impl<W: Way> UnixLink<W> {
+    /// The two ends of a connection made of `forth` and `back`.
+    pub fn pair(forth: W, back: W) -> (Self, Self) {
         let (forth, back) = (Rc::new(forth), Rc::new(back));
         let end = |incoming, outgoing| Self { incoming, outgoing, aborts: Cell::new(false) };
         (end(back.clone(), forth.clone()), end(forth, back))
     }
+
+    /// Tells of a reset, if that comes first.
+    fn check(&self) -> Result<()> {
+        let error = if W::RESET_FIRST { self.take_error() } else { None };
+        error.map_or(Ok(()), Err)
+    }
 }
 
-impl Link for StreamLink {
+impl<W: Way> Link for UnixLink<W> {
     fn receive(&self, buf: &mut [u8], peek: bool, envelope: &mut Envelope) -> Result<Received> {
-        self.incoming.read_with(buf, peek, envelope).map(whole)
+        self.check()?;
+        self.incoming.receive(buf, peek, envelope)
     }
 
     fn send(&self, buf: &[u8], envelope: &mut Envelope) -> Result<usize> {
-        self.outgoing.write_with(buf, envelope)
+        self.check()?;
+        self.outgoing.send(buf, envelope)
     }
 
     fn want_credentials(&self, wanted: bool) {
@@ -39,7 +47,7 @@ impl Link for StreamLink {
     }
 
     fn take_error(&self) -> Option<Errno> {
-        self.incoming.take_reset().then_some(Errno::ECONNRESET)
+        self.incoming.flow().take_reset().then_some(Errno::ECONNRESET)
     }
 
     fn abort_on_close(&self, aborts: bool) {
@@ -47,20 +55,19 @@ impl Link for StreamLink {
     }
 
     fn ready(&self) -> Ready {
-        let (incoming, outgoing) = (&self.incoming, &self.outgoing);
-        let no_more_in = incoming.write_closed() || incoming.read_closed();
-        let no_more_out = outgoing.write_closed() || outgoing.read_closed();
-        let mut ready = readiness(incoming.readable(), outgoing.writable(), no_more_in, no_more_out);
+        let (incoming, outgoing) = (self.incoming.flow(), self.outgoing.flow());
+        let (readable, writable) = (self.incoming.readable(), self.outgoing.writable());
+        let mut ready = readiness(readable, writable, incoming.is_closed(), outgoing.is_closed());
         ready.set(Ready::ERR, incoming.is_reset());
         ready
     }
 
     fn activity(&self) -> u64 {
-        self.incoming.read_activity() + self.outgoing.write_activity()
+        self.incoming.flow().read_activity() + self.outgoing.flow().write_activity()
     }
 
     fn pending(&self) -> usize {
-        self.incoming.len()
+        self.incoming.pending()
     }
 
     fn shutdown(&self, read: bool, write: bool) {
@@ -68,94 +75,15 @@ impl Link for StreamLink {
             self.incoming.close_read();
         }
         if write {
-            self.outgoing.close_write();
+            self.outgoing.flow().close_write();
         }
     }
 }
 
-impl Drop for StreamLink {
+impl<W: Way> Drop for UnixLink<W> {
     fn drop(&mut self) {
         if self.aborts.get() || !self.incoming.is_empty() {
-            self.outgoing.reset();
-        }
-        self.shutdown(true, true);
-    }
-}
-
-/// Sequenced packets to and from another socket of this VM.
-pub struct MessageLink {
-    incoming: Rc<Messages>,
-    outgoing: Rc<Messages>,
-    aborts: Cell<bool>,
-}
-
-impl MessageLink {
-    /// The two ends of a connection made of two queues.
-    pub fn pair(forth: Messages, back: Messages) -> (Self, Self) {
-        let (forth, back) = (Rc::new(forth), Rc::new(back));
-        let end = |incoming, outgoing| Self { incoming, outgoing, aborts: Cell::new(false) };
-        (end(back.clone(), forth.clone()), end(forth, back))
-    }
-}
-
-impl Link for MessageLink {
-    fn receive(&self, buf: &mut [u8], peek: bool, envelope: &mut Envelope) -> Result<Received> {
-        match self.take_error() {
-            Some(errno) => Err(errno),
-            None => self.incoming.receive(buf, peek, envelope),
-        }
-    }
-
-    fn send(&self, buf: &[u8], envelope: &mut Envelope) -> Result<usize> {
-        match self.take_error() {
-            Some(errno) => Err(errno),
-            None => self.outgoing.send(buf, envelope),
-        }
-    }
-
-    fn want_credentials(&self, wanted: bool) {
-        self.incoming.want_credentials(wanted);
-    }
-
-    fn take_error(&self) -> Option<Errno> {
-        self.incoming.take_reset().then_some(Errno::ECONNRESET)
-    }
-
-    fn abort_on_close(&self, aborts: bool) {
-        self.aborts.set(aborts);
-    }
-
-    fn ready(&self) -> Ready {
-        let (incoming, outgoing) = (&self.incoming, &self.outgoing);
-        let no_more_in = incoming.write_closed() || incoming.read_closed();
-        let no_more_out = outgoing.write_closed() || outgoing.read_closed();
-        let mut ready = readiness(incoming.readable(), outgoing.writable(), no_more_in, no_more_out);
-        ready.set(Ready::ERR, incoming.is_reset());
-        ready
-    }
-
-    fn activity(&self) -> u64 {
-        self.incoming.read_activity() + self.outgoing.write_activity()
-    }
-
-    fn pending(&self) -> usize {
-        self.incoming.next_len()
-    }
-
-    fn shutdown(&self, read: bool, write: bool) {
-        if read {
-            self.incoming.close_read();
-        }
-        if write {
-            self.outgoing.close_write();
-        }
-    }
-}
-
-impl Drop for MessageLink {
-    fn drop(&mut self) {
-        if self.aborts.get() || !self.incoming.is_empty() {
-            self.outgoing.reset();
+            self.outgoing.flow().reset();
         }
         self.shutdown(true, true);
     }

@@ -9,6 +9,7 @@ use crate::errno::{Errno, Result};
 use crate::file::{OpenFile, Ready};
 use crate::kernel::Kernel;
 use crate::net::channel::Channel;
+use crate::net::flow::Way;
 use crate::net::pipe::channel_of;
 use crate::poll::block;
 use crate::process::Info;
@@ -88,10 +89,11 @@ impl Splice<'_> {
         }
         loop {
             if block(kernel, self.from, Ready::IN, self.dont_wait, |_| source.read(&mut [0], true))? == 0 {
-                return if target.is_some_and(Channel::read_closed) { Err(Errno::EPIPE) } else { Ok(0) };
+                let is_over = target.is_some_and(|target| target.flow().read_closed());
+                return if is_over { Err(Errno::EPIPE) } else { Ok(0) };
             }
             let done = block(kernel, self.to, Ready::OUT, self.dont_wait, |kernel| {
-                let mut buf = buffer(source.len().min(self.len))?;
+                let mut buf = buffer(source.pending().min(self.len))?;
                 let got = match source.read(&mut buf, true) {
                     Err(Errno::EAGAIN) => return Ok(None),
                     got => got?,
@@ -121,7 +123,7 @@ impl Splice<'_> {
     fn fill(&self, kernel: &mut Kernel, target: &Channel, has_offset: bool) -> Result<usize> {
         check(self.from, has_offset)?;
         loop {
-            block(kernel, self.to, Ready::OUT, self.dont_wait, |_| match target.read_closed() {
+            block(kernel, self.to, Ready::OUT, self.dont_wait, |_| match target.flow().read_closed() {
                 true => Err(Errno::EPIPE),
                 false => target.writable().then_some(()).ok_or(Errno::EAGAIN),
             })?;

@@ -7,7 +7,7 @@ use crate::fs::console::Stream;
 use crate::fs::device::Device;
 use crate::fs::{Location, Node};
 use crate::kernel::Kernel;
-use crate::tty::ends::{Master, Slave};
+use crate::tty::ends::{End, Side};
 use crate::tty::jobs::Jobs;
 use crate::tty::settings::{self, sets};
 use crate::tty::terminal::{Size, Terminal};
@@ -24,7 +24,7 @@ pub(super) fn open(kernel: &mut Kernel, location: &Location, flags: u32) -> Resu
             Ok(Some(Rc::new(kernel.terminals.open(owner)?)))
         }
         Node::Terminal(terminal) => {
-            let slave = Slave::open(terminal.clone(), location.stat()?)?;
+            let slave = End::slave(terminal.clone(), location.stat()?)?;
             let reads = flags & linux::O_ACCMODE != linux::O_WRONLY;
             if flags & linux::O_NOCTTY == 0 && reads {
                 // Who leads no session, or has a terminal, only opens it.
@@ -43,7 +43,7 @@ impl Kernel {
         match jobs.number {
             Some(number) => {
                 let terminal = self.terminals.get(number).ok_or(Errno::EIO)?;
-                Ok(Rc::new(Slave::open(terminal, stat)?))
+                Ok(Rc::new(End::slave(terminal, stat)?))
             }
             None => self.console.as_ref().and_then(|console| console.terminal()).ok_or(Errno::ENXIO),
         }
@@ -54,22 +54,20 @@ impl Kernel {
 pub(super) fn control(kernel: &mut Kernel, open: &OpenFile, args: &Args) -> Result<u64> {
     let (command, argument) = (args.uint(1), args.raw(2));
     let file = open.file.as_any();
-    if let Some(master) = file.downcast_ref::<Master>() {
-        return match of_master(kernel, &master.terminal, command, argument)? {
-            Some(result) => Ok(result),
-            None => of_pty(kernel, &master.terminal, command, argument, true),
-        };
-    }
-    if let Some(slave) = file.downcast_ref::<Slave>() {
-        if slave.terminal.is_hung_up() {
-            return Err(if command == ioctl::TIOCSPGRP { Errno::ENOTTY } else { Errno::EIO });
+    match file.downcast_ref() {
+        Some(End { terminal, side: Side::Master, .. }) => {
+            match of_master(kernel, terminal, command, argument)? {
+                Some(result) => Ok(result),
+                None => of_pty(kernel, terminal, command, argument, true),
+            }
         }
-        return of_pty(kernel, &slave.terminal, command, argument, false);
+        Some(End { terminal, .. }) if terminal.is_hung_up() => {
+            Err(if command == ioctl::TIOCSPGRP { Errno::ENOTTY } else { Errno::EIO })
+        }
+        Some(End { terminal, .. }) => of_pty(kernel, terminal, command, argument, false),
+        None if file.is::<Stream>() => of_console(kernel, command, argument),
+        None => Err(Errno::ENOTTY),
     }
-    if file.is::<Stream>() {
-        return of_console(kernel, command, argument);
-    }
-    Err(Errno::ENOTTY)
 }
 
 /// What only masters know.

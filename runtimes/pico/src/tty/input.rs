@@ -1,7 +1,8 @@
 //! What is typed, on its way to the program: lines, echo, erasing, keys that send signals. As Linux's `n_tty` does it.
 
 use super::output::{Output, is_continuation, is_control};
-use super::settings::{SANE, Settings};
+use super::settings::{SANE, Termios};
+use abi::console::Settings;
 use alloc::collections::VecDeque;
 use linux_raw_sys::general as c;
 

@@ -9,7 +9,7 @@
 //!
 //! | module | what it knows |
 //! |---|---|
-//! | [`settings`] | `struct termios` |
+//! | [`settings`] | what `struct termios` says, and how a program reads and writes it |
 //! | [`input`], [`output`] | the line discipline |
 //! | [`terminal`] | a pseudo terminal: both ways, who has it open, what is told in packets |
 //! | [`ends`] | master and slave as open files |
@@ -28,7 +28,7 @@ use crate::errno::{Errno, Result};
 use alloc::collections::BTreeMap;
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
-use ends::Master;
+use ends::End;
 use jobs::{Due, Jobs};
 use terminal::Terminal;
 
@@ -47,13 +47,13 @@ pub struct Terminals {
 
 impl Terminals {
     /// A new pseudo terminal: its master.
-    pub fn open(&mut self, owner: u32) -> Result<Master> {
+    pub fn open(&mut self, owner: u32) -> Result<End> {
         self.by_number.retain(|_, terminal| terminal.strong_count() > 0);
         let free = (0..TERMINALS_MAX).find(|number| !self.by_number.contains_key(number));
         let number = free.ok_or(Errno::ENOSPC)?;
         let terminal = Rc::new(Terminal::new(number, owner, self.due.clone()));
         self.by_number.insert(number, Rc::downgrade(&terminal));
-        Ok(Master::new(terminal))
+        Ok(End::master(terminal))
     }
 
     /// The pseudo terminal `number`, if its master is open.

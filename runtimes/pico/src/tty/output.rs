@@ -1,6 +1,6 @@
 //! What a program writes to its terminal, on its way to the screen: `OPOST` and its kin.
 
-use super::settings::Settings;
+use abi::console::Settings;
 use alloc::collections::VecDeque;
 use linux_raw_sys::general as c;
 

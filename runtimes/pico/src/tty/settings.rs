@@ -2,27 +2,9 @@
 
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
+use abi::console::Settings;
 use linux_raw_sys::general as c;
 use linux_raw_sys::ioctl;
-use zerocopy::{FromBytes, Immutable, IntoBytes};
-
-/// `struct termios` of the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
-#[repr(C)]
-pub struct Settings {
-    /// `c_iflag`
-    pub input: u32,
-    /// `c_oflag`
-    pub output: u32,
-    /// `c_cflag`
-    pub control: u32,
-    /// `c_lflag`
-    pub local: u32,
-    /// `c_line`
-    pub discipline: u8,
-    /// `c_cc`
-    pub characters: [u8; 19],
-}
 
 /// Settings of a new terminal.
 pub const SANE: Settings = Settings {
@@ -69,40 +51,47 @@ const SPEEDS: [(u32, u32); 31] = [
     (c::B4000000, 4_000_000),
 ];
 
-impl Settings {
+/// What settings say.
+pub trait Termios {
     /// Whether `flag` of `c_lflag` is set.
-    pub fn has(&self, flag: u32) -> bool {
+    fn has(&self, flag: u32) -> bool;
+    /// Whether `byte` is the special character at `index`; 0 is none.
+    fn is(&self, index: u32, byte: u8) -> bool;
+    /// `VMIN` and `VTIME`, the latter in ns.
+    fn raw_limits(&self) -> (usize, u64);
+
+    /// Whether lines are read, not bytes.
+    fn is_canonical(&self) -> bool {
+        self.has(c::ICANON)
+    }
+}
+
+impl Termios for Settings {
+    fn has(&self, flag: u32) -> bool {
         self.local & flag != 0
     }
 
-    /// Whether lines are read, not bytes.
-    pub fn is_canonical(&self) -> bool {
-        self.has(c::ICANON)
-    }
-
-    /// Whether `byte` is the special character at `index`; 0 is none.
-    pub fn is(&self, index: u32, byte: u8) -> bool {
+    fn is(&self, index: u32, byte: u8) -> bool {
         byte != 0 && self.characters[index as usize] == byte
     }
 
-    /// `VMIN` and `VTIME`, the latter in ns.
-    pub fn raw_limits(&self) -> (usize, u64) {
+    fn raw_limits(&self) -> (usize, u64) {
         let [least, time] = [c::VMIN, c::VTIME].map(|index| self.characters[index as usize]);
         (least.into(), u64::from(time) * 100_000_000)
     }
+}
 
-    /// Bits per second.
-    fn speed(&self) -> u32 {
-        let code = self.control & c::CBAUD;
-        SPEEDS.iter().find(|(known, _)| *known == code).map_or(38400, |&(_, speed)| speed)
-    }
+/// Bits per second.
+fn speed(settings: &Settings) -> u32 {
+    let code = settings.control & c::CBAUD;
+    SPEEDS.iter().find(|(known, _)| *known == code).map_or(38400, |&(_, speed)| speed)
 }
 
 /// Writes `settings` to `argument` as `command` (one that gets settings) wants them.
 pub fn write(kernel: &Kernel, command: u32, argument: u64, settings: &Settings) -> Result<u64> {
     kernel.mm.write(argument, settings)?;
     if command == ioctl::TCGETS2 {
-        let speed = settings.speed();
+        let speed = speed(settings);
         kernel.mm.write(argument + size_of::<Settings>() as u64, &[speed, speed])?;
     }
     Ok(0)

@@ -2,8 +2,9 @@
 
 use super::input::{Discipline, Key};
 use super::jobs::{Due, Jobs};
-use super::settings::Settings;
+use super::settings::Termios;
 use crate::errno::{Errno, Result};
+use abi::console::Settings;
 use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
 use linux_raw_sys::general as c;

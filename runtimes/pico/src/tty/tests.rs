@@ -7,18 +7,15 @@ use super::terminal::Output;
 use super::*;
 use crate::errno::Errno;
 use crate::file::{File, Ready};
+use abi::console::Settings;
 use linux_raw_sys::general::{__NR_write, ECHO, ICANON, IUTF8, O_RDWR, OPOST, SIGINT};
 use std::vec;
 
 /// A terminal of bytes, without echo or any change of them.
-fn raw() -> Master {
+fn raw() -> End {
     let master = Terminals::default().open(0).expect("the first");
-    let settings = settings::Settings {
-        input: 0,
-        output: SANE.output & !OPOST,
-        local: SANE.local & !(ICANON | ECHO),
-        ..SANE
-    };
+    let settings =
+        Settings { input: 0, output: SANE.output & !OPOST, local: SANE.local & !(ICANON | ECHO), ..SANE };
     master.terminal.set(settings, false);
     master
 }
@@ -26,7 +23,7 @@ fn raw() -> Master {
 #[test]
 fn there_are_as_many_terminals_as_are_allowed_and_numbers_are_used_again() {
     let mut terminals = Terminals::default();
-    let mut masters: Vec<Master> = (0..TERMINALS_MAX).map(|_| terminals.open(0).expect("room")).collect();
+    let mut masters: Vec<End> = (0..TERMINALS_MAX).map(|_| terminals.open(0).expect("room")).collect();
     assert_eq!(terminals.open(0).err(), Some(Errno::ENOSPC));
     drop(masters.remove(7));
     assert_eq!(terminals.numbers().len(), TERMINALS_MAX as usize - 1);
@@ -39,7 +36,7 @@ fn a_number_is_taken_until_the_last_slave_is_closed() {
     let master = terminals.open(0).expect("room");
     master.terminal.locked.set(false);
     let stat = master.stat().expect("a device");
-    let slave = ends::Slave::open(master.terminal.clone(), stat).expect("it is not locked");
+    let slave = End::slave(master.terminal.clone(), stat).expect("it is not locked");
     drop(master);
     assert_eq!((terminals.get(0).is_none(), slave.ready().contains(Ready::HUP)), (true, true));
     assert_eq!(terminals.open(0).expect("room").terminal.number, 1);
@@ -66,7 +63,7 @@ fn what_nobody_reads_ends_at_the_limits() {
 #[test]
 fn keys_are_noted_once_for_each_terminal_however_often_they_are_pressed() {
     let mut terminals = Terminals::default();
-    let masters: Vec<Master> = (0..3).map(|_| terminals.open(0).expect("room")).collect();
+    let masters: Vec<End> = (0..3).map(|_| terminals.open(0).expect("room")).collect();
     for master in &masters {
         assert_eq!(master.write(0, &[3; 1000]), Ok(1000));
     }
@@ -90,7 +87,7 @@ fn keys_that_go_over_a_long_line_are_taken_in_parts() {
     let line = INPUT_MAX - 2;
     for (typed, key) in [(b'x', REPRINT), (0x80, ERASE)] {
         let master = Terminals::default().open(0).expect("the first");
-        master.terminal.set(settings::Settings { input: SANE.input | IUTF8, ..SANE }, false);
+        master.terminal.set(Settings { input: SANE.input | IUTF8, ..SANE }, false);
         assert_eq!(master.write(0, &vec![typed; line]), Ok(line));
         let taken = master.write(0, &vec![key; 1 << 20]).expect("there is room");
         assert!((1..100).contains(&taken), "{taken}");
@@ -117,5 +114,5 @@ fn a_terminal_without_a_master_is_not_opened_again() {
     let (terminal, stat) = (master.terminal.clone(), master.stat().expect("a device"));
     terminal.locked.set(false);
     drop(master);
-    assert_eq!(ends::Slave::open(terminal, stat).err(), Some(Errno::EIO));
+    assert_eq!(End::slave(terminal, stat).err(), Some(Errno::EIO));
 }

@@ -3,6 +3,7 @@
 use super::{Socket, State};
 use crate::errno::{Errno, Result};
 use crate::net::address::{Address, Family};
+use crate::net::flow::Way;
 use crate::net::link::Link;
 use crate::net::options::{Facts, Options};
 use crate::net::packet::{Packet, Told};

@@ -10,7 +10,7 @@ use crate::net::link::Link;
 use crate::net::messages::Messages;
 use crate::net::socket::BUFFER;
 use crate::net::unix::{Bound, Incoming, Names};
-use crate::net::unix_link::{MessageLink, StreamLink};
+use crate::net::unix_link::UnixLink;
 use alloc::boxed::Box;
 use alloc::rc::{Rc, Weak};
 
@@ -20,11 +20,11 @@ type Ends = (Box<dyn Link>, Box<dyn Link>);
 fn connection(kind: Kind, net: &Net) -> Ends {
     if kind == Kind::Stream {
         let stream = || Channel::new(BUFFER, false, net.budget.clone());
-        let (one, other) = StreamLink::pair(stream(), stream());
+        let (one, other) = UnixLink::pair(stream(), stream());
         (Box::new(one), Box::new(other))
     } else {
         let queue = || Messages::new(BUFFER, net.budget.clone());
-        let (one, other) = MessageLink::pair(queue(), queue());
+        let (one, other) = UnixLink::pair(queue(), queue());
         (Box::new(one), Box::new(other))
     }
 }

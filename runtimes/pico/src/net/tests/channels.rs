@@ -4,6 +4,7 @@ use crate::errno::Errno;
 use crate::net::budget::Budget;
 use crate::net::channel::{Channel, PIPE_BUF};
 use crate::net::envelope::Envelope;
+use crate::net::flow::Way;
 use crate::net::messages::{Messages, Received};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -66,7 +67,7 @@ proptest! {
                     }
                 }
             }
-            prop_assert_eq!(channel.len(), model.len());
+            prop_assert_eq!(channel.pending(), model.len());
             prop_assert_eq!(budget.left(), (1 << 20) - model.len());
         }
         drop(channel);
@@ -79,7 +80,7 @@ fn both_ends_of_a_channel_see_the_other_go() {
     let budget = Budget::new(100);
     let channel = Channel::new(50, false, budget.clone());
     assert_eq!(channel.write(b"abc"), Ok(3));
-    channel.close_write();
+    channel.flow().close_write();
     let mut buf = [0; 2];
     assert_eq!(channel.read(&mut buf, false), Ok(2));
     assert_eq!(channel.read(&mut buf, false), Ok(1));
@@ -94,15 +95,15 @@ fn both_ends_of_a_channel_see_the_other_go() {
 #[test]
 fn activity_tells_each_end_what_is_new_to_it() {
     let channel = Channel::new(4, false, Budget::new(1 << 20));
-    let (reader, writer) = (channel.read_activity(), channel.write_activity());
+    let (reader, writer) = (channel.flow().read_activity(), channel.flow().write_activity());
     assert_eq!(channel.write(b"abcd"), Ok(4));
-    assert_ne!(channel.read_activity(), reader, "there is something to read");
+    assert_ne!(channel.flow().read_activity(), reader, "there is something to read");
     let mut buf = [0; 1];
     assert_eq!(channel.read(&mut buf, false), Ok(1));
-    assert_eq!(channel.write_activity(), writer, "the writer never found it full");
+    assert_eq!(channel.flow().write_activity(), writer, "the writer never found it full");
     assert_eq!(channel.write(b"ef"), Ok(1));
     assert_eq!(channel.read(&mut buf, false), Ok(1));
-    assert_ne!(channel.write_activity(), writer, "there is room again");
+    assert_ne!(channel.flow().write_activity(), writer, "there is room again");
 }
 
 #[test]
@@ -110,9 +111,10 @@ fn a_channel_gives_memory_back_as_it_is_read() {
     let channel = Channel::new(100_000, false, Budget::new(1 << 20));
     assert_eq!(channel.write(&[1; 100_000]), Ok(100_000));
     let mut buf = [0; 1000];
-    while channel.len() > 1000 {
+    while channel.pending() > 1000 {
         assert_eq!(channel.read(&mut buf, false), Ok(1000));
-        assert!(channel.memory() <= channel.len() * 4 + 4096, "{} for {}", channel.memory(), channel.len());
+        let (held, needed) = (channel.memory(), channel.pending());
+        assert!(held <= needed * 4 + 4096, "{held} for {needed}");
     }
     assert_eq!(channel.read(&mut buf, false), Ok(1000));
     assert_eq!(channel.memory(), 0);

@@ -103,6 +103,28 @@ fn a_connection_at_a_path_lives_and_dies() {
 }
 
 #[test]
+fn who_closes_with_something_unread_resets_the_connection() {
+    for kind in [net::SOCK_STREAM, net::SOCK_SEQPACKET] {
+        for sends in [false, true] {
+            same(|rig| {
+                let (one, other) = rig.pair(kind);
+                let sent = [rig.send(one, "unread"), rig.send(other, "sent")];
+                rig.tell("sent", sent);
+                rig.close(other);
+                rig.tell_events("reset", one);
+                let text = rig.put(b"x");
+                if sends {
+                    rig.note("nobody there", c::__NR_sendto, &[one, text, 1, net::MSG_NOSIGNAL.into(), 0, 0]);
+                }
+                for name in ["first", "second", "third"] {
+                    rig.receive(name, one, 10, 0);
+                }
+            });
+        }
+    }
+}
+
+#[test]
 fn names_are_checked() {
     same(|rig| {
         let fd = rig.unix(net::SOCK_STREAM);
