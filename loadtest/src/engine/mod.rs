@@ -18,9 +18,11 @@ mod limits;
 mod links;
 mod outcome;
 mod slots;
+mod stop;
 mod worker;
 
 pub use outcome::{Outcome, Progress};
+pub use stop::Stop;
 
 use crate::arrivals::{Arrivals, InvalidArrivals};
 use crate::call::{CallError, Mix};
@@ -33,8 +35,7 @@ use counts::ThreadReport;
 use hdrhistogram::Histogram;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 use worker::Worker;
@@ -139,9 +140,9 @@ pub enum PlanError {
     /// Given arrivals.
     #[error("arrival {0} comes before the one before it, or names no call")]
     Given(usize),
-    /// The machine refused threads, timers or descriptors.
-    #[error("the load generator cannot start")]
-    Io(#[from] io::Error),
+    /// The machine refused a thread.
+    #[error("cannot start a thread to send with")]
+    Thread(#[source] io::Error),
 }
 
 /// Connections of a run.
@@ -166,22 +167,6 @@ struct Interval {
     records: Vec<Record>,
 }
 
-/// Ends a run early. What is under way is waited for, but not longer than a second.
-#[derive(Clone, Debug, Default)]
-pub struct Stop(Arc<AtomicBool>);
-
-impl Stop {
-    /// Sends no more requests.
-    pub fn stop(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether it was stopped.
-    pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
 /// A plan with its requests written out.
 #[derive(Debug)]
 pub(crate) struct Prepared {
@@ -204,7 +189,7 @@ const START_NS: u64 = 20_000_000;
 pub struct Run {
     prepared: Arc<Prepared>,
     intervals: Receiver<Interval>,
-    threads: Vec<thread::JoinHandle<io::Result<ThreadReport>>>,
+    threads: Vec<Thread>,
 }
 
 impl Plan {
@@ -226,27 +211,21 @@ impl Plan {
     }
 
     fn begin(self, stop: &Stop, recorded: Option<usize>) -> Result<Run, PlanError> {
+        let (run, sender) = self.prepare(stop, recorded)?;
+        run.start(&sender, |builder, worker| builder.spawn(|| worker.run()))
+    }
+
+    /// A run without its threads, and what they send their counts to.
+    fn prepare(self, stop: &Stop, recorded: Option<usize>) -> Result<(Run, Sender<Interval>), PlanError> {
         self.check()?;
         let (requests, messages) = self.written()?;
         limits::allow_descriptors(self.sockets())?;
-        let threads = self.threads;
         let clock = Clock::starting_in(START_NS);
-        let prepared = Prepared { plan: self, requests, messages, stop: stop.clone(), clock, recorded };
-        let prepared = Arc::new(prepared);
+        // One of its own: a run that cannot start ends nothing else.
+        let stop = stop.part();
+        let prepared = Arc::new(Prepared { plan: self, requests, messages, stop, clock, recorded });
         let (sender, intervals) = channel();
-        let mut run = Run { prepared: Arc::clone(&prepared), intervals, threads: Vec::new() };
-        for index in 0..threads {
-            let worker = Worker::new(Arc::clone(&prepared), index, sender.clone());
-            let spawned = thread::Builder::new().name(format!("load {index}")).spawn(move || worker.run());
-            match spawned {
-                Ok(thread) => run.threads.push(thread),
-                Err(error) => {
-                    stop.stop();
-                    return Err(error.into());
-                }
-            }
-        }
-        Ok(run)
+        Ok((Run { prepared, intervals, threads: Vec::new() }, sender))
     }
 
     /// The requests as the protocol writes them.
@@ -285,6 +264,35 @@ impl Plan {
             Load::Closed => {}
         }
         Ok(())
+    }
+}
+
+type Thread = thread::JoinHandle<io::Result<ThreadReport>>;
+
+impl Run {
+    /// Starts all threads by `spawn`, or leaves none.
+    fn start(
+        mut self,
+        sender: &Sender<Interval>,
+        mut spawn: impl FnMut(thread::Builder, Worker) -> io::Result<Thread>,
+    ) -> Result<Run, PlanError> {
+        for index in 0..self.prepared.plan.threads {
+            let worker = Worker::new(Arc::clone(&self.prepared), index, sender.clone());
+            match spawn(thread::Builder::new().name(format!("load {index}")), worker) {
+                Ok(thread) => self.threads.push(thread),
+                Err(error) => {
+                    self.abandon();
+                    return Err(PlanError::Thread(error));
+                }
+            }
+        }
+        Ok(self)
+    }
+
+    /// Ends the threads that there are. What they say is of no use.
+    fn abandon(self) {
+        self.prepared.stop.stop();
+        self.threads.into_iter().for_each(|thread| drop(thread.join()));
     }
 }
 

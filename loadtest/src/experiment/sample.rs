@@ -42,6 +42,12 @@ impl Sample {
     }
 }
 
+/// Whether a process runs. What has ended has no memory, also while nobody has waited for it.
+pub fn runs(pid: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    number(&status, "RssAnon:").is_some()
+}
+
 /// The number in a line that begins with `name`.
 fn number(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
@@ -122,9 +128,11 @@ mod tests {
         assert_eq!((one.processes, one.threads), (1, 1));
         assert!(both.processes >= 2 && both.threads > 1 && both.open_files > one.open_files);
         assert!(both.anonymous_bytes > one.anonymous_bytes && one.pss_bytes > 0);
+        assert!(runs(me) && runs(child.id()));
         drop(child.stdin.take());
         child.wait().unwrap();
         assert_eq!(Sample::of_tree(child.id()), Sample::default());
+        assert!(!runs(child.id()));
     }
 
     #[test]

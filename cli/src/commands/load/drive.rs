@@ -6,9 +6,10 @@ use crate::units::millis;
 use loadtest::engine::{Outcome, Plan, PlanError, Run, Stop};
 use loadtest::report::Second;
 use std::future::poll_fn;
-use std::io::{IsTerminal, Write};
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::io::{self, IsTerminal, Write};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::task::{Context, Poll};
+use std::thread;
 use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -25,27 +26,10 @@ impl Driver {
         let stop = Stop::default();
         let mine = stop.clone();
         let (sender, receiver) = channel();
-        std::thread::spawn(move || {
-            let runtime = match crate::runtime(Builder::new_current_thread()) {
-                Ok(runtime) => runtime,
-                Err(failure) => return drop(sender.send(Err(failure))),
-            };
-            runtime.block_on(async {
-                let Ok(mut signals) = caught() else {
-                    return drop(sender.send(Err(Failure::new("cannot catch Ctrl-C"))));
-                };
-                drop(sender.send(Ok(())));
-                for _ in 0..2 {
-                    poll_fn(|context| any(&mut signals, context)).await;
-                    if mine.is_set() {
-                        std::process::exit(Exit::Interrupted as i32);
-                    }
-                    mine.stop();
-                }
-            });
-        });
+        let caught = thread::Builder::new().name("signals".to_owned()).spawn(move || catch(&mine, &sender));
+        caught.map_err(|error| no_thread(&error))?;
         match receiver.recv_timeout(Duration::from_secs(60)) {
-            Ok(Ok(())) => Ok(Driver { stop, terminal: std::io::stderr().is_terminal() }),
+            Ok(Ok(())) => Ok(Driver { stop, terminal: io::stderr().is_terminal() }),
             Ok(Err(failure)) => Err(failure),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                 Err(Failure::new("cannot catch Ctrl-C"))
@@ -65,7 +49,12 @@ impl Driver {
 
     /// Runs a plan to its end, or until somebody stops it; `label` stands before its progress.
     pub(super) fn run(&self, label: &str, plan: Plan) -> Result<Outcome, Failure> {
-        self.follow(label, plan.start(&self.stop).map_err(refused)?)
+        self.run_until(label, plan, &self.stop)
+    }
+
+    /// The same; `stop`, a part of [`Driver::stop`], ends it too.
+    pub(super) fn run_until(&self, label: &str, plan: Plan, stop: &Stop) -> Result<Outcome, Failure> {
+        self.follow(label, plan.start(stop).map_err(refused)?)
     }
 
     /// The same, and records each of the first `most` requests.
@@ -84,15 +73,36 @@ impl Driver {
     fn show(&self, text: &str) {
         if self.terminal {
             // Losing progress is no reason to fail.
-            let _ = write!(std::io::stderr(), "\r\x1b[K{}", crate::output::one_line(text));
+            let _ = write!(io::stderr(), "\r\x1b[K{}", crate::output::one_line(text));
         } else {
             print::note(text);
         }
     }
 }
 
+/// Waits for Ctrl-C and its like, and sets `stop`; `ready` is told when it does, or why it cannot.
+fn catch(stop: &Stop, ready: &Sender<Result<(), Failure>>) {
+    let runtime = match crate::runtime(Builder::new_current_thread()) {
+        Ok(runtime) => runtime,
+        Err(failure) => return drop(ready.send(Err(failure))),
+    };
+    runtime.block_on(async {
+        let Ok(mut signals) = caught() else {
+            return drop(ready.send(Err(Failure::new("cannot catch Ctrl-C"))));
+        };
+        drop(ready.send(Ok(())));
+        for _ in 0..2 {
+            poll_fn(|context| any(&mut signals, context)).await;
+            if stop.is_set() {
+                std::process::exit(Exit::Interrupted as i32);
+            }
+            stop.stop();
+        }
+    });
+}
+
 /// What ends a run. A terminal that closes does, unless it was said to be ignored (nohup).
-fn caught() -> std::io::Result<Vec<Signal>> {
+fn caught() -> io::Result<Vec<Signal>> {
     let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate()];
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     if !hangup_ignored(&status) {
@@ -116,8 +126,17 @@ fn any(signals: &mut [Signal], context: &mut Context<'_>) -> Poll<()> {
 
 /// Numbers of the plan are the user's; the machine's refusals are not.
 pub(super) fn refused(error: PlanError) -> Failure {
-    let exit = if matches!(error, PlanError::Io(_)) { Exit::Failure } else { Exit::Usage };
-    Failure::new(print::chain(&error)).exit(exit)
+    match error {
+        PlanError::Thread(why) => no_thread(&why),
+        _ => Failure::new(print::chain(&error)).exit(Exit::Usage),
+    }
+}
+
+/// A thread that the machine refused.
+pub(super) fn no_thread(why: &io::Error) -> Failure {
+    Failure::new(format!("cannot start a thread: {why}")).hint(
+        "allow more threads (`ulimit -u`, TasksMax= of systemd, pids.max of the control group), or end some that run",
+    )
 }
 
 fn line(label: &str, second: &Second, total: u64) -> String {
@@ -139,11 +158,19 @@ fn line(label: &str, second: &Second, total: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::hangup_ignored;
+    use super::*;
 
     #[test]
     fn a_hangup_that_is_ignored_stays_so() {
         assert!(hangup_ignored("Name:\tspore\nSigIgn:\t0000000000001001\n"));
         assert!(!hangup_ignored("SigIgn:\t0000000000001000\n") && !hangup_ignored(""));
+    }
+
+    #[test]
+    fn a_thread_that_is_refused_is_an_ordinary_failure_with_advice() {
+        let failure = refused(PlanError::Thread(io::Error::other("try again")));
+        assert_eq!((failure.exit, &failure.message[..]), (Exit::Failure, "cannot start a thread: try again"));
+        assert!(failure.hint.contains("ulimit -u"));
+        assert_eq!(refused(PlanError::WarmUp).exit, Exit::Usage);
     }
 }

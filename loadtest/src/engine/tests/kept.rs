@@ -42,10 +42,29 @@ fn a_thread_that_fails_takes_only_its_own_counts_with_it() {
 #[test]
 fn a_run_whose_threads_all_fail_is_an_error() {
     let target = Target::parse("http://127.0.0.1:1").unwrap();
-    let mut run = plan(target, Load::Closed).start(&Stop(Arc::new(AtomicBool::new(true)))).unwrap();
+    let stop = Stop::default();
+    stop.stop();
+    let mut run = plan(target, Load::Closed).start(&stop).unwrap();
     for thread in std::mem::take(&mut run.threads) {
         thread.join().unwrap().unwrap();
     }
     run.threads.push(thread::spawn(|| Err(io::Error::other("no descriptor"))));
     assert_eq!(run.watch(|_, _| {}).unwrap_err().to_string(), "no descriptor");
+}
+
+#[test]
+fn a_thread_that_cannot_be_started_is_an_error_and_stops_only_its_own_run() {
+    let target = serve(|_, stream| stream.write_all(HELLO).is_ok());
+    let stop = Stop::default();
+    // The first thread would send for an hour.
+    let long = Plan { duration: Duration::from_secs(3600), ..plan(target, Load::Closed) };
+    let (run, sender) = long.prepare(&stop, None).unwrap();
+    let mut started = 0;
+    let refused = run.start(&sender, |builder, worker| {
+        started += 1;
+        let too_many = || io::Error::from(io::ErrorKind::WouldBlock);
+        if started == 1 { builder.spawn(|| worker.run()) } else { Err(too_many()) }
+    });
+    assert!(matches!(refused, Err(PlanError::Thread(why)) if why.kind() == io::ErrorKind::WouldBlock));
+    assert!(!stop.is_set(), "nobody pressed Ctrl-C");
 }

@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::tally::{Start, Tally};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::Ordering;
 
 /// A server whose `answer` gets the number of the request and writes what it wants; false closes the connection.
 fn serve(answer: impl Fn(u64, &mut TcpStream) -> bool + Send + Sync + 'static) -> Target {

@@ -22,6 +22,12 @@ use tokio::runtime::{Builder, Runtime};
 
 /// How long a platform may take to stop.
 const STOP: Duration = Duration::from_secs(20);
+/// How long one that serves nobody any more may take to end by itself.
+const ENDING: Duration = Duration::from_secs(5);
+/// Time between two looks whether it has ended.
+const LOOK: Duration = Duration::from_millis(20);
+/// One that is there and serves nobody.
+const REFUSES: &str = "the platform of the experiment refuses connections";
 /// Last bytes of its log that are shown if it does not start.
 const LOG_SHOWN: usize = 4000;
 
@@ -161,6 +167,12 @@ impl Platform {
         self.own.as_ref().map_or(Ok(()), Own::alive)
     }
 
+    /// Why it was found to serve nobody any more: it has ended or is about to, or it refuses connections.
+    pub(super) fn gone(&self) -> Failure {
+        let own = self.own.as_ref();
+        own.map_or_else(|| Failure::new(REFUSES), |own| own.gone(ENDING))
+    }
+
     /// What failed because the platform has ended is told as that.
     pub(super) fn blamed<T>(&self, done: Result<T, Failure>) -> Result<T, Failure> {
         done.or_else(|failure| self.alive().and(Err(failure)))
@@ -186,6 +198,18 @@ impl Own {
                 ..Failure::new(format!("the platform of the experiment ended ({status})"))
             }),
             Err(error) => Err(Failure::new(format!("cannot tell whether the platform runs: {error}"))),
+        }
+    }
+
+    /// Why it serves nobody any more. A process that ends may take so long for it.
+    fn gone(&self, patience: Duration) -> Failure {
+        let begun = Instant::now();
+        loop {
+            match self.alive() {
+                Err(failure) => return failure,
+                Ok(()) if begun.elapsed() < patience => std::thread::sleep(LOOK),
+                Ok(()) => return Failure { output: self.log(), ..Failure::new(REFUSES) },
+            }
         }
     }
 
@@ -225,7 +249,7 @@ impl Drop for Own {
         while asked == Some(Ok(())) && begun.elapsed() < STOP {
             match child.try_wait() {
                 Ok(Some(_)) => return,
-                Ok(None) => std::thread::sleep(Duration::from_millis(20)),
+                Ok(None) => std::thread::sleep(LOOK),
                 Err(_) => break,
             }
         }
@@ -256,5 +280,12 @@ mod tests {
         let failure = own.alive().unwrap_err();
         assert_eq!(failure.message, "the platform of the experiment ended (exit status: 0)");
         assert_eq!(failure.output, "out of memory\n");
+        assert_eq!(own.gone(Duration::ZERO).message, failure.message);
+    }
+
+    #[test]
+    fn a_platform_that_runs_and_serves_nobody_refuses_connections() {
+        let failure = own("cat").gone(Duration::ZERO);
+        assert_eq!((&failure.message[..], &failure.output[..]), (REFUSES, "out of memory\n"));
     }
 }

@@ -219,7 +219,18 @@ impl Session {
 
     /// Runs a plan, without keeping its result.
     pub(super) fn measure(&self, system: &str, repetition: u32, plan: Plan) -> Result<RunReport, Failure> {
-        let outcome = self.driver.run(&format!("{system} {}", repetition + 1), plan)?;
+        self.measure_until(system, repetition, plan, self.stop())
+    }
+
+    /// The same; `stop`, a part of [`Session::stop`], ends it too.
+    pub(super) fn measure_until(
+        &self,
+        system: &str,
+        repetition: u32,
+        plan: Plan,
+        stop: &Stop,
+    ) -> Result<RunReport, Failure> {
+        let outcome = self.driver.run_until(&format!("{system} {}", repetition + 1), plan, stop)?;
         Ok(RunReport::new(system, repetition, &outcome))
     }
 

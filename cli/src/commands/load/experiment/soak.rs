@@ -1,21 +1,20 @@
 //! `soak`: load for hours, and what grows meanwhile.
 
+mod watch;
+
 use super::platform::{Kind, Platform};
 use super::session::Session;
 use crate::failure::Failure;
-use crate::print;
 use clap::Args;
 use loadtest::call::Mix;
 use loadtest::engine::Plan;
 use loadtest::experiment::functions::{hello, secret};
 use loadtest::experiment::measures::{failures, lost, response, too_many_lost};
-use loadtest::experiment::sample::{Sample, disk_bytes};
 use loadtest::experiment::slope::slope_interval;
 use loadtest::report::{Better, Plot, PlotKind, RunReport, Scale, Series, plots};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use watch::{Look, PATIENCE, Watch};
 
 /// Options of `spore load experiment soak`. `--duration` says how long; an hour unless told otherwise.
 #[derive(Debug, Args)]
@@ -32,7 +31,6 @@ const HOUR: Duration = Duration::from_secs(3600);
 const EVERY_LEAST: Duration = Duration::from_millis(100);
 /// Samples of the beginning that are not judged, as a share: pools and caches fill.
 const BEGINNING: usize = 3;
-const MIB: f64 = (1 << 20) as f64;
 
 /// What is looked at: its name, unit, and growth in an hour that is no leak.
 const WATCHED: [(&str, &str, f64); 6] = [
@@ -44,10 +42,6 @@ const WATCHED: [(&str, &str, f64); 6] = [
     ("disk", "MiB", 16.0),
 ];
 
-/// The time of a look in seconds, and what was seen.
-type Look = (f64, [f64; 6]);
-type Looks = Arc<Mutex<Vec<Look>>>;
-
 pub(super) fn run(args: &SoakArgs, session: &mut Session) -> Result<(), Failure> {
     session.begin("soak", "Does anything grow while the platform serves for a long time?");
     let duration =
@@ -58,6 +52,21 @@ pub(super) fn run(args: &SoakArgs, session: &mut Session) -> Result<(), Failure>
     session.set("rate", rate);
     session.set("looks every", format!("{every:?}"));
     let platform = session.own_platform(&[])?;
+    let mix = deployed(&platform)?;
+    let (_, seed) = session.order(1, 0);
+    let plan = session.open(&platform.target, mix, rate, seed);
+    let plan = Plan { duration: session.common.warm_up() + duration, ..plan };
+    let (looks, kept) = soaked(session, &platform, plan, every);
+    // Whatever became of the load, hours of looks are worth a report.
+    let whole = matches!(kept, Ok(Some(())));
+    // What was asked for, as the last look came earlier; or what came of it.
+    let length = if whole { duration.as_secs_f64() } else { looks.last().map_or(0.0, |(time, _)| *time) };
+    judge(&looks, length).tell(session, whole);
+    kept.map(drop)
+}
+
+/// Deploys what is called.
+fn deployed(platform: &Platform) -> Result<Mix, Failure> {
     let mut parts = Vec::new();
     for kind in Kind::ALL {
         let path = platform.deploy(kind, kind.name(), None)?;
@@ -66,20 +75,33 @@ pub(super) fn run(args: &SoakArgs, session: &mut Session) -> Result<(), Failure>
             parts.push((1, secret(&path, &format!("{} secret", kind.name()), "soak", None)));
         }
     }
-    let mix = Mix::weighted(parts).map_err(|error| Failure::new(error.to_string()))?;
-    let (_, seed) = session.order(1, 0);
-    let plan = session.open(&platform.target, mix, rate, seed);
-    let plan = Plan { duration: session.common.warm_up() + duration, ..plan };
-    let looks = Looks::default();
-    let run = watched(&platform, every, &looks, || session.measure("soak", 0, plan));
-    let looks = looks.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let kept = run.and_then(|run| keep(session, &platform, run));
-    // Whatever became of the load, hours of looks are worth a report.
-    let whole = matches!(kept, Ok(Some(())));
-    // What was asked for, as the last look came earlier; or what came of it.
-    let length = if whole { duration.as_secs_f64() } else { looks.last().map_or(0.0, |(time, _)| *time) };
-    judge(&looks, length).tell(session, whole);
-    kept.map(drop)
+    Mix::weighted(parts).map_err(|error| Failure::new(error.to_string()))
+}
+
+/// What was seen, and whether the run came to its end. It fails if the platform did before it.
+fn soaked(
+    session: &mut Session,
+    platform: &Platform,
+    plan: Plan,
+    every: Duration,
+) -> (Vec<Look>, Result<Option<()>, Failure>) {
+    let (looks, stop) = (Mutex::default(), session.stop().part());
+    let watch = Watch {
+        pid: platform.pid().unwrap_or(0),
+        data: platform.data(),
+        target: &platform.target,
+        every,
+        patience: PATIENCE,
+        looks: &looks,
+        stop: &stop,
+    };
+    let run = watch.during(|| session.measure_until("soak", 0, plan, &stop));
+    let mut kept = run.and_then(|run| keep(session, platform, run));
+    // It may be gone before its process has ended.
+    if kept.is_ok() && stop.is_set() && !session.stopped() {
+        kept = Err(platform.gone());
+    }
+    (looks.into_inner().unwrap_or_else(PoisonError::into_inner), kept)
 }
 
 /// Keeps the run; whether it came to its end.
@@ -94,60 +116,6 @@ fn keep(session: &mut Session, platform: &Platform, run: RunReport) -> Result<Op
         measures.latencies("soak", &response(run, None));
         measures.add("soak failed", "answers", Better::Lower, failures(run) as f64);
     })
-}
-
-/// Does `work` while another thread looks at the platform.
-fn watched(
-    platform: &Platform,
-    every: Duration,
-    looks: &Looks,
-    work: impl FnOnce() -> Result<RunReport, Failure>,
-) -> Result<RunReport, Failure> {
-    let (end, ended): (Sender<()>, Receiver<()>) = channel();
-    let (pid, data) = (platform.pid().unwrap_or(0), platform.data().map(std::path::Path::to_owned));
-    let (target, mine) = (platform.target.clone(), Arc::clone(looks));
-    let watch = move || {
-        let begun = Instant::now();
-        let mut over = false;
-        loop {
-            let time = begun.elapsed().as_secs_f64();
-            let sample = Sample::of_tree(pid);
-            // Only what has ended has no memory; there is nothing to be seen of it any more.
-            if sample.anonymous_bytes == 0 {
-                return;
-            }
-            let disk = data.as_deref().map_or(0, disk_bytes);
-            let vms = live_vms(&target).unwrap_or(f64::NAN);
-            let look = [
-                sample.anonymous_bytes as f64 / MIB,
-                sample.pss_bytes as f64 / MIB,
-                sample.open_files as f64,
-                sample.threads as f64,
-                vms,
-                disk as f64 / MIB,
-            ];
-            mine.lock().unwrap_or_else(PoisonError::into_inner).push((time, look));
-            if over {
-                return;
-            }
-            // One more look when the load is over.
-            over = ended.recv_timeout(every) != Err(RecvTimeoutError::Timeout);
-        }
-    };
-    let watcher = thread::Builder::new().name("watch".to_owned()).spawn(watch);
-    let watcher = watcher.map_err(|error| Failure::new(format!("cannot start a thread: {error}")))?;
-    let done = work();
-    drop(end);
-    if watcher.join().is_err() {
-        print::note("the thread that looks at the platform panicked");
-    }
-    done
-}
-
-fn live_vms(target: &loadtest::target::Target) -> Option<f64> {
-    let mut caller = loadtest::experiment::caller::Caller::open(target, Duration::from_secs(60)).ok()?;
-    let list: serde_json::Value = serde_json::from_slice(&caller.get("/v1/vms").ok()?.body).ok()?;
-    Some(list["vms"].as_array()?.len() as f64)
 }
 
 /// What looks at a platform come to.
