@@ -20,6 +20,8 @@ use tokio::task::{LocalSet, spawn_local, yield_now};
 
 /// Requests sent late in a row before answers are looked at.
 const STREAK_MAX: u32 = 64;
+/// How much later than its timeout a request may end, in nanoseconds: servers can keep a thread busy.
+const BUSY_NS: u64 = 30_000_000_000;
 /// How often a thread looks whether the run was stopped.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -71,24 +73,30 @@ impl Shared {
         } else {
             self.open().await?;
         }
-        let mut give_up =
-            self.now().max(nanoseconds(plan.duration)).saturating_add(nanoseconds(plan.timeout));
-        give_up = give_up.saturating_add(REST_NS);
+        // What waits for a connection by then is dropped. What is under way ends by its own timeout: late, if the thread is busy.
+        let last = self.now().max(nanoseconds(plan.duration)).saturating_add(nanoseconds(plan.timeout));
+        let mut give_up = last.saturating_add(nanoseconds(plan.timeout)).saturating_add(BUSY_NS);
         while self.busy.get() > 0 && self.now() < give_up {
             if stop.is_set() {
                 self.counts.borrow_mut().stopped(self.now());
                 give_up = give_up.min(self.now().saturating_add(GRACE_NS));
                 // What waits is unfinished.
                 self.queue.borrow_mut().clear();
+            } else if self.now() >= last {
+                self.drop_queue();
             }
             // Woken when all is done; otherwise it looks again.
             let _ = tokio::time::timeout(TICK, self.drained.notified()).await;
         }
+        self.drop_queue();
+        ticker.abort();
+        Ok(())
+    }
+
+    fn drop_queue(&self) {
         for due in self.queue.take() {
             self.counts.borrow_mut().drop_one(due.intended_ns, self.now());
         }
-        ticker.abort();
-        Ok(())
     }
 
     /// Reports every second, also when nothing is answered.
