@@ -54,7 +54,7 @@ fn a_recycled_fork_takes_few_exits_and_no_page_faults() {
         let (recycled, spare, new) = (&kinds[0], &kinds[1], &kinds[3]);
         if recycled["exits"].is_object() {
             let exits = number(&recycled["exits"]["p50"]);
-            assert!((1..=10).contains(&exits), "{exits} exits");
+            assert!((1..=100).contains(&exits), "{exits} exits");
             assert!(number(&new["exits"]["p50"]) > exits);
             assert!(number(&spare["kvm_page_faults"]["p50"]) < number(&new["kvm_page_faults"]["p50"]));
             assert_eq!(number(&recycled["kvm_page_faults"]["p50"]), 0);

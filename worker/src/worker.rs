@@ -51,6 +51,8 @@ pub struct WorkerConfig {
     /// Most VMs at once, of all functions; `None`: as many as this process's descriptors and the machine's memory
     /// allow.
     pub max_vms: Option<usize>,
+    /// Whether idle VMs are kept when the machine is short of memory.
+    pub ignore_memory_pressure: bool,
 }
 
 /// One worker: all cells of this machine. Cheap to clone.
@@ -84,7 +86,9 @@ impl Worker {
             stopping: AtomicBool::new(false),
         });
         tokio::spawn(trim(Arc::downgrade(&inner)));
-        tokio::spawn(relieve(Arc::downgrade(&inner.fleet), pressure::Machine));
+        if !inner.config.ignore_memory_pressure {
+            tokio::spawn(relieve(Arc::downgrade(&inner.fleet), pressure::Machine));
+        }
         Ok(Worker(inner))
     }
 

@@ -40,6 +40,15 @@ pub(crate) struct UpArgs {
     /// Longest start of a function, in seconds
     #[arg(long, hide = true, default_value_t = 30, value_name = "SECONDS")]
     boot_timeout: u64,
+    /// Longest wait of a request for a function that is being built, in seconds
+    #[arg(long, hide = true, default_value_t = 20, value_name = "SECONDS")]
+    build_patience: u64,
+    /// Longest wait for the head of a request, also on an idle connection, in seconds
+    #[arg(long, hide = true, default_value_t = 30, value_name = "SECONDS")]
+    head_timeout: u64,
+    /// Keep idle VMs when the machine is short of memory
+    #[arg(long, hide = true)]
+    ignore_memory_pressure: bool,
     /// Most VMs at once; derived from the limit of open files and the memory if not given
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     max_vms: Option<usize>,
@@ -64,9 +73,11 @@ impl UpArgs {
     fn gateway(&self, data: PathBuf) -> GatewayConfig {
         GatewayConfig {
             stream_max_bytes: self.max_body,
+            head_timeout: Duration::from_secs(self.head_timeout),
             body_timeout: Duration::from_secs(self.body_pause),
             upgrades_max: self.max_upgrades,
             upgrade_idle: Duration::from_secs(self.upgrade_idle),
+            build_patience: Duration::from_secs(self.build_patience),
             ..GatewayConfig::new(self.listen, data)
         }
     }
@@ -172,6 +183,7 @@ async fn start_worker(args: &UpArgs, data: &Path) -> Result<Worker, Failure> {
         boot_timeout: Duration::from_secs(args.boot_timeout),
         evict_after: Duration::from_secs(args.evict_after),
         max_vms: args.max_vms,
+        ignore_memory_pressure: args.ignore_memory_pressure,
     };
     Worker::start(config).await.map_err(|error| Failure::new(print::chain(&error)))
 }

@@ -2,6 +2,7 @@
 
 use crate::http::Response;
 use crate::platform::{Platform, compile, function, spore};
+use crate::wait_for;
 use std::io::Write;
 use std::net::Shutdown;
 use std::path::PathBuf;
@@ -47,12 +48,12 @@ fn a_handler_that_exits_or_dies_is_502() {
 
 #[test]
 fn endless_loops_and_sleeps_end_at_the_timeout() {
-    let platform = Platform::start().with_python_probe(&["--timeout", "2s"]);
-    for what in ["loop", "sleep&seconds=30"] {
+    let platform = Platform::start().with_python_probe(&["--timeout", "10s"]);
+    for what in ["loop", "sleep&seconds=600"] {
         let response = platform.get(&format!("/function/probe?do={what}"));
         assert_error(&response, 504, "FunctionTimeout");
         let total = response.timing("total").unwrap();
-        assert!((2000.0..20_000.0).contains(&total), "{what} took {total} ms");
+        assert!((10_000.0..120_000.0).contains(&total), "{what} took {total} ms");
         assert_fine(&platform);
     }
     let discarded = platform.spore_ok(&["--output", "json", "describe", "probe"]);
@@ -114,19 +115,11 @@ fn a_client_that_leaves_has_its_vm_destroyed() {
     let mut socket = std::net::TcpStream::connect(&platform.address).unwrap();
     socket.write_all(b"GET /function/probe?do=loop HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
     // The request runs once it is counted in flight; only then does the client go away.
-    wait_until("the request runs", || platform.metric("spore_requests_in_flight", "") >= 1.0);
+    wait_for("the request does not run", || platform.metric("spore_requests_in_flight", "") >= 1.0);
     socket.shutdown(Shutdown::Both).unwrap();
     drop(socket);
-    wait_until("the VM is destroyed", || discarded() > before);
+    wait_for("the VM is not destroyed", || discarded() > before);
     assert_fine(&platform);
-}
-
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let begun = std::time::Instant::now();
-    while !condition() {
-        assert!(begun.elapsed().as_secs() < 30, "waited too long until {what}");
-        std::thread::yield_now();
-    }
 }
 
 fn refuse(platform: &Platform, args: &[&str]) -> String {
@@ -189,7 +182,8 @@ fn a_failed_deploy_leaves_the_running_revision_alone() {
 fn two_deploys_of_one_name_at_once_leave_one_whole_function() {
     let platform = Platform::start();
     let source = function("probe.py");
-    let args = ["deploy", source.to_str().unwrap(), "--name", "probe", "--handler", "probe.handler"];
+    let mut args = vec!["deploy", source.to_str().unwrap(), "--name", "probe", "--handler", "probe.handler"];
+    args.extend(["--timeout", "60s"]);
     let results: Vec<_> = std::thread::scope(|scope| {
         let spawned: Vec<_> = (0..4).map(|_| scope.spawn(|| platform.spore(&args))).collect();
         spawned.into_iter().map(|thread| thread.join().unwrap()).collect()

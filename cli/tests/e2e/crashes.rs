@@ -29,7 +29,8 @@ fn a_platform_that_is_killed_during_a_deploy_loses_nothing() {
     for (step, reached) in STEPS {
         let platform = Platform::start();
         let source = function("probe.py");
-        let args = ["deploy", source.to_str().unwrap(), "--name", "probe", "--handler", "probe.handler"];
+        let mut args = vec!["deploy", source.to_str().unwrap(), "--name", "probe"];
+        args.extend(["--handler", "probe.handler", "--timeout", "60s"]);
         let mut deploy = platform.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let mut deployed = None;
         while deployed.is_none() && !reached(&platform) {

@@ -30,7 +30,7 @@ fn signals_are_named() {
 
 #[test]
 fn a_guest_that_destroys_its_own_kernel_is_contained() {
-    let platform = Platform::start().with_native_probe(&["--timeout", "1s"]);
+    let platform = Platform::start().with_native_probe(&["--timeout", "10s"]);
     for path in ["/pagetables", "/descriptors", "/kernel", "/everything", "/mailbox", "/lie"] {
         let response = platform.get(&format!("/function/native{path}"));
         assert!(matches!(response.status, 502 | 504), "{path}: {} {}", response.status, response.text());
@@ -42,7 +42,7 @@ fn a_guest_that_destroys_its_own_kernel_is_contained() {
 
 #[test]
 fn a_guest_that_lies_about_parts_is_contained() {
-    let platform = Platform::start().with_native_probe(&["--timeout", "1s"]);
+    let platform = Platform::start().with_native_probe(&["--timeout", "10s"]);
     assert_contained(&platform, "/parts0", 504, &["FunctionTimeout"]);
     assert_contained(&platform, "/parts1", 502, &["InvalidResponse"]);
     assert_contained(&platform, "/parts0x1000000", 502, &["InvalidResponse"]);
@@ -53,7 +53,7 @@ fn a_guest_that_lies_about_parts_is_contained() {
 
 #[test]
 fn what_is_not_http_is_502() {
-    let platform = Platform::start().with_native_probe(&["--timeout", "1s"]);
+    let platform = Platform::start().with_native_probe(&["--timeout", "10s"]);
     assert_contained(&platform, "/garbage", 502, &["InvalidResponse"]);
     assert_contained(&platform, "/silent", 502, &["InvalidResponse"]);
     assert_contained(&platform, "/again", 502, &["FunctionFault"]);

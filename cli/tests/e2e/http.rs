@@ -1,8 +1,8 @@
 //! A small HTTP/1.1 client over one kept-alive connection, so that tests see the bytes.
 
+use crate::PATIENCE;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
 
 /// A response, whole.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Connection {
     pub(crate) fn open(address: &str) -> Self {
         let stream = TcpStream::connect(address).expect("the platform listens");
         stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Self { stream: BufReader::new(stream) }
     }
 

@@ -5,7 +5,6 @@ use crate::wait_for;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
 
 /// Sends `count` requests at once; their statuses.
 fn at_once(platform: &Platform, count: usize, path: &str, body: &[u8]) -> Vec<u16> {
@@ -65,7 +64,7 @@ fn no_request_fails_while_its_function_is_deployed_again() {
 #[test]
 fn a_function_at_its_concurrency_limit_says_when_to_try_again() {
     // Longer than a busy machine takes to send them all.
-    let args = ["--timeout", "4s", "--max-concurrency", "1"];
+    let args = ["--timeout", "10s", "--max-concurrency", "1"];
     let platform = Platform::start().with_python_probe(&args);
     let responses = Mutex::new(Vec::new());
     thread::scope(|scope| {
@@ -82,7 +81,7 @@ fn a_function_at_its_concurrency_limit_says_when_to_try_again() {
     assert!(!refused.is_empty() && refused.len() < responses.len(), "{responses:?}");
     for response in refused {
         assert_eq!(response.code(), "Overloaded");
-        // Four seconds for each request that waits, and itself.
+        // Ten seconds for each request that waits, and itself.
         let seconds: u64 = response.header("retry-after").unwrap().parse().unwrap();
         assert!((1..=60).contains(&seconds), "{seconds}");
     }
@@ -99,7 +98,7 @@ fn the_soft_limit_of_open_files_is_raised() {
 #[test]
 fn a_lack_of_open_files_fails_requests_but_not_the_cell() {
     let platform = Platform::start_with_ulimit("-n 100").with_python_probe(&["--timeout", "60s"]);
-    let statuses = at_once(&platform, 60, "/function/probe?do=sleep&seconds=1", b"");
+    let statuses = at_once(&platform, 60, "/function/probe?do=sleep&seconds=10", b"");
     assert!(statuses.contains(&200) && statuses.contains(&500), "{statuses:?}");
     assert_eq!(platform.get("/function/probe?do=count").text(), r#"{"count":1}"#);
     assert_eq!(platform.metric("spore_parent_boots_total", "probe"), 1.0, "the cell died of it");
@@ -109,7 +108,7 @@ fn a_lack_of_open_files_fails_requests_but_not_the_cell() {
 fn a_removed_function_does_not_come_back_in_the_metrics() {
     let platform = Platform::start().with_python_probe(&["--timeout", "60s"]);
     let mut running = platform.connect();
-    running.send("GET", "/function/probe?do=sleep&seconds=5", &[], b"");
+    running.send("GET", "/function/probe?do=sleep&seconds=15", &[], b"");
     wait_for("it runs", || platform.metric("spore_requests_in_flight", "") >= 1.0);
     platform.spore_ok(&["rm", "probe"]);
     assert_eq!(running.receive().status, 200, "requests that run are finished");
@@ -122,11 +121,8 @@ fn a_cell_gives_back_the_memory_of_large_responses() {
     let statuses = at_once(&platform, 16, "/function/native/large", b"");
     assert_eq!(statuses, [502; 16], "16 MiB of zeros are not HTTP");
     let status = format!("/proc/{}/status", platform.cell());
-    let begun = Instant::now();
     // The last answer arrives a little before its buffer is freed.
-    while anonymous_kib(&status) > 48 << 10 {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{} KiB are kept", anonymous_kib(&status));
-    }
+    wait_for("more than 48 MiB are kept", || anonymous_kib(&status) <= 48 << 10);
     assert_eq!(platform.get("/function/native/").text(), "hello 1");
 }
 

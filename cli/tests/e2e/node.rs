@@ -21,10 +21,9 @@ fn a_javascript_function_is_deployed_and_answers() {
     let platform = Platform::start();
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/node-hello");
     platform.deploy(&example, &["--timeout", "30s"]);
-    let mut connection = platform.connect();
     let mut instances = std::collections::HashSet::new();
     for _ in 0..3 {
-        let response = connection.get("/function/node-hello?name=Ada");
+        let response = platform.get("/function/node-hello?name=Ada");
         assert_eq!(response.status, 200, "{}", response.text());
         assert_eq!(response.json(), serde_json::json!({"message": "Hello, Ada!", "calls": 1}));
         instances.insert(response.header("x-spore-instance").unwrap_or_default().to_owned());
@@ -56,7 +55,7 @@ exports.handler = awslambda.streamifyResponse(async (event, stream) => {
     assert!(!refused.status.success() && said.contains("npm install"), "{said}");
     package(&platform, "streaming", &[("node_modules/words/index.js", "module.exports = ['two', 'words'];")]);
     platform.deploy(&streaming, &["--timeout", "30s"]);
-    let response = connection.get("/function/streaming/");
+    let response = platform.get("/function/streaming/");
     assert_eq!((response.status, response.text().as_str()), (201, "two words!"));
     let mut endless = platform.connect();
     endless.send("GET", "/function/streaming/ticks", &[], b"");
@@ -70,7 +69,7 @@ exports.handler = awslambda.streamifyResponse(async (event, stream) => {
     assert_eq!(breaks.receive_head().status, 200);
     assert_eq!(read_events(&mut breaks), ("half".to_owned(), false));
     assert!(platform.spore_ok(&["logs", "streaming"]).contains("[ERROR] RangeError: half way"));
-    let failed = connection.get("/function/streaming/fails");
+    let failed = platform.get("/function/streaming/fails");
     assert!(failed.status >= 500 && failed.text().contains("as asked"), "{}", failed.text());
 
     // What cannot be imported is told at deploy.

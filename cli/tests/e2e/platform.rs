@@ -1,16 +1,22 @@
 //! A platform of its own for each test.
 
+use crate::PATIENCE;
 use crate::http::{Connection, Response};
+use crate::wait_for;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Path of a file among the test functions.
 pub(crate) fn function(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/functions").join(name)
 }
+
+/// So that a machine that is slow, stands still for a while or is short of memory is no reason to fail.
+const PATIENT: [&str; 7] =
+    ["--boot-timeout", "300", "--build-patience", "300", "--head-timeout", "300", "--ignore-memory-pressure"];
 
 /// A running `spore up`. Dropping it kills the process; cells follow by themselves.
 pub(crate) struct Platform {
@@ -55,6 +61,7 @@ impl Platform {
         let mut child = program
             .args(["up", "--listen", "127.0.0.1:0", "--data"])
             .arg(data.path())
+            .args(PATIENT)
             .args(args)
             .stdout(Stdio::piped())
             .spawn()
@@ -86,22 +93,48 @@ impl Platform {
         command
     }
 
-    /// What `spore ps` says.
+    /// What `spore ps` says. It leaves out the VMs of a cell that is slow to answer.
     pub(crate) fn vms(&self) -> Vec<serde_json::Value> {
         let vms: serde_json::Value =
             serde_json::from_str(&self.spore_ok(&["--output", "json", "ps"])).expect("JSON");
         vms["vms"].as_array().or(vms.as_array()).expect("a list of VMs").clone()
     }
 
-    /// Process of the only cell that has VMs.
-    pub(crate) fn cell(&self) -> u32 {
-        pid_of(&self.vms()[0])
+    /// The VMs there are, as soon as there is one.
+    pub(crate) fn live_vms(&self) -> Vec<serde_json::Value> {
+        let mut vms = Vec::new();
+        wait_for("there is no VM", || {
+            vms = self.vms();
+            !vms.is_empty()
+        });
+        vms
     }
 
-    /// Process of the cell of a function that has VMs.
-    pub(crate) fn cell_of(&self, function: &str) -> u32 {
+    /// How many VMs have a request.
+    pub(crate) fn serving(&self) -> usize {
+        self.vms().iter().filter(|vm| vm["state"] == "serving").count()
+    }
+
+    /// Whether there are VMs and none has a request.
+    pub(crate) fn is_idle(&self) -> bool {
         let vms = self.vms();
-        pid_of(vms.iter().find(|vm| vm["function"] == function).expect("the function has a VM"))
+        !vms.is_empty() && vms.iter().all(|vm| vm["state"] != "serving")
+    }
+
+    /// Process of the only cell, as soon as it has a VM.
+    pub(crate) fn cell(&self) -> u32 {
+        pid_of(&self.live_vms()[0])
+    }
+
+    /// Process of the cell of a function, as soon as it has a VM.
+    pub(crate) fn cell_of(&self, function: &str) -> u32 {
+        let mut vms = Vec::new();
+        wait_for("the function has no VM", || {
+            vms = self.vms();
+            vms.retain(|vm| vm["function"] == function);
+            !vms.is_empty()
+        });
+        pid_of(&vms[0])
     }
 
     /// The cell processes that are there now, those that still build their parent included.
@@ -206,7 +239,7 @@ pub(crate) fn wait_until_gone(pid: u32) {
         if state.rsplit(')').next().is_none_or(|rest| rest.is_empty() || rest.starts_with(" Z")) {
             return;
         }
-        assert!(begun.elapsed() < Duration::from_secs(30), "process {pid} is still there: {state}");
+        assert!(begun.elapsed() < PATIENCE, "process {pid} is still there: {state}");
         std::thread::yield_now();
     }
 }

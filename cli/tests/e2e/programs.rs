@@ -15,7 +15,7 @@ fn with_program() -> Platform {
     let status = Command::new("gcc").args(["-O0", "-w", "-o"]).arg(&program).arg(source).status();
     assert!(status.expect("gcc is installed").success(), "gcc failed");
     fs::write(package.join("data.txt"), "data").unwrap();
-    platform.deploy(&package, &["--name", "program", "--timeout", "10s"]);
+    platform.deploy(&package, &["--name", "program", "--timeout", "60s"]);
     platform
 }
 

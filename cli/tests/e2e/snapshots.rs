@@ -1,8 +1,8 @@
 //! Parents on disk: a platform that starts again takes them up, and what is damaged is built again.
 
 use crate::platform::Platform;
+use crate::wait_for;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 const FINE: &str = r#"{"count":1}"#;
 
@@ -16,17 +16,12 @@ fn files(data: &Path, kind: &str) -> Vec<PathBuf> {
 
 /// Waits until runtime and function are on disk, with what the first fork touched.
 fn wait_until_saved(platform: &Platform) {
-    let begun = Instant::now();
-    let saved = || {
+    wait_for("no snapshot was written", || {
         let manifests = files(platform.data.path(), "manifests");
         // The runtime's parent never learns anything.
         let names = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "manifest");
         manifests.iter().filter(|path| names(path)).count() == 2
-    };
-    while !saved() {
-        assert!(begun.elapsed() < Duration::from_secs(30), "no snapshot was written");
-        std::thread::yield_now();
-    }
+    });
 }
 
 /// A platform with a function that has been on disk, killed and started again.
@@ -42,7 +37,7 @@ fn restarted(damage: impl Fn(&Path)) -> Platform {
 #[test]
 fn a_function_is_taken_up_from_its_snapshot() {
     let platform = restarted(|_| ());
-    assert!(platform.vms().is_empty(), "it costs disk only until it is called");
+    assert!(platform.cell_processes().is_empty(), "it costs disk only until it is called");
     for _ in 0..3 {
         assert_eq!(platform.get("/function/probe?do=count").text(), FINE);
     }
@@ -52,10 +47,7 @@ fn a_function_is_taken_up_from_its_snapshot() {
     assert!(platform.metric("spore_snapshot_bytes", "") > f64::from(1 << 20));
     assert!(platform.metric("spore_vms", "") >= 1.0);
     // The rest follows in the background.
-    let begun = Instant::now();
-    while platform.metric("spore_paged_bytes_total", "") == 0.0 {
-        assert!(begun.elapsed() < Duration::from_secs(30), "the parent never was complete");
-    }
+    wait_for("the parent never was complete", || platform.metric("spore_paged_bytes_total", "") > 0.0);
     assert_eq!(platform.metric("spore_paging_failures_total", ""), 0.0);
 }
 
@@ -132,14 +124,11 @@ fn removed_functions_leave_no_snapshot() {
 fn functions_nobody_calls_leave_memory_and_come_back() {
     let platform = Platform::start_with(&["--evict-after", "0"]).with_python_probe(&[]);
     assert_eq!(platform.get("/function/probe?do=count").text(), FINE);
-    let begun = Instant::now();
     // It may have left memory before it was called, too.
-    while platform.metric("spore_parent_evictions_total", "probe") < 1.0 || !platform.vms().is_empty() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "it never left memory");
-    }
-    while !platform.cell_processes().is_empty() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "its cell ends with it");
-    }
+    wait_for("it never left memory", || {
+        platform.metric("spore_parent_evictions_total", "probe") >= 1.0 && platform.vms().is_empty()
+    });
+    wait_for("its cell does not end with it", || platform.cell_processes().is_empty());
     assert_eq!(platform.get("/function/probe?do=count").text(), FINE);
     assert_eq!(platform.metric("spore_parent_boots_total", "probe"), 1.0, "it was not built again");
 }

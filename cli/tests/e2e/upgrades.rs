@@ -2,7 +2,7 @@
 
 use crate::http::Connection;
 use crate::platform::Platform;
-use crate::uploads::with_uploads;
+use crate::uploads::{is_well, with_uploads};
 use crate::wait_for;
 use std::io::Read;
 use std::net::TcpStream;
@@ -43,10 +43,7 @@ fn rest(mut connection: Connection) -> String {
 
 fn all_over(platform: &Platform) {
     wait_for("a connection is still upgraded", || platform.metric("spore_upgraded_connections", "") == 0.0);
-    wait_for("a VM is still busy", || platform.vms().iter().all(|vm| vm["state"] != "serving"));
-    assert_eq!(platform.metric("spore_requests_in_flight", ""), 0.0);
-    assert_eq!(platform.get("/function/uploads/").text(), "hello");
-    assert_eq!(platform.metric("spore_parent_boots_total", "uploads"), 1.0, "a cell died of it");
+    is_well(platform);
 }
 
 #[test]
@@ -54,7 +51,7 @@ fn a_websocket_client_and_a_function_talk() {
     let platform = with_uploads("120s", &[]);
     let mut socket = websocket(&platform, "websocket");
     wait_for("it is counted", || platform.metric("spore_upgraded_connections", "") == 1.0);
-    assert!(platform.vms().iter().any(|vm| vm["state"] == "serving"), "it has a VM of its own");
+    wait_for("it has no VM of its own", || platform.serving() == 1);
     let large: Vec<u8> = (0..1 << 20).map(|at: u32| (at ^ (at >> 9)).to_le_bytes()[0]).collect();
     for message in [vec![], b"hello".to_vec(), vec![7; 70_000], large] {
         socket.send(Message::binary(message.clone())).unwrap();
@@ -118,12 +115,12 @@ fn clients_that_leave_free_their_vms() {
 
 #[test]
 fn silence_and_the_function_s_time_end_a_connection() {
-    let platform = with_uploads("300s", &["--upgrade-idle", "2"]);
+    let platform = with_uploads("300s", &["--upgrade-idle", "10"]);
     assert_eq!(rest(raw(&platform, "raw")), "welcome\n");
     all_over(&platform);
     assert_eq!(platform.metric("spore_invocations_total", "status=\"408\""), 1.0);
     drop(platform);
-    let platform = with_uploads("3s", &[]);
+    let platform = with_uploads("10s", &[]);
     assert_eq!(rest(raw(&platform, "raw")), "welcome\n");
     all_over(&platform);
     assert_eq!(platform.metric("spore_invocations_total", "status=\"504\""), 1.0);

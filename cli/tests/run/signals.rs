@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// A program that has said `ready`; its input stays open as long as the second value.
 fn started(script: &str) -> (Child, ChildStdin, BufReader<std::process::ChildStdout>) {
-    let mut command = spore(&["run", "--timeout", "60s", "--", "sh", "-c", script]);
+    let mut command = spore(&["run", "--timeout", "600s", "--", "sh", "-c", script]);
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -101,14 +101,24 @@ async fn short_chunks_that_are_there_are_one_piece() {
     assert!(pieces.parse::<u32>().unwrap() < 200, "{pieces} pieces");
 }
 
+/// The request with this body as the function sees it, once it is given a length. The body has 50 ms to come, which a busy
+/// machine may miss.
+async fn with_length(gateway: &Harness, chunks: &str) -> String {
+    loop {
+        let mut connection = gateway.connect().await;
+        connection.send(&[head("POST", "", CHUNKED), chunks.into()].concat()).await;
+        let text = connection.response("POST").await.text().to_ascii_lowercase();
+        if !text.contains("transfer-encoding") {
+            return text;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_short_body_in_chunks_that_is_there_has_a_length() {
     let gateway = with_web(|_| {}).await;
     for (chunks, length) in [("0\r\n\r\n", 0), ("2\r\nab\r\n3\r\ncde\r\n0\r\nx-trailer: 1\r\n\r\n", 5)] {
-        let mut connection = gateway.connect().await;
-        connection.send(&[head("POST", "", CHUNKED), chunks.into()].concat()).await;
-        let text = soon(connection.response("POST")).await.text().to_ascii_lowercase();
-        assert!(!text.contains("transfer-encoding"), "{text}");
+        let text = soon(with_length(&gateway, chunks)).await;
         assert!(length == 0 || text.contains(&format!("content-length: {length}\r\n")), "{text}");
         assert!(text.ends_with(if length == 0 { "\r\n\r\n" } else { "\r\n\r\nabcde" }), "{text}");
     }

@@ -53,7 +53,7 @@ async fn heads_over_the_limits_get_431() {
 
 #[tokio::test]
 async fn a_head_that_does_not_come_closes_the_connection() {
-    let gateway = Harness::with(|config| config.head_timeout = Duration::from_millis(100)).await;
+    let gateway = Harness::with(|config| config.head_timeout = Duration::from_secs(1)).await;
     let mut silent = gateway.connect().await;
     let mut slow = gateway.connect().await;
     slow.send(b"GET /healthz HTTP/1.1\r\nhost: ").await;
@@ -66,8 +66,8 @@ async fn a_head_that_does_not_come_closes_the_connection() {
 
 #[tokio::test]
 async fn a_body_that_does_not_come_gets_408() {
-    let gateway = Harness::with(|config| config.body_timeout = Duration::from_millis(100)).await;
-    gateway.deploy("hello", serde_json::json!({})).await;
+    let gateway = Harness::with_hello().await;
+    let gateway = gateway.again_with(|config| config.body_timeout = Duration::from_millis(100)).await;
     let mut connection = gateway.connect().await;
     let head = b"POST /function/hello HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nonly this";
     refused(&mut connection, head, 408, "RequestTimeout").await;
@@ -80,8 +80,8 @@ async fn a_body_that_does_not_come_gets_408() {
 
 #[tokio::test]
 async fn a_body_that_trickles_gets_408() {
-    let gateway = Harness::with(|config| config.body_deadline = Duration::from_millis(100)).await;
-    gateway.deploy("hello", serde_json::json!({})).await;
+    let gateway = Harness::with_hello().await;
+    let gateway = gateway.again_with(|config| config.body_deadline = Duration::from_millis(100)).await;
     let mut connection = gateway.connect().await;
     let head = b"POST /function/hello HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nonly this";
     refused(&mut connection, head, 408, "RequestTimeout").await;

@@ -108,8 +108,8 @@ async fn a_body_that_looks_like_a_response_stays_as_it_is() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_loses_its_connection() {
-    let gateway = Harness::with(|config| config.body_timeout = Duration::from_millis(300)).await;
-    assert_eq!(gateway.deploy_native("web").await.status, 201);
+    let gateway = with_web().await;
+    let gateway = gateway.again_with(|config| config.body_timeout = Duration::from_millis(300)).await;
     let mut connection = gateway.connect().await;
     connection.send(&request("GET", "/function/web/stream/flood", &[], b"")).await;
     soon(gateway.backend.dropped.acquire()).await.unwrap().forget();

@@ -172,7 +172,7 @@ pub(crate) fn ram(machine: &Machine) -> Vec<u8> {
 pub(crate) fn until(what: &str, condition: impl Fn() -> bool) {
     let begin = Instant::now();
     while !condition() {
-        assert!(begin.elapsed() < Duration::from_secs(20), "{what} does not happen");
+        assert!(begin.elapsed() < Duration::from_secs(180), "{what} does not happen");
         std::thread::yield_now();
     }
 }

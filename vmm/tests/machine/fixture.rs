@@ -114,7 +114,7 @@ pub(crate) fn run(machine: &mut Machine) -> Exit {
     let (done, wait) = channel::<()>();
     std::thread::scope(|scope| {
         scope.spawn(move || {
-            if wait.recv_timeout(Duration::from_secs(20)) == Err(RecvTimeoutError::Timeout) {
+            if wait.recv_timeout(Duration::from_secs(180)) == Err(RecvTimeoutError::Timeout) {
                 kicker.kick();
             }
         });

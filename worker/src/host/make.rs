@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// How long a shell has to be made or mapped anew, its page faults included.
-const READY_MAX: Duration = Duration::from_secs(10);
+const READY_MAX: Duration = Duration::from_secs(30);
 
 /// Makes a shell for whoever waits longest when it is there.
 pub(super) async fn for_waiting(cell: Arc<Cell>) {

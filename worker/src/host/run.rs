@@ -19,7 +19,7 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// How long a killed shell has to report its end before its whole cell is given up.
-pub(super) const KILL_PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const KILL_PATIENCE: Duration = Duration::from_secs(15);
 
 /// How a run ended, for the one who waits.
 pub(super) enum Ran {

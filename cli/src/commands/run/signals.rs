@@ -23,7 +23,7 @@ const PASSED_ON: [SignalKind; 8] = [
 const SIGCONT: i32 = 18;
 
 /// How long a program that was told to end may compute without a system call.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Passes signals on from now on, and ends the run after `timeout`.
 pub(super) fn watch(control: Control, timeout: Option<Duration>) -> Result<(), Failure> {

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// No wait of a test is longer.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A running gateway.
 pub(crate) struct Harness {
@@ -71,6 +71,14 @@ impl Harness {
         let data = Arc::clone(&self.data);
         drop((self.backend, self.handle));
         data
+    }
+
+    /// Stops it and starts another with the same functions: what would keep a slow machine from deploying them may be
+    /// changed.
+    pub(crate) async fn again_with(self, change: impl FnOnce(&mut GatewayConfig)) -> Self {
+        let again = Self::on(self.stopped().await, Arc::new(TestBackend::default()), change).await;
+        soon(again.handle.ready()).await;
+        again
     }
 
     pub(crate) async fn connect(&self) -> Connection {
