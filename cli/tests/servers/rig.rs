@@ -63,12 +63,17 @@ impl Rig {
 
     /// Runs `script` in a VM.
     pub(crate) fn guest(&self, script: &str) -> Output {
+        self.guest_program(&["/bin/sh", "-c", script])
+    }
+
+    /// Runs `program` as the first of a VM.
+    pub(crate) fn guest_program(&self, program: &[&str]) -> Output {
         let mut command =
             spore(&["run", "--memory", self.memory, "--timeout", &format!("{PATIENCE_SECONDS}s")]);
         for (name, value) in ENVIRONMENT {
             command.args(["-e", &format!("{name}={value}")]);
         }
-        command.arg("--image").arg(&self.image).args(["-w", "/tmp", "--", "/bin/sh", "-c", script]);
+        command.arg("--image").arg(&self.image).args(["-w", "/tmp", "--"]).args(program);
         ended(&mut command)
     }
 
