@@ -47,7 +47,7 @@ pub(crate) struct UpArgs {
     #[arg(long, hide = true, default_value_t = 30, value_name = "SECONDS")]
     head_timeout: u64,
     /// Keep idle VMs when the machine is short of memory
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, env = "SPORE_IGNORE_MEMORY_PRESSURE")]
     ignore_memory_pressure: bool,
     /// Most VMs at once; derived from the limit of open files and the memory if not given
     #[arg(long, value_name = "N", value_parser = at_least_one)]

@@ -138,13 +138,13 @@ static void handled(void) {
 
 static void settings(void) {
     timer_t timer = create(CLOCK_BOOTTIME, SIGEV_SIGNAL, SIGUSR1, 0), silent = create(CLOCK_MONOTONIC, SIGEV_NONE, 0, 0);
-    struct itimerspec old, spec = times(100000, 7000);
+    struct itimerspec old, spec = times(100000000, 7000);
     timer_settime(timer, 0, &spec, 0);
     timer_gettime(timer, &old);
-    printf("left %d, interval %ld\n", old.it_value.tv_sec == 99 || old.it_value.tv_sec == 100, (long)old.it_interval.tv_sec);
+    printf("left %d, interval %ld\n", old.it_value.tv_sec > 90000, (long)old.it_interval.tv_sec);
     spec = times(0, 3000);
     timer_settime(timer, 0, &spec, &old);
-    printf("before %d, interval %ld\n", old.it_value.tv_sec == 99 || old.it_value.tv_sec == 100, (long)old.it_interval.tv_sec);
+    printf("before %d, interval %ld\n", old.it_value.tv_sec > 90000, (long)old.it_interval.tv_sec);
     timer_gettime(timer, &old);
     printf("off %ld\n", (long)old.it_value.tv_sec);
     set(silent, 1, 0);

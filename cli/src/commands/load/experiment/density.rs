@@ -11,6 +11,7 @@ use loadtest::experiment::measures::{Measures, failures, millis, response};
 use loadtest::experiment::sample::{Sample, available_bytes};
 use loadtest::report::plots::{DensityPoint, cdf, density};
 use loadtest::report::{Better, RunReport};
+use worker::api::VmInfo;
 
 /// Options of `spore load experiment density`.
 #[derive(Debug, Args)]
@@ -29,6 +30,8 @@ pub(super) struct DensityArgs {
 const COUNTS: [u32; 6] = [1, 3, 10, 30, 100, 300];
 /// Memory that is left to the rest of the machine.
 const RESERVE: u64 = 1 << 30;
+/// How often the VMs are asked for.
+const LOOKS: usize = 10;
 const KIB: f64 = 1024.0;
 
 pub(super) fn run(args: &DensityArgs, session: &mut Session) -> Result<(), Failure> {
@@ -123,6 +126,23 @@ impl Functions {
         session.measure(&format!("{} functions", self.paths.len()), self.repetition, plan)
     }
 
+    /// The VMs, once each function has one. A list lacks what did not answer in time, and a machine that is short of memory ends
+    /// idle VMs: then those that there are.
+    fn vms(&self, platform: &Platform) -> Result<Vec<VmInfo>, Failure> {
+        let mut vms = platform.vms()?.vms;
+        for _ in 1..LOOKS {
+            let is_of = |path: &str, vm: &VmInfo| {
+                path.trim_end_matches('/').rsplit('/').next() == Some(&*vm.function)
+            };
+            if self.paths.iter().all(|path| vms.iter().any(|vm| is_of(path, vm))) {
+                break;
+            }
+            std::thread::sleep(REST);
+            vms = platform.vms()?.vms;
+        }
+        Ok(vms)
+    }
+
     /// What they cost now.
     fn note(
         &self,
@@ -135,8 +155,8 @@ impl Functions {
         let times = response(run, None);
         measures.latencies(&name, &times);
         measures.add(&format!("{name} failed"), "answers", Better::Lower, failures(run) as f64);
-        let vms = platform.vms()?.vms;
-        let by_vm = |field: &dyn Fn(&worker::api::VmInfo) -> u64| {
+        let vms = self.vms(platform)?;
+        let by_vm = |field: &dyn Fn(&VmInfo) -> u64| {
             vms.iter().map(field).sum::<u64>() as f64 / vms.len().max(1) as f64 / KIB
         };
         let point = DensityPoint {
