@@ -3,6 +3,7 @@
 
 pub(crate) mod counting;
 pub(crate) mod fake;
+pub(crate) mod process;
 
 use std::process::{Command, Output};
 

@@ -1,6 +1,7 @@
 //! Cells that die, stop and hang: their function answers again, and nobody else notices.
 
-use crate::platform::{Platform, function, signal, wait_until_gone};
+use crate::platform::{Platform, function};
+use crate::process::{signal, wait_until_gone};
 use crate::{PATIENCE, wait_for};
 use rustix::process::Signal;
 use std::time::Instant;

@@ -18,6 +18,8 @@ mod native;
 mod node;
 mod platform;
 mod pristine;
+#[path = "../common/process.rs"]
+mod process;
 mod programs;
 mod provided;
 mod requirements;

@@ -1,13 +1,12 @@
 //! A platform of its own for each test.
 
-use crate::PATIENCE;
 use crate::http::{Connection, Response};
+use crate::process::signal;
 use crate::wait_for;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::time::Instant;
 
 /// Path of a file among the test functions.
 pub(crate) fn function(name: &str) -> PathBuf {
@@ -222,26 +221,6 @@ impl Drop for Platform {
 fn pid_of(vm: &serde_json::Value) -> u32 {
     let pid = vm["pid"].as_u64().expect("a number");
     u32::try_from(pid).expect("a process id")
-}
-
-/// Sends a signal to a process of the test.
-pub(crate) fn signal(pid: u32, signal: Signal) {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
-    kill_process(pid, signal).expect("the process exists");
-}
-
-/// Waits until a process has ended (or is a zombie that nobody waits for).
-pub(crate) fn wait_until_gone(pid: u32) {
-    let begun = Instant::now();
-    loop {
-        let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // The name, in parentheses, comes before the state.
-        if state.rsplit(')').next().is_none_or(|rest| rest.is_empty() || rest.starts_with(" Z")) {
-            return;
-        }
-        assert!(begun.elapsed() < PATIENCE, "process {pid} is still there: {state}");
-        std::thread::yield_now();
-    }
 }
 
 /// The binary under test.

@@ -1,6 +1,7 @@
 //! Ctrl-C under load: it ends soon, whatever runs, and leaves no process behind.
 
-use crate::platform::{Platform, wait_until_gone};
+use crate::platform::Platform;
+use crate::process::wait_until_gone;
 use crate::wait_for;
 use std::process::Stdio;
 use std::thread;

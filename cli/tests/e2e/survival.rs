@@ -1,6 +1,7 @@
 //! State survives: after `kill -9` and `up`, every deployed function answers again.
 
-use crate::platform::{Platform, signal};
+use crate::platform::Platform;
+use crate::process::signal;
 use crate::wait_for;
 use rustix::process::Signal;
 

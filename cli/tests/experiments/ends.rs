@@ -1,8 +1,9 @@
 //! What ends a soak before its time: a signal, or the platform's end.
 
 use crate::common::code;
+use crate::common::process::{signal, wait_until_gone};
 use crate::document::{measures, notes, series};
-use crate::soaking::{signal, soaking, wait_until_gone};
+use crate::soaking::soaking;
 use rustix::process::Signal;
 use serde_json::Value;
 

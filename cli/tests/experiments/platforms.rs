@@ -1,8 +1,8 @@
 //! A platform that the experiment did not start.
 
+use crate::common::process::signal;
 use crate::common::{code, run, stderr, stdout};
 use crate::document::{experiment, measure};
-use crate::soaking::signal;
 use rustix::process::Signal;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};

@@ -1,11 +1,9 @@
 //! A soak under way, for what ends it.
 
 use crate::common::spore;
-use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
 
 /// A soak under way that takes so long and looks so often, and the process of its platform.
 pub(crate) fn soaking(temporary: &Path, duration: &str, every: &str) -> (Child, u32) {
@@ -47,22 +45,4 @@ pub(crate) fn soaking(temporary: &Path, duration: &str, every: &str) -> (Child, 
 fn has_answers(line: &str) -> bool {
     let answers = line.strip_prefix("soak").and_then(|rest| rest.split_once("answers "));
     answers.is_some_and(|(_, count)| count.trim() != "0")
-}
-
-/// Sends a signal to a process.
-pub(crate) fn signal(pid: u32, signal: Signal) {
-    kill_process(i32::try_from(pid).ok().and_then(Pid::from_raw).unwrap(), signal).unwrap();
-}
-
-/// Waits until a process is gone, or a zombie that somebody else has to wait for.
-pub(crate) fn wait_until_gone(pid: u32) {
-    let begun = Instant::now();
-    loop {
-        let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        if state.rsplit(')').next().is_none_or(|rest| rest.is_empty() || rest.starts_with(" Z")) {
-            return;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(60), "process {pid} is still there");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
