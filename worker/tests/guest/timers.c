@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -181,7 +182,9 @@ static void queued(void) {
     struct itimerspec off = times(0, 0);
     int signal = next(&set_of, &info), overrun = info.si_overrun;
     printf("overrun %d %d\n", signal == SIGRTMIN + 2 && info.si_value.sival_int == 1, overrun >= 10);
-    printf("told %d\n", timer_getoverrun(one) >= 10);
+    nap(5);
+    // That of the signal that was taken, not of the one that waits by now.
+    printf("told %d\n", timer_getoverrun(one) == overrun);
     timer_settime(one, 0, &off, 0);
     while (next(&set_of, &info) > 0) if (info.si_value.sival_int == 2) printf("the other, too\n");
     timer_delete(one);
@@ -197,6 +200,20 @@ static void queued(void) {
     for (; value.sival_int < 4; value.sival_int++) sigqueue(getpid(), SIGUSR2, value);
     while (next(&usual, &info) > 0) printf(" usr2:%d", info.si_value.sival_int);
     printf("\n");
+}
+
+static void read_from_descriptor(void) {
+    sigset_t set_of = blocked(SIGRTMIN + 4, SIGRTMIN + 4);
+    int fd = signalfd(-1, &set_of, 0);
+    timer_t timer = create(CLOCK_MONOTONIC, SIGEV_SIGNAL, SIGRTMIN + 4, 4712);
+    set(timer, 1, 1);
+    nap(5);
+    struct signalfd_siginfo record;
+    show("read", read(fd, &record, sizeof record));
+    printf("signal %d code %d value %d %d pid %d uid %d\n", record.ssi_signo - SIGRTMIN, record.ssi_code, (int)record.ssi_ptr, record.ssi_int, record.ssi_pid, record.ssi_uid);
+    printf("overrun %d %d\n", record.ssi_overrun >= 2, timer_getoverrun(timer) == (int)record.ssi_overrun);
+    timer_delete(timer);
+    close(fd);
 }
 
 static sem_t called;
@@ -233,6 +250,7 @@ int main(void) {
     handled();
     settings();
     queued();
+    read_from_descriptor();
     in_threads();
     return 0;
 }

@@ -50,7 +50,7 @@ impl File for SignalFd {
         kernel.expire_alarm();
         let mut done = 0;
         for record in buf.chunks_exact_mut(RECORD) {
-            let Some(info) = kernel.process.signals.take_from(self.mask.get()) else { break };
+            let Some(info) = kernel.process.take_signal_from(self.mask.get()) else { break };
             record.copy_from_slice(&told(&info));
             done += RECORD;
         }
@@ -86,6 +86,10 @@ fn told(info: &Info) -> [u8; RECORD] {
     let is_of_signal = info.code > 0 && info.code < SI_KERNEL;
     match info.signal {
         c::SIGILL | c::SIGFPE | c::SIGSEGV | c::SIGBUS if is_of_signal => put(72, &first),
+        _ if info.timer().is_some() => {
+            put(24, &first[..4]);
+            put(32, &first[4..]);
+        }
         // Process and user come first in all others.
         _ => put(12, &first),
     }

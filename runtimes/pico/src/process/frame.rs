@@ -93,7 +93,7 @@ impl Kernel {
             while let Some(signal) = self.process.signals.take_stop() {
                 self.stop(signal);
             }
-            let Some((info, action)) = self.process.signals.take() else { break };
+            let Some((info, action)) = self.process.take_signal() else { break };
             if action.handler <= IGNORE || self.push_frame(registers, &info, &action, None).is_err() {
                 let signal = if action.handler == 0 { info.signal } else { linux::SIGSEGV };
                 self.end_by_signal(signal, 0, registers.rip);

@@ -169,7 +169,7 @@ fn blocked_signals_wait_and_kill_cannot_be_blocked() {
     }
     assert!(!kernel.deliver_signals(&mut registers));
     assert_eq!(kernel.process.signals.pending(), bit(linux::SIGTERM) | bit(40));
-    assert_eq!(kernel.process.signals.take_from(bit(40)).map(|info| info.signal), Some(40));
+    assert_eq!(kernel.process.take_signal_from(bit(40)).map(|info| info.signal), Some(40));
     kernel.process.signals.send(Info::sent(linux::SIGKILL, 0)).unwrap();
     kernel.deliver_signals(&mut registers);
     assert_eq!(fake.rings.borrow()[0].1[0], u64::from(linux::SIGKILL));

@@ -1,7 +1,7 @@
 //! Timers that send signals: timer_create(2).
 
-use super::Info;
 use super::waiting::expire;
+use super::{Action, Info, Process};
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
 use crate::poll::timerfd::Setting;
@@ -26,7 +26,7 @@ pub struct Timer {
     pub thread: u32,
     /// `si_value`
     pub value: u64,
-    /// How often it went off and could not send another signal, up to the last one it sent.
+    /// How often it went off without a signal of its own before the one that was delivered last.
     pub overrun: u64,
 }
 
@@ -34,7 +34,9 @@ pub struct Timer {
 #[derive(Default)]
 pub struct Timers {
     timers: BTreeMap<u32, Timer>,
-    next: u32,
+    number: u32,
+    /// When the first of them goes off: looked at far more often than it changes.
+    next: Option<u64>,
 }
 
 impl Timers {
@@ -43,40 +45,85 @@ impl Timers {
         if self.timers.len() >= TIMERS_MAX {
             return Err(Errno::EAGAIN);
         }
-        while self.timers.contains_key(&self.next) {
-            self.next = (self.next + 1) & i32::MAX.unsigned_abs();
+        while self.timers.contains_key(&self.number) {
+            self.number = (self.number + 1) & i32::MAX.unsigned_abs();
         }
-        let id = self.next;
+        let id = self.number;
         self.timers.insert(id, timer(id));
-        self.next = (id + 1) & i32::MAX.unsigned_abs();
+        self.number = (id + 1) & i32::MAX.unsigned_abs();
+        self.look();
         Ok(id)
     }
 
     /// The one with this number.
-    pub fn get(&mut self, id: u32) -> Result<&mut Timer> {
-        self.timers.get_mut(&id).ok_or(Errno::EINVAL)
+    pub fn get(&self, id: u32) -> Result<&Timer> {
+        self.timers.get(&id).ok_or(Errno::EINVAL)
+    }
+
+    /// Sets it, and it has overrun nothing.
+    pub fn set(&mut self, id: u32, setting: Setting) -> Result<()> {
+        let timer = self.timers.get_mut(&id).ok_or(Errno::EINVAL)?;
+        *timer = Timer { setting, overrun: 0, ..*timer };
+        self.look();
+        Ok(())
     }
 
     /// Removes it.
     pub fn remove(&mut self, id: u32) -> Result<()> {
-        self.timers.remove(&id).map(drop).ok_or(Errno::EINVAL)
+        self.timers.remove(&id).ok_or(Errno::EINVAL)?;
+        self.look();
+        Ok(())
     }
 
     /// Removes all.
     pub fn clear(&mut self) {
         self.timers.clear();
+        self.next = None;
     }
 
     /// When the next one goes off.
     pub fn next(&self) -> Option<u64> {
-        self.timers.values().filter_map(|timer| timer.setting.next).min()
+        self.next
+    }
+
+    fn look(&mut self) {
+        self.next = self.timers.values().filter_map(|timer| timer.setting.next).min();
     }
 
     /// Those whose time has come at `now`, with how often.
     fn due(&mut self, now: u64) -> Vec<(u32, u64)> {
+        if self.next.is_none_or(|next| next > now) {
+            return Vec::new();
+        }
         let due =
             self.timers.iter_mut().filter_map(|(&id, timer)| Some((id, expire(&mut timer.setting, now)?)));
-        due.collect()
+        let due = due.collect();
+        self.look();
+        due
+    }
+
+    /// Its signal is delivered: what that says is what timer_getoverrun(2) says until the next one.
+    fn delivered(&mut self, info: &Info) {
+        let Some((id, overrun)) = info.timer() else { return };
+        if let Some(timer) = self.timers.get_mut(&id) {
+            timer.overrun = overrun;
+        }
+    }
+}
+
+impl Process {
+    /// Takes the next signal to deliver to the running thread, with its action.
+    pub(super) fn take_signal(&mut self) -> Option<(Info, Action)> {
+        let (info, action) = self.signals.take()?;
+        self.timers.delivered(&info);
+        Some((info, action))
+    }
+
+    /// Takes a pending signal out of `set`, whether blocked or not: sigtimedwait(2).
+    pub fn take_signal_from(&mut self, set: u64) -> Option<Info> {
+        let info = self.signals.take_from(set)?;
+        self.timers.delivered(&info);
+        Some(info)
     }
 }
 
@@ -98,39 +145,34 @@ impl Kernel {
 
     /// The signal of timer `id`, which went off `times` times. If the one before still waits, it says so.
     fn send_of_timer(&mut self, pid: u32, id: u32, times: u64) {
-        let Some(&mut timer) = self.timers_of(pid).and_then(|timers| timers.get(id).ok()) else { return };
+        let Some(&timer) = self.timers_of(pid).and_then(|timers| timers.get(id).ok()) else { return };
         if timer.signal == 0 {
             return;
         }
-        let overrun = self.overrun(pid, id, times).unwrap_or_else(|| {
-            let overrun = (times - 1).min(OVERRUN_MAX);
-            let info = Info::of_timer(timer.signal, id, overrun, timer.value);
-            // Nobody is told of a thread that has ended, nor of a signal there is no room for.
-            let _ = match timer.thread {
-                0 => self.send_to(pid, info),
-                thread => self.send_to_thread(thread, info),
-            };
-            overrun
-        });
-        if let Some(timer) = self.timers_of(pid).and_then(|timers| timers.get(id).ok()) {
-            timer.overrun = overrun;
+        if self.is_told_by_the_one_before(pid, id, times) {
+            return;
         }
+        let info = Info::of_timer(timer.signal, id, (times - 1).min(OVERRUN_MAX), timer.value);
+        // Nobody is told of a thread that has ended, nor of a signal there is no room for.
+        let _ = match timer.thread {
+            0 => self.send_to(pid, info),
+            thread => self.send_to_thread(thread, info),
+        };
     }
 
-    /// Adds `times` to what the signal of timer `id` says, if it still waits. Returns the sum.
-    fn overrun(&mut self, pid: u32, id: u32, times: u64) -> Option<u64> {
+    /// If a signal of timer `id` still waits, adds `times` to its overrun.
+    fn is_told_by_the_one_before(&mut self, pid: u32, id: u32, times: u64) -> bool {
         let add = |info: &mut Info| {
-            let (_, before) = info.timer()?;
-            let overrun = before.saturating_add(times).min(OVERRUN_MAX);
-            info.set_timer(id, overrun);
-            Some(overrun)
+            let before = info.timer().map_or(0, |(_, overrun)| overrun);
+            info.set_timer(id, before.saturating_add(times).min(OVERRUN_MAX));
         };
-        for (_, thread) in self.threads.iter_mut().filter(|(_, thread)| thread.process == pid) {
-            if let Some(info) = thread.signals.of_timer(id) {
-                return add(info);
-            }
+        let mut own = self.threads.iter_mut().filter(|(_, thread)| thread.process == pid);
+        if let Some(info) = own.find_map(|(_, thread)| thread.signals.of_timer(id)) {
+            add(info);
+            return true;
         }
-        self.signals_of(pid).ok()?.of_timer(id).and_then(add)
+        drop(own);
+        self.signals_of(pid).ok().and_then(|signals| signals.of_timer(id)).map(add).is_some()
     }
 }
 
@@ -145,7 +187,7 @@ mod tests {
         assert_eq!(timers.add(|_| Timer::default()), Err(Errno::EAGAIN));
         timers.remove(ids[5]).unwrap();
         assert_eq!(timers.remove(ids[5]), Err(Errno::EINVAL));
-        timers.next = ids[4];
+        timers.number = ids[4];
         assert_eq!(timers.add(|_| Timer::default()), Ok(ids[5]));
     }
 

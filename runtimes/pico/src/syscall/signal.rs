@@ -132,7 +132,7 @@ fn sigtimedwait(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     };
     loop {
         kernel.expire_alarm();
-        if let Some(info) = kernel.process.signals.take_from(set) {
+        if let Some(info) = kernel.process.take_signal_from(set) {
             if args.raw(1) != 0 {
                 kernel.mm.write(args.raw(1), &info)?;
             }

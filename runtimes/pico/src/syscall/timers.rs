@@ -100,9 +100,7 @@ fn timer_settime(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     kernel.expire_alarm();
     let (old, wall) = setting_of(kernel, args)?;
     let next = first_time(kernel, value, args.uint(1) & c::TIMER_ABSTIME != 0, wall);
-    let timer = kernel.process.timers.get(args.uint(0))?;
-    timer.setting = Setting { next, interval };
-    timer.overrun = 0;
+    kernel.process.timers.set(args.uint(0), Setting { next, interval })?;
     if args.raw(3) != 0 {
         put_setting(kernel, args.raw(3), old, kernel.now())?;
     }
