@@ -18,7 +18,7 @@ pub struct Waiting {
 }
 
 /// How long a thread runs while others are ready.
-pub const SLICE: u64 = 10_000_000;
+pub const SLICE: u64 = 4_000_000;
 
 impl Kernel {
     /// The running thread waits. Returns when `waiting` may be over: the caller looks again.
