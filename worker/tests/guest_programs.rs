@@ -83,6 +83,12 @@ fn timers_and_queued_signals_behave_as_on_linux() {
 }
 
 #[test]
+fn signals_of_timers_reach_whoever_waits() {
+    let programs = Programs::new();
+    agrees_with_linux(&programs.compile("woken", &["-static", "-pthread"]), Guest::new());
+}
+
+#[test]
 fn signals_behave_as_on_linux() {
     let programs = Programs::new();
     agrees_with_linux(&programs.compile("signals", &["-static", "-lm"]), Guest::new());

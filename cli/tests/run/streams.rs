@@ -49,6 +49,26 @@ fn a_prompt_shows_up_before_the_answer_is_read() {
 }
 
 #[test]
+fn input_is_read_while_another_process_computes() {
+    // It has computed for longer than a time slice before it says so: by then the shell has looked for input.
+    let script = "(i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; printf 'ready '; while :; do :; done) & \
+                  read x; echo \"got $x\"; kill $!";
+    let mut child = spore(&["run", "--", "sh", "-c", script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut input, mut output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+    let mut prompt = [0; 6];
+    output.read_exact(&mut prompt).unwrap();
+    input.write_all(b"it\n").unwrap();
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    assert_eq!(line, "got it\n");
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
 fn a_reader_that_goes_away_ends_the_program_as_in_any_pipe() {
     let mut child = spore(&["run", "--", "yes"]).stdout(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
     let mut output = BufReader::new(child.stdout.take().unwrap());

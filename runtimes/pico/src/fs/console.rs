@@ -59,6 +59,11 @@ impl Console {
         }
     }
 
+    /// Whether the program waits for input.
+    pub fn is_wanted(&self) -> bool {
+        self.wanted.get()
+    }
+
     /// Whether a wait that begins now is also a wait for input.
     pub fn takes_note(&self) -> bool {
         self.wanted.take()

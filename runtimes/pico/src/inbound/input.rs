@@ -208,8 +208,11 @@ impl Kernel {
         self.inbound.borrow_mut().accept_input(&*self.platform)
     }
 
-    /// Asks the host for more of the request without waiting for it, if that is wanted.
+    /// Asks the host for more of the request without waiting for it, if that is wanted. Who waits for the console looks again.
     pub(crate) fn look_for_input(&mut self) {
+        if self.console.as_ref().is_some_and(|console| console.is_wanted()) {
+            self.threads.note_change();
+        }
         if !self.inbound.borrow_mut().prepare_input() {
             return;
         }

@@ -90,16 +90,19 @@ impl Timers {
         self.next = self.timers.values().filter_map(|timer| timer.setting.next).min();
     }
 
-    /// Those whose time has come at `now`, with how often.
+    /// Those whose time has come at `now`, the earliest first, with how often.
     fn due(&mut self, now: u64) -> Vec<(u32, u64)> {
         if self.next.is_none_or(|next| next > now) {
             return Vec::new();
         }
-        let due =
-            self.timers.iter_mut().filter_map(|(&id, timer)| Some((id, expire(&mut timer.setting, now)?)));
-        let due = due.collect();
+        let expired = self.timers.iter_mut().filter_map(|(&id, timer)| {
+            let at = timer.setting.next;
+            Some((at, id, expire(&mut timer.setting, now)?))
+        });
+        let mut expired: Vec<_> = expired.collect();
+        expired.sort();
         self.look();
-        due
+        expired.into_iter().map(|(_, id, times)| (id, times)).collect()
     }
 
     /// Its signal is delivered: what that says is what timer_getoverrun(2) says until the next one.

@@ -26,11 +26,16 @@ impl Kernel {
     /// As [`Kernel::wait`], or `EINTR` at once if a signal is to be delivered first. Callers look at what they wait
     /// for before they call this, so what is ready is reported even if a signal came as well.
     pub fn wait_interruptibly(&mut self, until: Option<u64>, takes_request: bool) -> Result<()> {
+        let before = self.threads.change();
         self.expire_alarm();
         if self.process.signals.is_due() {
             // Who was only stopped and continued looks again, with few exceptions.
             let ends = self.is_interrupted() || self.process.signals.own.ends_with_stop;
             return if ends { Err(Errno::EINTR) } else { Ok(()) };
+        }
+        if self.threads.change() != before {
+            // A signal that is blocked may be what the caller waits for.
+            return Ok(());
         }
         self.wait(until, takes_request);
         self.expire_alarm();
@@ -65,7 +70,12 @@ impl Kernel {
         match taker {
             Some(tid) => self.give_to_thread(tid, info),
             None if self.processes.get(pid)?.ended.is_some() => Ok(()),
-            None => self.signals_of(pid)?.send_shared(info),
+            None => {
+                self.signals_of(pid)?.send_shared(info)?;
+                // Who waits in sigwait(3), or for a signalfd, looks again.
+                self.threads.note_change();
+                Ok(())
+            }
         }
     }
 
@@ -78,21 +88,30 @@ impl Kernel {
     }
 
     fn give_to_thread(&mut self, tid: u32, info: Info) -> Result<()> {
-        let signal = info.signal;
-        if tid == self.threads.tid() && self.threads.is_alive(tid) {
-            return self.process.signals.send(info);
-        }
-        let process = self.threads.find(tid).ok_or(Errno::ESRCH)?.process;
-        let is_ignored = self.signals_of(process)?.is_ignored(signal);
-        let thread = self.threads.find(tid).ok_or(Errno::ESRCH)?;
-        let blocks_it = thread.signals.blocks(signal);
-        if !is_ignored || blocks_it {
-            thread.signals.add(info)?;
-        }
-        if !is_ignored && !blocks_it {
+        let is_due = if tid == self.threads.tid() && self.threads.is_alive(tid) {
+            self.process.signals.send(info)?;
+            self.process.signals.is_due()
+        } else {
+            self.give_to_other(tid, info)?
+        };
+        self.threads.note_change();
+        // The running thread, too: that is the last one that ran, if all wait.
+        if is_due {
             self.threads.wake(tid);
         }
         Ok(())
+    }
+
+    /// Sends `info` to thread `tid`, which does not run. Whether it is to take it now.
+    fn give_to_other(&mut self, tid: u32, info: Info) -> Result<bool> {
+        let process = self.threads.find(tid).ok_or(Errno::ESRCH)?.process;
+        let is_ignored = self.signals_of(process)?.is_ignored(info.signal);
+        let thread = self.threads.find(tid).ok_or(Errno::ESRCH)?;
+        let blocks_it = thread.signals.blocks(info.signal);
+        if !is_ignored || blocks_it {
+            thread.signals.add(info)?;
+        }
+        Ok(!is_ignored && !blocks_it)
     }
 
     /// Sends the program what the host has for it: Ctrl-C and the like.

@@ -162,17 +162,24 @@ fn clock_getres(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     Ok(0)
 }
 
-/// Sleeps until the monotonic time `until`. If a signal ends it, what was left goes to `left`, if there is such.
-fn sleep_until(kernel: &mut Kernel, until: u64, left: u64) -> Result<u64> {
-    while kernel.now() < until {
+/// Sleeps for `length` ns. If a signal ends it, what was left goes to `left`, if there is such. However late it is, others run
+/// meanwhile, and what was written is handed over.
+fn sleep(kernel: &mut Kernel, length: u64, left: u64) -> Result<u64> {
+    if length == 0 {
+        return Ok(0);
+    }
+    let until = kernel.now().saturating_add(length);
+    loop {
         if let Err(errno) = kernel.wait_interruptibly(Some(until), false) {
             if left != 0 {
                 write_timespec(kernel, left, until.saturating_sub(kernel.now()))?;
             }
             return Err(errno);
         }
+        if kernel.now() >= until {
+            return Ok(0);
+        }
     }
-    Ok(0)
 }
 
 fn clock_nanosleep(kernel: &mut Kernel, args: &Args) -> Result<u64> {
@@ -184,12 +191,12 @@ fn clock_nanosleep(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     let time = read_timespec(kernel, args.raw(2))?;
     let absolute = args.uint(1) & linux::TIMER_ABSTIME != 0;
     let (length, left) = if absolute { (time.saturating_sub(now), 0) } else { (time, args.raw(3)) };
-    sleep_until(kernel, kernel.now().saturating_add(length), left)
+    sleep(kernel, length, left)
 }
 
 fn nanosleep(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     let time = read_timespec(kernel, args.raw(0))?;
-    sleep_until(kernel, kernel.now().saturating_add(time), args.raw(1))
+    sleep(kernel, time, args.raw(1))
 }
 
 fn gettimeofday(kernel: &mut Kernel, args: &Args) -> Result<u64> {

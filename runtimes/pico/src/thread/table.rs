@@ -282,6 +282,11 @@ impl Threads {
         thread.seen = seen;
     }
 
+    /// The number of the last change.
+    pub fn change(&self) -> u64 {
+        self.change
+    }
+
     /// Something happened that who waits for files may have waited for.
     pub fn note_change(&mut self) {
         self.change += 1;
