@@ -5,6 +5,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::Once;
+use std::time::Instant;
 
 /// Page faults the calling thread has taken since it started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,13 +210,25 @@ pub(crate) fn map_singly(start: u64, len: u64) -> io::Result<OwnedFd> {
 /// Seconds the calibration of [`crate::Kvm`] measures for, in nanoseconds.
 const CALIBRATION_NS: u128 = 20_000_000;
 
+/// The time-stamp counter and the monotonic clock at the same time. The machine may stand still between two readings: of
+/// some tries, the one that took the fewest ticks.
+fn moment() -> (u64, Instant) {
+    let read = || {
+        let (before, now) = (rdtsc(), Instant::now());
+        (rdtsc().wrapping_sub(before), before, now)
+    };
+    let (_, ticks, now) = (1..5).fold(read(), |best, _| best.min(read()));
+    (ticks, now)
+}
+
 /// Measures the frequency of the time-stamp counter against the monotonic clock, in kHz.
 pub(crate) fn calibrate_tsc_khz() -> u64 {
-    let (begin, first) = (std::time::Instant::now(), rdtsc());
+    let (first, begin) = moment();
     while begin.elapsed().as_nanos() < CALIBRATION_NS {
         std::hint::spin_loop();
     }
-    let (ticks, nanoseconds) = (rdtsc() - first, begin.elapsed().as_nanos().max(1));
+    let (last, end) = moment();
+    let (ticks, nanoseconds) = (last - first, (end - begin).as_nanos().max(1));
     u64::try_from(u128::from(ticks) * 1_000_000 / nanoseconds).unwrap_or(u64::MAX)
 }
 

@@ -9,6 +9,7 @@ use common::{End, Guest, Outcome, Programs, counts};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 const ID: &str = "8476a536-e9f4-11e8-9739-2dfe598c3fcd";
 
@@ -203,13 +204,16 @@ fn the_unmodified_rust_runtime_answers_in_recycled_forks() {
         let event = r#"{"queryStringParameters":{"name":"Ada"}}"#;
         let outcome = parent.fork_in(&mut shell, generation, &next(event));
         let after = counts(&shell);
-        costs.push(after.map(|(exits, faults)| (exits - before.unwrap().0, faults - before.unwrap().1)));
+        costs.extend(before.zip(after).map(|(b, a)| (a.0 - b.0, a.1 - b.1, outcome.elapsed)));
         let text = answer(&outcome);
         assert!(text.starts_with("response \n{") && text.contains("Hello from Lambda, Ada!"), "{text}");
         shell.restore().expect("nothing but memory and registers changed");
     }
-    // An interrupt of the host is an exit, too; a slow host has some in most requests.
-    assert!(costs[1..].iter().any(|cost| cost.is_none_or(|cost| cost == (1, 0))), "{costs:?}");
+    // A tick of the host is an exit, too: at most one a millisecond. More come on top on a busy machine, but not in every request.
+    let right = |(exits, faults, took): &(u64, u64, Duration)| {
+        u128::from(*exits) <= 1 + took.as_millis() && *faults == 0
+    };
+    assert!(costs.is_empty() || costs.iter().any(right), "{costs:?}");
     let failed = answer(&parent.fork(101, &next(r#"{"queryStringParameters":{"name":" "}}"#)));
     assert!(failed.starts_with("error unhandled\n{") && failed.contains("the name is empty"), "{failed}");
 }

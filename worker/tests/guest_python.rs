@@ -113,7 +113,7 @@ with concurrent.futures.ThreadPoolExecutor(3) as pool:
 counts = [0, 0]
 def count(index):
     until = time.monotonic() + 0.2
-    while time.monotonic() < until: counts[index] += 1
+    while not counts[index] or time.monotonic() < until: counts[index] += 1
 threads = [threading.Thread(target=count, args=(i,)) for i in range(2)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
@@ -125,8 +125,9 @@ async def main():
     return await asyncio.gather(*(asyncio.to_thread(pow, n, 2) for n in range(5)))
 print(asyncio.run(main()))
 signal.signal(signal.SIGUSR1, lambda *_: print('signal in', threading.current_thread().name))
-threading.Thread(target=lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)).start()
-time.sleep(0.05)
+thread = threading.Thread(target=lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1))
+thread.start()
+thread.join()
 with multiprocessing.pool.ThreadPool(3) as pool: print(pool.map(str, range(5)))
 daemon = threading.Thread(target=time.sleep, args=(1000,), daemon=True)
 daemon.start()

@@ -18,7 +18,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         for i in range(5):
             self.wfile.write(b'data: %d\\n\\n' % i)
-            time.sleep(0.05)
+            time.sleep(0.5)
     def log_message(self, *args):
         pass
 getattr(http.server, sys.argv[1])(('', 8080), Handler).serve_forever()

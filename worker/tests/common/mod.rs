@@ -11,8 +11,9 @@ use abi::mailbox::Doorbell;
 use snapshotter::erofs::{Options, Tree, build};
 use std::fmt;
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -319,7 +320,7 @@ fn identity(generation: u64, machine: &Machine) -> Identity {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970");
     let mut seed = [0; 32];
     let mut random = File::open("/dev/urandom").expect("Linux has it");
-    std::io::Read::read_exact(&mut random, &mut seed).expect("it never ends");
+    Read::read_exact(&mut random, &mut seed).expect("it never ends");
     let instance = std::array::from_fn(|i| seed[i] ^ seed[i + 16]);
     Identity {
         generation,
@@ -398,14 +399,49 @@ impl Programs {
     }
 }
 
+/// Runs `program` on the host for at most `limit`, asserts that it succeeds and returns what it prints.
+#[track_caller]
+fn on_linux(program: &Path, limit: Duration) -> String {
+    // Who runs the tests may ignore signals (nohup, a job of a script), and children would inherit that. The program
+    // stays in the process group of the tests.
+    let mut native = Command::new("timeout");
+    native.args(["--foreground", "-s", "KILL", &limit.as_secs().to_string(), "env", "--default-signal"]);
+    native.arg(program).arg("x").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut native = native.spawn().expect("it runs on the host");
+    let outputs: [Box<dyn Read + Send>; 2] = [
+        Box::new(native.stdout.take().expect("a pipe of ours")),
+        Box::new(native.stderr.take().expect("a pipe of ours")),
+    ];
+    let (sender, receiver) = channel();
+    for (number, mut output) in outputs.into_iter().enumerate() {
+        let sender = sender.clone();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(len @ 1..) = output.read(&mut bytes) {
+                let _ = sender.send((number, bytes[..len].to_vec()));
+            }
+        });
+    }
+    drop(sender);
+    // Children of a killed program may live on and keep its outputs open.
+    let (end, mut printed) = (Instant::now() + limit, [Vec::new(), Vec::new()]);
+    let in_time = loop {
+        match receiver.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            Ok((number, bytes)) => printed[number].extend(bytes),
+            Err(error) => break error == RecvTimeoutError::Disconnected,
+        }
+    };
+    let status = native.wait().expect("a child of ours");
+    let [stdout, stderr] = printed.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    assert!(in_time && status.success(), "on Linux: {status}, in time: {in_time}\n{stdout}\n{stderr}");
+    stdout
+}
+
 /// Runs `program` on the host and in a guest and asserts that it prints the same and succeeds on both.
 #[track_caller]
 pub(crate) fn agrees_with_linux(program: &Path, guest: Guest) -> Outcome {
-    // Who runs the tests may ignore signals (nohup, a job of a script), and children would inherit that.
-    let native = Command::new("env").arg("--default-signal").arg(program).arg("x").output();
-    let native = native.expect("it runs on the host");
-    assert!(native.status.success(), "on Linux: {}", String::from_utf8_lossy(&native.stderr));
+    let native = on_linux(program, guest.time_limit);
     let outcome = guest.with_file("/bin/program", program).run(&["/bin/program", "x"]).exited(0);
-    assert_eq!(outcome.out(), String::from_utf8_lossy(&native.stdout), "stderr: {}", outcome.err());
+    assert_eq!(outcome.out(), native, "stderr: {}", outcome.err());
     outcome
 }

@@ -1,6 +1,7 @@
 // Processes until no more can be made, in several shapes; then all end. Only in a guest: natively it would take the machine down.
 #define _GNU_SOURCE
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,12 +20,13 @@ static int reap(void) {
     }
 }
 
-// Children that wait, made one after the other by one process. Returns how many there could be.
+// Children that wait, made one after the other by one process. Returns how many there could be. Each is given the processor
+// before the next one is made: who has run has taken a few pages more.
 static int wide(void) {
     static pid_t children[100000];
     int count = 0;
     pid_t pid;
-    while ((pid = fork()) > 0) children[count++] = pid;
+    while ((pid = fork()) > 0) { children[count++] = pid; sched_yield(); }
     if (pid == 0) for (;;) pause();
     if (!is_limit(errno)) { printf("fork: %s\n", strerror(errno)); exit(1); }
     for (int i = 0; i < count; i++) kill(children[i], SIGKILL);
@@ -77,7 +79,6 @@ int main(void) {
     setvbuf(stdout, 0, _IONBF, 0);
     // A fork copies ahead what was written after the one before: the first has none.
     wide();
-    // Children that were given the processor before the next one was made have taken a few pages more.
     int first = least(3);
     printf("wide %s\n", first > 20 ? "many" : "few");
     pid_t pid = fork();
@@ -98,8 +99,9 @@ int main(void) {
     while (kill(-pid, SIGKILL) == 0) waitpid(-1, 0, WNOHANG);
     reap();
     printf("bomb over\n");
-    int last = most(5, first);
-    if (last < first) printf("%d, then %d\n", first, last);
-    printf("as many as at first: %s\n", last < first ? "no" : "yes");
+    // A stall may have cut off one or another child before it waited.
+    int last = most(5, first), fewer = last < first - 2;
+    if (fewer) printf("%d, then %d\n", first, last);
+    printf("as many as at first: %s\n", fewer ? "no" : "yes");
     return 0;
 }

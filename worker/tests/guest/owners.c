@@ -142,7 +142,7 @@ static void child_writes(void) {
 }
 static void refused(void) {
     SHOW(shmget(IPC_PRIVATE, 0, 0600));
-    SHOW(shmget(IPC_PRIVATE, 1UL << 50, 0600));
+    SHOW(shmget(IPC_PRIVATE, ~0UL, 0600));
     SHOW(shmat(1 << 30, 0, 0));
     SHOW(shmctl(1 << 30, IPC_STAT, &about));
     SHOW(shmctl(id, 12345, &about));

@@ -50,7 +50,7 @@ static void opening(void) {
     char byte[8] = "";
     SHOW(read(fd, byte, 8)); SHOW(write(fd, byte, 8)); SHOW(lseek(fd, 0, SEEK_SET) < 0);
     SHOW(ready(fd, 0)); SHOW(pidfd_signal(fd, 0, 0, 0)); SHOW(pidfd_signal(fd, 65, 0, 0)); SHOW(pidfd_signal(fd, 0, 0, 1 << 20));
-    SHOW(pidfd_open_(-1, 0)); SHOW(pidfd_open_(0, 0)); SHOW(pidfd_open_(1 << 21, 0)); SHOW(pidfd_open_(pid, 1 << 20));
+    SHOW(pidfd_open_(-1, 0)); SHOW(pidfd_open_(0, 0)); SHOW(pidfd_open_(1 << 23, 0)); SHOW(pidfd_open_(pid, 1 << 20));
     SHOW(pidfd_signal(99, 0, 0, 0)); SHOW(pidfd_signal(0, 0, 0, 0)); SHOW(waitid(P_PIDFD_, 99, 0, WEXITED)); SHOW(waitid(P_PIDFD_, -1, 0, WEXITED)); SHOW(waitid(P_PIDFD_, 0, 0, WEXITED));
     told(fd, WEXITED | WNOHANG); told(fd, 0);
     SHOW(pidfd_signal(fd, SIGSTOP, 0, 0)); told(fd, WSTOPPED); SHOW(ready(fd, 0)); SHOW(pidfd_signal(fd, SIGCONT, 0, 0)); told(fd, WCONTINUED);

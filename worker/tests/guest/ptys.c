@@ -41,7 +41,12 @@ static void pause_ms(int ms) { struct timespec t = { ms / 1000, ms % 1000 * 1000
 static void type(const char *bytes, size_t len) { if (write(master, bytes, len) != (ssize_t)len) perror("type"); }
 #define TYPE(literal) type(literal, sizeof literal - 1)
 // What comes within a while: on Linux a worker carries bytes from one end to the other.
-static int comes(int fd, int wanted) { struct pollfd p = { fd, wanted, 0 }; return poll(&p, 1, 200); }
+// Many short naps: a standstill uses up one of them.
+static int comes(int fd, int wanted) {
+    struct pollfd p = { fd, wanted, 0 };
+    for (int i = 0; i < 20; i++) if (poll(&p, 1, 10) > 0) return 1;
+    return 0;
+}
 static void screen(void) {
     char buf[4096];
     ssize_t len = 0, got;
@@ -100,7 +105,7 @@ static void names(void) {
     SHOW(stat(name, &at)); SHOW(fstat(slave, &open_at));
     TRUE(at.st_ino == open_at.st_ino && at.st_dev == open_at.st_dev && at.st_rdev == open_at.st_rdev);
     // Whether the group tty may write is how /dev/pts is mounted.
-    printf("  mode %o major %d minor %s\n", at.st_mode & ~020, major(at.st_rdev), (int)minor(at.st_rdev) == number ? "its number" : "?");
+    printf("  mode %o device %s\n", at.st_mode & ~020, (int)((major(at.st_rdev) - 136) * 256 + minor(at.st_rdev)) == number ? "of its number" : "?");
     SHOW(fstat(master, &open_at));
     printf("  mode %o device %d:%d\n", open_at.st_mode, major(open_at.st_rdev), minor(open_at.st_rdev));
     SHOW(isatty(master)); SHOW(isatty(slave));
@@ -110,9 +115,11 @@ static void names(void) {
     TRUE(strstr(buf, "ptmx") != 0);
     SHOW(ioctl(slave, TIOCGPTN, &number)); SHOW(ioctl(slave, TIOCSPTLCK, &lock)); SHOW(ioctl(slave, TIOCPKT, &lock));
     int peer = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
-    TRUE(peer >= 0); SHOW(fcntl(peer, F_GETFD)); SHOW(ioctl(master, TIOCGPTPEER, O_CREAT | O_NOCTTY));
+    TRUE(peer >= 0); SHOW(fcntl(peer, F_GETFD));
+    int created = ioctl(master, TIOCGPTPEER, O_CREAT | O_NOCTTY);
+    TRUE(created >= 0);
     TRUE(ttyname(peer) && !strcmp(ttyname(peer), name));
-    close(peer);
+    close(peer); close(created);
     DIR *dir = opendir("/dev/pts");
     int found = 0, has_ptmx = 0;
     for (struct dirent *entry; (entry = readdir(dir));) {
@@ -248,10 +255,10 @@ static void bytes(void) {
     raw(5, 1); TYPE("abc"); text("  time between bytes", buf, read(slave, buf, 64));
     raw(2, 0); TYPE("abcd"); comes(slave, POLLIN); text("  at most", buf, read(slave, buf, 3)); TYPE("e"); text("  rest", buf, read(slave, buf, 9));
     puts("from bytes to lines and back");
-    TYPE("half"); pause_ms(100);
+    TYPE("half"); comes(slave, POLLIN);
     set(ICRNL, OPOST, ICANON); line(100);
     TYPE("more"); line(100); set(ICRNL, OPOST, 0); line(100);
-    TYPE("lost"); pause_ms(100); SHOW(tcflush(slave, TCIFLUSH)); SHOW(fcntl(slave, F_SETFL, O_RDWR | O_NONBLOCK)); SHOW(read(slave, buf, 9));
+    TYPE("lost"); comes(slave, POLLIN); SHOW(tcflush(slave, TCIFLUSH)); SHOW(fcntl(slave, F_SETFL, O_RDWR | O_NONBLOCK)); SHOW(read(slave, buf, 9));
     close_both();
 }
 
@@ -321,8 +328,8 @@ static void edges(void) {
     int set = epoll_create1(0);
     struct epoll_event event = { EPOLLIN | EPOLLET, { .fd = slave } };
     SHOW(epoll_ctl(set, EPOLL_CTL_ADD, slave, &event)); SHOW(epoll_wait(set, &event, 1, 50));
-    TYPE("a\n"); SHOW(epoll_wait(set, &event, 1, 1000)); SHOW(read(slave, buf, 64)); SHOW(epoll_wait(set, &event, 1, 50));
-    TYPE("b\n"); SHOW(epoll_wait(set, &event, 1, 1000));
+    TYPE("a\n"); SHOW(epoll_wait(set, &event, 1, 60000)); SHOW(read(slave, buf, 64)); SHOW(epoll_wait(set, &event, 1, 50));
+    TYPE("b\n"); SHOW(epoll_wait(set, &event, 1, 60000));
     close(set);
     close_both();
 }

@@ -188,7 +188,8 @@ static void moves(void) {
 }
 
 static void files(void) {
-    int fd = open("/tmp/reservations.bin", O_RDWR | O_CREAT | O_TRUNC, 0600);
+    char name[] = "/tmp/reservationsXXXXXX";
+    int fd = mkstemp(name);
     char text[3 * PAGE];
     for (size_t i = 0; i < sizeof text; i++) text[i] = i / PAGE + 1;
     printf("file %d\n", write(fd, text, sizeof text) == (ssize_t)sizeof text);
@@ -198,7 +199,7 @@ static void files(void) {
     touch("its page", view, 1);
     touch("behind it", view + 2 * PAGE, 0);
     close(fd);
-    unlink("/tmp/reservations.bin");
+    unlink(name);
     munmap(at, 64 * MIB);
 }
 

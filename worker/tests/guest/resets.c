@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -61,6 +62,16 @@ static void events(const char *what, int fd, int wanted) {
     epoll_wait(set, &found, 1, 0);
     close(set);
     printf("%s %x %x\n", what, p.revents, found.events);
+}
+
+// Waits until what was sent has arrived: on some kernels a thread of theirs carries it there after send() has returned.
+static void arrives(int fd) {
+    int left = 0;
+    for (int i = 0; i < 5000; i++) {
+        ioctl(fd, SIOCOUTQ, &left);
+        if (!left) return;
+        usleep(1000);
+    }
 }
 
 static void error(const char *what, int fd) {
@@ -154,6 +165,7 @@ static void orderly(void) {
     shutdown(fds[1], SHUT_RD);
     tell("deaf read", recv(fds[1], buf, sizeof buf, 0));
     tell("send to the deaf", send(fds[0], "ab", 2, 0));
+    arrives(fds[0]);
     events(" deaf", fds[1], POLLIN);
     tell("deaf read", recv(fds[1], buf, 1, MSG_WAITALL));
     shutdown(fds[1], SHUT_RDWR);
@@ -254,6 +266,7 @@ static void urgent(int inline_too) {
     events("urgent", fds[1], POLLPRI);
     tell("signals", urgencies);
     send(fds[0], "def", 3, 0);
+    arrives(fds[0]);
     marks("before", fds[1]);
     tell("peek", recv(fds[1], buf, 1, MSG_OOB | MSG_PEEK));
     for (int i = 0; i < 3; i++) {
@@ -275,6 +288,7 @@ static void urgent(int inline_too) {
     send(fds[0], "1", 1, MSG_OOB);
     events("one", fds[1], POLLPRI);
     send(fds[0], "2", 1, MSG_OOB);
+    arrives(fds[0]);
     tell("signals", urgencies);
     char byte = 0;
     do recv(fds[1], &byte, 1, MSG_OOB | MSG_PEEK);

@@ -18,6 +18,7 @@
 enum { FULL = 65536, MANY = 1000000 };
 static char bytes[MANY], got[MANY];
 static volatile int broken;
+static char file_name[64], fifo_name[64];
 
 static void on_pipe(int signal) { (void)signal; broken++; }
 
@@ -70,7 +71,7 @@ static void files(int *p, int file, int null) {
 
 static void errors(int *p, int file, int null) {
     loff_t at = 0;
-    int wrong = open("/tmp/splice-file", O_RDONLY), append = open("/tmp/splice-file", O_WRONLY | O_APPEND);
+    int wrong = open(file_name, O_RDONLY), append = open(file_name, O_WRONLY | O_APPEND);
     int event = eventfd(1, 0), directory = open("/tmp", O_RDONLY);
     SHOW(write(p[1], "x", 1));
     SHOW(splice(p[0], 0, file, 0, 0, -1));
@@ -160,7 +161,8 @@ static void sockets(int *p) {
 }
 
 int main(void) {
-    int p[2], f[2], file = open("/tmp/splice-file", O_RDWR | O_CREAT | O_TRUNC, 0600), null = open("/dev/null", O_RDWR);
+    sprintf(file_name, "/tmp/splice-file-%d", getpid()), sprintf(fifo_name, "/tmp/splice-fifo-%d", getpid());
+    int p[2], f[2], file = open(file_name, O_RDWR | O_CREAT | O_TRUNC, 0600), null = open("/dev/null", O_RDWR);
     struct sigaction action = {.sa_handler = on_pipe};
     sigaction(SIGPIPE, &action, 0);
     pipe(p);
@@ -168,16 +170,16 @@ int main(void) {
     errors(p, file, null);
     pipes();
     sockets(p);
-    unlink("/tmp/splice-fifo");
-    mkfifo("/tmp/splice-fifo", 0600);
-    f[0] = open("/tmp/splice-fifo", O_RDONLY | O_NONBLOCK);
-    f[1] = open("/tmp/splice-fifo", O_WRONLY);
+    unlink(fifo_name);
+    mkfifo(fifo_name, 0600);
+    f[0] = open(fifo_name, O_RDONLY | O_NONBLOCK);
+    f[1] = open(fifo_name, O_WRONLY);
     SHOW(splice(f[0], 0, null, 0, 10, 0));
     SHOW(write(f[1], "named", 5));
     SHOW(splice(f[0], 0, null, 0, 10, 0));
     close(f[1]);
     SHOW(splice(f[0], 0, null, 0, 10, 0));
-    unlink("/tmp/splice-fifo");
-    unlink("/tmp/splice-file");
+    unlink(fifo_name);
+    unlink(file_name);
     return 0;
 }

@@ -173,7 +173,7 @@ static int in_poll(void) { struct pollfd pfd = {down[0], POLLIN, 0}; put(up[1]);
 static int in_pause(void) { signal(SIGUSR1, catches), put(up[1]), pause(); return caught == SIGUSR1 ? 13 : 99; }
 static int reads(void) { get(down[0]); return 18; }
 static int in_wait(void) { pid_t pid = child(reads); put(up[1]); int status = 0; int got = waitpid(pid, &status, 0) == pid; return got ? 14 : 99; }
-static int in_nanosleep(void) { struct timespec length = {0, 500000000}; put(up[1]); return nanosleep(&length, 0) ? 99 : 15; }
+static int in_nanosleep(void) { struct timespec length = {2, 0}; put(up[1]); return nanosleep(&length, 0) ? 99 : 15; }
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static void *unlocks(void *nothing) { get(down[0]), pthread_mutex_unlock(&mutex); return nothing; }
 static int in_futex(void) {

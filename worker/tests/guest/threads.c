@@ -1,6 +1,7 @@
 // POSIX threads: everything a program does with them that has one right answer.
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
@@ -357,10 +358,22 @@ static void *wait_for_signal(void *arg) {
     return (void *)(long)(signal == SIGUSR2 && info.si_pid == getpid());
 }
 
+// Waits until a thread sleeps, which it does nowhere but in the call it is to be found in.
+static void until_asleep(pid_t tid) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", tid);
+    for (char state = 0; state != 'S'; sched_yield()) {
+        char line[256] = "";
+        int fd = open(path, O_RDONLY);
+        if (fd < 0 || read(fd, line, sizeof line - 1) <= 0) return;
+        close(fd);
+        state = strrchr(line, ')')[2];
+    }
+}
+
 static void wait_until_parked(void) {
     while (!waits) sched_yield();
-    struct timespec pause = {0, 400000000};
-    nanosleep(&pause, 0);
+    until_asleep(waits);
 }
 
 static void signals(void) {
@@ -408,7 +421,9 @@ static void signals(void) {
     waits = 0;
     pthread_create(&thread, 0, interrupted, 0);
     wait_until_parked();
+    handled_by = 0;
     pthread_kill(thread, SIGUSR1);
+    while (!handled_by) sched_yield();
     wait_until_parked();
     write(never[1], "x", 1);
     pthread_join(thread, &result);
@@ -490,18 +505,26 @@ static void blocking(void) {
 
 // futex(2) itself.
 static int word_a, word_b;
-static atomic_int awake;
+static atomic_int awake, sleepers[6];
 static void *wait_on_a(void *arg) {
-    waits++;
+    sleepers[waits++] = own_tid();
     syscall(SYS_futex, &word_a, 0, 0, 0, 0, 0);
     awake++;
     return 0;
 }
 static void *wait_with_bits(void *arg) {
-    waits++;
+    sleepers[waits++] = own_tid();
     long result = syscall(SYS_futex, &word_a, 9, 0, 0, 0, (long)arg);
     awake++;
     return (void *)result;
+}
+
+static void until_all_sleep(int count) {
+    while (waits < count) sched_yield();
+    for (int i = 0; i < count; i++) {
+        while (!sleepers[i]) sched_yield();
+        until_asleep(sleepers[i]);
+    }
 }
 
 static void settle(int expected) {
@@ -515,9 +538,7 @@ static void futexes(void) {
     pthread_t threads[6];
     waits = 0;
     for (int i = 0; i < 6; i++) pthread_create(&threads[i], 0, wait_on_a, 0);
-    while (waits < 6) sched_yield();
-    struct timespec pause = {0, 400000000};
-    nanosleep(&pause, 0);
+    until_all_sleep(6);
     say("cmp_requeue, changed", syscall(SYS_futex, &word_a, 4, 1, 2, &word_b, 5) == -1 ? errno : 0);
     say("cmp_requeue", syscall(SYS_futex, &word_a, 4, 1, 2, &word_b, 0));
     settle(1);
@@ -532,10 +553,9 @@ static void futexes(void) {
     say("wake the rest", syscall(SYS_futex, &word_a, 1, INT_MAX, 0, 0, 0));
     say("wake the rest of b", syscall(SYS_futex, &word_b, 1, INT_MAX, 0, 0, 0));
     for (int i = 0; i < 6; i++) pthread_join(threads[i], 0);
-    waits = awake = 0;
+    waits = awake = sleepers[0] = sleepers[1] = 0;
     for (long i = 0; i < 2; i++) pthread_create(&threads[i], 0, wait_with_bits, (void *)(i + 1));
-    while (waits < 2) sched_yield();
-    nanosleep(&pause, 0);
+    until_all_sleep(2);
     say("other bits", syscall(SYS_futex, &word_a, 10, 9, 0, 0, 4));
     say("bit 2", syscall(SYS_futex, &word_a, 10, 9, 0, 0, 2));
     settle(1);
@@ -602,7 +622,7 @@ static void cleaned(void *arg) { (*(int *)arg)++; }
 static void *cancelled(void *arg) {
     pthread_cleanup_push(cleaned, arg);
     char byte;
-    waits = 1;
+    waits = own_tid();
     read(never[0], &byte, 1);
     pthread_cleanup_pop(0);
     return 0;

@@ -52,6 +52,9 @@ const SHM_HUGETLB: u32 = 0o4000;
 const SHM_DEST: u32 = 0o1000;
 const PERMISSIONS: u32 = 0o777;
 
+/// Most bytes a segment can have: a file's.
+const SIZE_MAX: u64 = i64::MAX.cast_unsigned();
+
 fn seconds(kernel: &Kernel) -> i64 {
     kernel.file_time() / 1_000_000_000
 }
@@ -70,7 +73,7 @@ fn shmget(kernel: &mut Kernel, args: &Args) -> Result<u64> {
     }
     match () {
         () if key != 0 && flags & IPC_CREAT == 0 => return Err(Errno::ENOENT),
-        () if size == 0 => return Err(Errno::EINVAL),
+        () if size == 0 || size > SIZE_MAX => return Err(Errno::EINVAL),
         () if !kernel.shm.has_room() => return Err(Errno::ENOSPC),
         // As on a machine that has none set apart.
         () if flags & SHM_HUGETLB != 0 => return Err(Errno::ENOMEM),
