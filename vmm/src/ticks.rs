@@ -20,11 +20,9 @@ use std::io;
 use std::marker::PhantomData;
 use std::sync::Once;
 
-/// Time between two ticks, in ns: what Linux takes, with 250 of them a second.
-const PERIOD: c_long = 4_000_000;
-/// Time between two looks at whether a guest wants ticks that wanted none, in ns. Its second thread has to wait that long if the first
-/// one computes: Node's compiler, for one, whose program is interpreted meanwhile.
-const PATIENCE: c_long = 10_000_000;
+/// Time between two ticks, in ns. A guest that wants none is looked at as often: its second thread has to wait that long if the first
+/// one computes (Node's compiler, for one, whose program is interpreted meanwhile).
+const PERIOD: c_long = 10_000_000;
 
 thread_local! {
     /// What the timer is set to.
@@ -122,9 +120,7 @@ impl Drop for Ticking {
 pub(crate) fn tick(vcpu: &VcpuFd, mailbox: &mut Mailbox) -> Result<(), kvm_ioctls::Error> {
     let kernel = KERNEL_VA..KERNEL_VA + KERNEL_SIZE;
     let entry = mailbox.tick_entry();
-    let wanted = kernel.contains(&entry);
-    set(if wanted { PERIOD } else { PATIENCE });
-    if !wanted {
+    if !kernel.contains(&entry) {
         return Ok(());
     }
     let events = vcpu.get_vcpu_events()?;

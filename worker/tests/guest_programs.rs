@@ -83,7 +83,13 @@ fn timers_and_queued_signals_behave_as_on_linux() {
 }
 
 #[test]
-fn signals_of_timers_reach_whoever_waits() {
+fn edges_of_sockets_are_told_as_on_linux() {
+    let programs = Programs::new();
+    agrees_with_linux(&programs.compile("edges", &["-static"]), Guest::new());
+}
+
+#[test]
+fn signals_reach_whoever_waits() {
     let programs = Programs::new();
     agrees_with_linux(&programs.compile("woken", &["-static", "-pthread"]), Guest::new());
 }

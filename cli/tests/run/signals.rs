@@ -68,6 +68,14 @@ fn a_handler_runs_as_often_as_it_is_sent() {
 }
 
 #[test]
+fn a_handler_runs_in_a_program_that_only_computes() {
+    let (mut child, _input, mut output) =
+        started("trap 'echo caught; exit 3' TERM; echo ready; while :; do :; done");
+    send(&child, Signal::TERM);
+    assert_eq!((line(&mut output).as_str(), child.wait().unwrap().code()), ("caught\n", Some(3)));
+}
+
+#[test]
 fn users_signals_reach_their_handlers() {
     for (name, signal) in [("USR1", Signal::USR1), ("USR2", Signal::USR2)] {
         let script = format!("trap 'echo got {name}; exit 7' {name}; echo ready; while :; do read x; done");

@@ -11,6 +11,7 @@ use crate::mm::Mm;
 use crate::net::Net;
 use crate::net::budget::Budget;
 use crate::platform::Platform;
+use crate::poll::signalfd::PendingSignals;
 use crate::process::{Fork, Process, Processes, Registers, Return};
 use crate::random;
 use crate::rewrite::Rewriter;
@@ -21,7 +22,6 @@ use abi::boot::{Contract, PACKAGE_DIR};
 use abi::console::INPUT_NONE;
 use abi::mailbox::Doorbell;
 use alloc::rc::Rc;
-use core::cell::Cell;
 
 /// Length of the instruction `syscall`.
 const SYSCALL_BYTES: u64 = 2;
@@ -86,7 +86,7 @@ pub struct Kernel {
     /// What calls that wait may hold of pico's own memory.
     pub held: Budget,
     /// What is pending for the thread that looks at files: for those that tell it.
-    pub pending_signals: Rc<Cell<u64>>,
+    pub pending_signals: Rc<PendingSignals>,
     /// Files that send `SIGIO`.
     pub signal_driven: crate::poll::driven::SignalDriven,
     /// System V shared memory.
@@ -178,8 +178,9 @@ impl Kernel {
         if !self.signal_driven.is_empty() {
             self.signal_owners();
         }
-        self.share();
+        // First: who has the processor next may be a thread that never comes back by itself.
         self.announce_ticks();
+        self.share();
         let delivered = self.deliver_signals(registers);
         self.end_if_killed();
         delivered || returned

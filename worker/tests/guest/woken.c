@@ -1,14 +1,18 @@
-// A timer's signal reaches who waits for it: whoever ran last, whether it is blocked, and while others compute.
+// Signals reach who waits for them: whoever ran last, whether they are blocked, and while others compute or wait.
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -135,6 +139,114 @@ static void order(void) {
     printf("\n");
 }
 
+// A thread that is made by hand never enters the kernel: who made it goes on all the same.
+static int until_told(void *unused) {
+    while (!done) {}
+    syscall(SYS_exit, 0);
+    return 0;
+}
+
+static void by_hand(void) {
+    static char stack[65536] __attribute__((aligned(16)));
+    done = 0;
+    compute();
+    clone(until_told, stack + sizeof stack, CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD, 0);
+    done = 1;
+    printf("goes on\n");
+}
+
+static void *sleeps(void *unused) {
+    for (;;) pause();
+    return 0;
+}
+
+// Another thread does not block the signal, but this one waits for it.
+static void preferred(void) {
+    pthread_t other;
+    pthread_create(&other, 0, sleeps, 0);
+    sigset_t set = block(SIGCHLD);
+    struct timespec patience = {60, 0};
+    pid_t pid = fork();
+    if (pid == 0) {
+        nap(20);
+        _exit(0);
+    }
+    printf("told of a child %d\n", sigtimedwait(&set, 0, &patience) == SIGCHLD);
+    waitpid(pid, 0, 0);
+}
+
+static void edges(void) {
+    sigset_t set = block(SIGUSR1);
+    int fd = signalfd(-1, &set, SFD_NONBLOCK), epoll = epoll_create1(0);
+    struct epoll_event event = {EPOLLIN | EPOLLET, {0}};
+    struct signalfd_siginfo info;
+    epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+    for (int round = 0; round < 3; round++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            kill(getppid(), SIGUSR1);
+            _exit(0);
+        }
+        printf("%d", epoll_wait(epoll, &event, 1, 60000));
+        printf("%d ", read(fd, &info, sizeof info) == sizeof info);
+        waitpid(pid, 0, 0);
+    }
+    printf("\n");
+    close(fd), close(epoll);
+}
+
+static int ends[2];
+static volatile long received;
+static void on_news(int signal) {
+    static char bytes[65536];
+    ssize_t got;
+    while ((got = read(ends[0], bytes, sizeof bytes)) > 0) received += got;
+    if (got == 0) done = 1;
+}
+
+// The other end is in the middle of a call, and then ends.
+static void driven(void) {
+    static char bytes[1 << 20];
+    done = 0;
+    signal(SIGIO, on_news);
+    sigset_t before, io;
+    sigemptyset(&io), sigaddset(&io, SIGIO);
+    sigprocmask(SIG_BLOCK, &io, &before);
+    socketpair(AF_UNIX, SOCK_STREAM, 0, ends);
+    fcntl(ends[0], F_SETOWN, getpid());
+    fcntl(ends[0], F_SETFL, O_ASYNC | O_NONBLOCK);
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(ends[0]);
+        _exit(write(ends[1], bytes, sizeof bytes) != sizeof bytes);
+    }
+    close(ends[1]);
+    while (!done) sigsuspend(&before);
+    int status = 1;
+    waitpid(pid, &status, 0);
+    printf("received %ld, status %d\n", received, status);
+    close(ends[0]);
+    sigprocmask(SIG_SETMASK, &before, 0);
+}
+
+// While another process looks at the clock all the time.
+static void beside_clocks(void) {
+    signal(SIGALRM, on_alarm);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, 0);
+    pid_t pid = fork();
+    struct timespec now;
+    if (pid == 0) for (;;) clock_gettime(CLOCK_MONOTONIC, &now);
+    for (int round = 0; round < 5; round++) {
+        in_ms(2);
+        sem_wait(&handled);
+    }
+    printf("beside clocks\n");
+    kill(pid, SIGKILL);
+    waitpid(pid, 0, 0);
+}
+
 int main(void) {
     setvbuf(stdout, 0, _IOLBF, 0);
     joining();
@@ -143,5 +255,10 @@ int main(void) {
     before_it_is_waited_for();
     threads_of_timers();
     order();
+    by_hand();
+    edges();
+    driven();
+    beside_clocks();
+    preferred();
     return 0;
 }

@@ -22,7 +22,7 @@ const PASSED_ON: [SignalKind; 8] = [
 /// What continues a stopped program, as a shell's `fg` does.
 const SIGCONT: i32 = 18;
 
-/// How long a program that was told to end may compute without a system call.
+/// How long a program that was told to end may take to notice: it does at the next tick, unless nobody reads what it writes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Passes signals on from now on, and ends the run after `timeout`.

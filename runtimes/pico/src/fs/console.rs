@@ -43,6 +43,8 @@ pub struct Console {
     ended: Cell<Option<Result<usize>>>,
     /// The program looked for input since the doorbell was last rung, and there was none.
     wanted: Cell<bool>,
+    /// Changes when there is something new to read.
+    activity: Cell<u64>,
     /// How the terminal was when it was last asked for.
     settings: Cell<Settings>,
 }
@@ -55,6 +57,7 @@ impl Console {
             unread: Cell::new(&[]),
             ended: Cell::new(None),
             wanted: Cell::new(false),
+            activity: Cell::new(0),
             settings: Cell::new(SANE),
         }
     }
@@ -143,6 +146,7 @@ impl Console {
             INPUT_ERROR => self.ended.set(Some(Err(errno(console.input_len)))),
             _ => return,
         }
+        self.activity.set(self.activity.get() + 1);
         self.platform.clear_input();
     }
 
@@ -282,6 +286,10 @@ impl File for Stream {
             ready.set(Ready::HUP, self.console.ended.get() == Some(Ok(0)) && !self.terminal);
         }
         ready
+    }
+
+    fn activity(&self) -> u64 {
+        self.console.activity.get()
     }
 
     fn ioctl(&self, command: u32, _argument: u64) -> Result<u64> {

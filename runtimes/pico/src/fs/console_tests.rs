@@ -51,6 +51,22 @@ fn errno(errno: Errno) -> i64 {
 }
 
 #[test]
+fn each_input_is_an_edge_for_epoll() {
+    let mut rig = Rig::new(Shared::default());
+    let epoll = u64::try_from(rig.call(linux::__NR_epoll_create1, &[0])).unwrap();
+    rig.kernel.mm.write(rig.at, &[linux::EPOLLIN | linux::EPOLLET, 0, 0]).unwrap();
+    let add = u64::from(linux::EPOLL_CTL_ADD);
+    assert_eq!(rig.call(linux::__NR_epoll_ctl, &[epoll, add, 0, rig.at]), 0);
+    let wait = |rig: &mut Rig| rig.call(linux::__NR_epoll_wait, &[epoll, rig.at, 1, 0]);
+    assert_eq!(wait(&mut rig), 0);
+    for text in [b"a", b"b"] {
+        rig.fake.inputs.borrow_mut().push_back(text);
+        assert_eq!([wait(&mut rig), wait(&mut rig)], [1, 0]);
+        assert_eq!(rig.read(8), 1);
+    }
+}
+
+#[test]
 fn every_write_is_handed_over_at_once_and_a_failed_one_is_told() {
     let mut rig = Rig::new(Shared::default());
     rig.text(5).copy_from_slice(b"hello");

@@ -96,7 +96,8 @@ impl Channel {
                 let needed = data.len() * 2;
                 data.shrink_to(needed);
             }
-            self.flow.drain();
+            drop(data);
+            self.flow.drain(self.has_room());
         }
         Ok(len)
     }

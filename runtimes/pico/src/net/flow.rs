@@ -114,9 +114,11 @@ impl Flow {
         self.was_full.set(true);
     }
 
-    /// Something was read: there is new room for a writer that found too little.
-    pub(super) fn drain(&self) {
-        if self.was_full.take() {
+    /// Something was read: there is new room for a writer that found too little. That is news until there is enough
+    /// (`has_room`) for the writer to be told.
+    pub(super) fn drain(&self, has_room: bool) {
+        if self.was_full.get() {
+            self.was_full.set(!has_room);
             self.add_room();
         }
     }

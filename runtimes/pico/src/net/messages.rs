@@ -98,7 +98,7 @@ impl Way for Messages {
         } else if let Some(message) = queue.pop_front() {
             *envelope = message.envelope;
             self.release(full + OVERHEAD);
-            self.flow.drain();
+            self.flow.drain(self.has_room());
         }
         Ok(Received { len, full })
     }

@@ -15,11 +15,26 @@ const RECORD: usize = 128;
 /// What cannot be had this way.
 const UNSTOPPABLE: u64 = 1 << (c::SIGKILL - 1) | 1 << (c::SIGSTOP - 1);
 
+/// What files know of signals.
+#[derive(Default)]
+pub struct PendingSignals {
+    /// Those that are pending for the thread that looks.
+    mask: Cell<u64>,
+    /// How many have ever come.
+    count: Cell<u64>,
+}
+
+impl PendingSignals {
+    /// One more has come.
+    pub fn arrived(&self) {
+        self.count.set(self.count.get() + 1);
+    }
+}
+
 /// A way to some of the signals of whoever reads.
 pub struct SignalFd {
     mask: Cell<u64>,
-    /// What is pending for the thread that looks.
-    pending: Rc<Cell<u64>>,
+    pending: Rc<PendingSignals>,
     inode: u64,
 }
 
@@ -62,11 +77,11 @@ impl File for SignalFd {
     }
 
     fn ready(&self) -> Ready {
-        if self.pending.get() & self.mask.get() != 0 { Ready::IN } else { Ready::empty() }
+        if self.pending.mask.get() & self.mask.get() != 0 { Ready::IN } else { Ready::empty() }
     }
 
     fn activity(&self) -> u64 {
-        self.pending.get() & self.mask.get()
+        self.pending.count.get()
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -108,7 +123,7 @@ impl Kernel {
     /// Tells files what is pending for the running thread, if there are any that want to know.
     pub(crate) fn note_pending(&self) {
         if Rc::strong_count(&self.pending_signals) > 1 {
-            self.pending_signals.set(self.process.signals.pending());
+            self.pending_signals.mask.set(self.process.signals.pending());
         }
     }
 }

@@ -15,20 +15,20 @@ pub(super) const REALTIME: u32 = 32;
 pub(super) struct Pending(Vec<Info>);
 
 impl Pending {
-    /// One more. A second one of the same number waits only if it is a real-time signal, else it is merged with the first. If there
-    /// are too many, it is lost, and who sent it by another call than kill(2) gets `EAGAIN`.
-    pub(super) fn add(&mut self, info: Info) -> Result<()> {
+    /// One more; whether it waits now. A second one of the same number waits only if it is a real-time signal, else it is merged
+    /// with the first. If there are too many, it is lost, and who sent it by another call than kill(2) gets `EAGAIN`.
+    pub(super) fn add(&mut self, info: Info) -> Result<bool> {
         let at = self.0.partition_point(|one| one.signal <= info.signal);
         let is_another = at > 0 && self.0[at - 1].signal == info.signal;
         if is_another && info.signal < REALTIME {
-            return Ok(());
+            return Ok(false);
         }
         // Each number has its place.
         if is_another && self.0.len() >= PENDING_MAX {
-            return if info.code < 0 { Err(Errno::EAGAIN) } else { Ok(()) };
+            return if info.code < 0 { Err(Errno::EAGAIN) } else { Ok(false) };
         }
         self.0.insert(at, info);
-        Ok(())
+        Ok(true)
     }
 
     /// Takes out the first with this number.
@@ -86,10 +86,11 @@ mod tests {
             pending.add(Info::sent(50, -1)).unwrap();
         }
         assert_eq!(pending.add(Info::sent(50, -1)), Err(Errno::EAGAIN));
-        assert_eq!(pending.add(Info::sent(51, -1)), Ok(()));
-        assert_eq!(pending.add(Info::sent(linux::SIGTERM, 0)), Ok(()));
+        assert_eq!(pending.add(Info::sent(51, -1)), Ok(true));
+        assert_eq!(pending.add(Info::sent(linux::SIGTERM, 0)), Ok(true));
+        assert_eq!(pending.add(Info::sent(linux::SIGTERM, 0)), Ok(false));
         assert_eq!(pending.add(Info::sent(51, -1)), Err(Errno::EAGAIN));
-        assert_eq!(pending.add(Info::sent(51, 0)), Ok(()), "by kill(2)");
+        assert_eq!(pending.add(Info::sent(51, 0)), Ok(false), "by kill(2)");
         assert_eq!(pending.numbers().count(), PENDING_MAX + 2);
     }
 }

@@ -98,6 +98,8 @@ pub struct ThreadSignals {
     killed: bool,
     /// The mask that comes back when the signal that ended a call with a mask of its own is delivered.
     pub blocked_before: Option<u64>,
+    /// Those the call it is in waits for: sigtimedwait(2).
+    pub awaited: u64,
     /// The call it is in ends when the process is continued after a stop: signal(7) lists which do.
     pub ends_with_stop: bool,
     pending: Pending,
@@ -118,6 +120,7 @@ impl ThreadSignals {
             blocked,
             killed: false,
             blocked_before: None,
+            awaited: 0,
             ends_with_stop: false,
             pending: Pending::default(),
             alt_stack,
@@ -144,8 +147,13 @@ impl ThreadSignals {
         self.blocked & bit(signal) != 0
     }
 
+    /// Whether it takes `signal` that is sent to the process, now or by the call it is in.
+    pub fn takes(&self, signal: u32) -> bool {
+        !self.blocks(signal) || self.awaited & bit(signal) != 0
+    }
+
     /// `info` is to be delivered to this thread; see [`Pending::add`].
-    pub fn add(&mut self, info: Info) -> Result<()> {
+    pub fn add(&mut self, info: Info) -> Result<bool> {
         self.pending.add(info)
     }
 
@@ -267,13 +275,13 @@ impl Signals {
         self.all_pending().fold(0, |mask, signal| mask | bit(signal))
     }
 
-    /// Sends `info` to the running thread.
-    pub fn send(&mut self, info: Info) -> Result<()> {
+    /// Sends `info` to the running thread. Whether it waits now.
+    pub fn send(&mut self, info: Info) -> Result<bool> {
         Self::index(info.signal)?;
-        if !self.is_ignored(info.signal) || self.own.blocks(info.signal) {
-            self.own.add(info)?;
+        if self.is_ignored(info.signal) && !self.own.blocks(info.signal) {
+            return Ok(false);
         }
-        Ok(())
+        self.own.add(info)
     }
 
     /// What timer `id` sent to the running thread or to the process, if that still waits.
@@ -281,8 +289,8 @@ impl Signals {
         self.own.of_timer(id).or_else(|| self.shared.of_timer(id))
     }
 
-    /// Keeps `info` for whichever thread unblocks it first.
-    pub fn send_shared(&mut self, info: Info) -> Result<()> {
+    /// Keeps `info` for whichever thread unblocks it first. Whether it waits now.
+    pub fn send_shared(&mut self, info: Info) -> Result<bool> {
         Self::index(info.signal)?;
         self.shared.add(info)
     }

@@ -55,25 +55,24 @@ impl Kernel {
         self.send_to(self.pid(), info)
     }
 
-    /// Sends `info` to process `pid`: to its first thread if that does not block it, else to another one that does not. One
-    /// that has ended does not notice.
+    /// Sends `info` to process `pid`: to its first thread if that does not block it, or waits for it, else to another one. A
+    /// process that has ended does not notice.
     pub fn send_to(&mut self, pid: u32, info: Info) -> Result<()> {
         let signal = info.signal;
         self.process.signals.action(signal)?;
         self.before_sending(pid, signal);
         let own = self.threads.tid();
-        let blocks_it = self.process.signals.own.blocks(signal);
+        let own_takes_it = self.process.signals.own.takes(signal);
         let takes = |tid: u32, thread: &Thread| {
-            thread.process == pid && if tid == own { !blocks_it } else { !thread.signals.blocks(signal) }
+            thread.process == pid && if tid == own { own_takes_it } else { thread.signals.takes(signal) }
         };
         let taker = self.threads.iter_mut().find(|(tid, thread)| takes(*tid, thread)).map(|(tid, _)| tid);
         match taker {
             Some(tid) => self.give_to_thread(tid, info),
             None if self.processes.get(pid)?.ended.is_some() => Ok(()),
             None => {
-                self.signals_of(pid)?.send_shared(info)?;
-                // Who waits in sigwait(3), or for a signalfd, looks again.
-                self.threads.note_change();
+                let waits = self.signals_of(pid)?.send_shared(info)?;
+                self.note_signal(waits);
                 Ok(())
             }
         }
@@ -88,13 +87,12 @@ impl Kernel {
     }
 
     fn give_to_thread(&mut self, tid: u32, info: Info) -> Result<()> {
-        let is_due = if tid == self.threads.tid() && self.threads.is_alive(tid) {
-            self.process.signals.send(info)?;
-            self.process.signals.is_due()
+        let (waits, is_due) = if tid == self.threads.tid() && self.threads.is_alive(tid) {
+            (self.process.signals.send(info)?, self.process.signals.is_due())
         } else {
             self.give_to_other(tid, info)?
         };
-        self.threads.note_change();
+        self.note_signal(waits);
         // The running thread, too: that is the last one that ran, if all wait.
         if is_due {
             self.threads.wake(tid);
@@ -102,16 +100,24 @@ impl Kernel {
         Ok(())
     }
 
-    /// Sends `info` to thread `tid`, which does not run. Whether it is to take it now.
-    fn give_to_other(&mut self, tid: u32, info: Info) -> Result<bool> {
+    /// Sends `info` to thread `tid`, which does not run. Whether it waits now, and whether it is to be taken now.
+    fn give_to_other(&mut self, tid: u32, info: Info) -> Result<(bool, bool)> {
         let process = self.threads.find(tid).ok_or(Errno::ESRCH)?.process;
         let is_ignored = self.signals_of(process)?.is_ignored(info.signal);
         let thread = self.threads.find(tid).ok_or(Errno::ESRCH)?;
         let blocks_it = thread.signals.blocks(info.signal);
-        if !is_ignored || blocks_it {
-            thread.signals.add(info)?;
+        if is_ignored && !blocks_it {
+            return Ok((false, false));
         }
-        Ok(!is_ignored && !blocks_it)
+        Ok((thread.signals.add(info)?, !blocks_it))
+    }
+
+    /// If one more signal `waits`, who waits in sigwait(3), or for a signalfd, looks again.
+    fn note_signal(&mut self, waits: bool) {
+        if waits {
+            self.pending_signals.arrived();
+            self.threads.note_change();
+        }
     }
 
     /// Sends the program what the host has for it: Ctrl-C and the like.

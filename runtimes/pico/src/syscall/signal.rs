@@ -130,13 +130,22 @@ fn sigtimedwait(kernel: &mut Kernel, args: &Args) -> Result<u64> {
         0 => None,
         at => Some(kernel.now().saturating_add(super::time::read_timespec(kernel, at)?)),
     };
+    kernel.process.signals.own.awaited = set;
+    let info = await_signal(kernel, set, until);
+    kernel.process.signals.own.awaited = 0;
+    let info = info?;
+    if args.raw(1) != 0 {
+        kernel.mm.write(args.raw(1), &info)?;
+    }
+    Ok(info.signal.into())
+}
+
+/// Waits for a signal of `set`, until the monotonic time `until`.
+fn await_signal(kernel: &mut Kernel, set: u64, until: Option<u64>) -> Result<Info> {
     loop {
         kernel.expire_alarm();
         if let Some(info) = kernel.process.take_signal_from(set) {
-            if args.raw(1) != 0 {
-                kernel.mm.write(args.raw(1), &info)?;
-            }
-            return Ok(u64::from(info.signal));
+            return Ok(info);
         }
         if until.is_some_and(|until| until <= kernel.now()) {
             return Err(Errno::EAGAIN);

@@ -18,7 +18,7 @@ pub struct Waiting {
 }
 
 /// How long a thread runs while others are ready.
-pub const SLICE: u64 = 4_000_000;
+pub const SLICE: u64 = 10_000_000;
 
 impl Kernel {
     /// The running thread waits. Returns when `waiting` may be over: the caller looks again.
@@ -51,16 +51,30 @@ impl Kernel {
 
     /// Lets other threads run if the running one has had its share.
     pub(crate) fn share(&mut self) {
-        if !self.threads.is_alone() && self.threads.are_others_due() && self.is_slice_over() {
+        if self.threads.is_alone() {
+            return;
+        }
+        if self.is_time_to_look() {
+            self.threads.look_at = self.now().saturating_add(SLICE);
             self.look_for_input();
+        }
+        if self.threads.are_others_due() && self.is_slice_over() {
             self.yield_now();
         }
     }
 
-    /// Tells the host whether the program is to be interrupted now and then: while there are several threads, or an alarm.
+    /// Whether nobody has looked for a slice whether the host has something for a thread that waits.
+    pub(crate) fn is_time_to_look(&self) -> bool {
+        self.now() >= self.threads.look_at
+    }
+
+    /// Tells the host whether the program is to be interrupted now and then: while there are several threads, or an alarm, or signals
+    /// may come from outside.
     pub(crate) fn announce_ticks(&mut self) {
-        let wanted =
-            !self.threads.is_alone() || self.process.next_alarm().is_some() || self.process.has_cpu_alarm();
+        let wanted = !self.threads.is_alone()
+            || self.console.is_some()
+            || self.process.next_alarm().is_some()
+            || self.process.has_cpu_alarm();
         if wanted != self.threads.ticks {
             self.threads.ticks = wanted;
             self.platform.set_ticks(wanted);
@@ -89,6 +103,9 @@ impl Kernel {
     /// Makes ready what time, signals and changes have made ready.
     fn wake_due(&mut self) {
         self.expire_alarm();
+        if self.threads.has_news() && !self.signal_driven.is_empty() {
+            self.signal_owners();
+        }
         let now = self.now();
         self.threads.wake_due(now);
     }

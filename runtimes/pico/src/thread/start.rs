@@ -69,6 +69,7 @@ impl Kernel {
         }
         self.threads.make_ready(tid);
         if self.processes.get(tid).is_ok_and(|child| child.lender.is_some()) {
+            self.announce_ticks();
             self.await_loan(tid);
         }
     }

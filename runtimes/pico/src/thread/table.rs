@@ -93,6 +93,8 @@ pub struct Threads {
     wake_at: Option<u64>,
     /// When the running thread's time slice is over.
     pub(super) slice_end: u64,
+    /// When to look for what the host has for those who wait, if others compute.
+    pub(super) look_at: u64,
     /// A thread that clone(2) has made; the end of the system call starts it.
     pub(super) beginning: Option<super::Beginning>,
     /// Whether the host knows that ticks are wanted.
@@ -116,6 +118,7 @@ impl Default for Threads {
             told: 0,
             wake_at: None,
             slice_end: 0,
+            look_at: 0,
             beginning: None,
             ticks: false,
             spare_stacks: Vec::new(),
@@ -184,7 +187,7 @@ impl Threads {
 
     /// Whether another thread is ready to run now, or may have to be woken in the middle of what the running one does.
     pub fn are_others_due(&self) -> bool {
-        !self.is_alone() && (!self.ready.is_empty() || self.wake_at.is_some() || self.told != self.change)
+        !self.is_alone() && (!self.ready.is_empty() || self.wake_at.is_some() || self.has_news())
     }
 
     /// The id of the next thread, which nothing has that `is_in_use` says; `EAGAIN` if there are too many threads.
@@ -280,6 +283,11 @@ impl Threads {
         let thread = self.current();
         thread.state = State::Waiting(waiting);
         thread.seen = seen;
+    }
+
+    /// Whether something changed that not all who wait were told of.
+    pub(super) fn has_news(&self) -> bool {
+        self.told != self.change
     }
 
     /// The number of the last change.
