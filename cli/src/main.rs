@@ -17,9 +17,11 @@ mod units;
 use args::{Cli, Command};
 use clap::Parser;
 use commands::Context;
+use commands::up::UpArgs;
 use failure::{Exit, Failure};
 use std::future::Future;
 use std::process::ExitCode;
+use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
 fn main() -> ExitCode {
@@ -32,12 +34,15 @@ fn main() -> ExitCode {
     }
 }
 
+/// How long a platform that has stopped goes on with what it was writing.
+const LAST_WRITES: Duration = Duration::from_secs(5);
+
 /// Runs the command in the kind of runtime it needs.
 fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     let Cli { global, command } = cli;
     let context = || Context::new(&global);
     let done = match command {
-        Command::Up(args) => runtime(Builder::new_multi_thread())?.block_on(commands::up::run(args)),
+        Command::Up(args) => platform(args),
         Command::Cell => return Ok(worker::cell::main()),
         Command::BenchChildren => return Ok(worker::bench::children_main()),
         Command::Run(args) => return commands::run::run(args),
@@ -55,6 +60,15 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Rm(args) => client(commands::rm::run(&args, &context()?)),
     };
     done.map(|()| ExitCode::SUCCESS)
+}
+
+/// Runs the platform. What it still writes or fetches when it has stopped gets some time, and is made again by the next one if that
+/// was too short: files appear whole or not at all.
+fn platform(args: UpArgs) -> Result<(), Failure> {
+    let runtime = runtime(Builder::new_multi_thread())?;
+    let done = runtime.block_on(commands::up::run(args));
+    runtime.shutdown_timeout(LAST_WRITES);
+    done
 }
 
 /// Runs a client command on this thread; Ctrl-C ends it with exit code 130.
