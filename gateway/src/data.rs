@@ -11,7 +11,7 @@ use crate::names::{is_function_name, split_function_path};
 use crate::reply::{self, Answer, Beginning};
 use crate::routes::{Live, Route};
 use crate::stream::{self, Ongoing, Rest, Streamed};
-use crate::turn::Turn;
+use crate::turn::{Received, Turn};
 use crate::upgrade::{self, Asked, Slot};
 use axum::body::Body;
 use bytes::Bytes;
@@ -60,10 +60,13 @@ pub(crate) async fn handle(
     let name = split_function_path(path).map_or("", |(name, _)| name);
     let route = is_function_name(name).then(|| app.routes.get(name)).flatten();
     let Some(route) = route else {
-        return rejected(app, Failure::FunctionNotFound(name.chars().take(64).collect()), request_id);
+        let failure = Failure::FunctionNotFound(name.chars().take(64).collect());
+        put_aside(app, request, client.turn);
+        return rejected(app, failure, request_id);
     };
     let Ok(place) = app.places.try_acquire() else {
         let failure = Failure::PlatformOverloaded { limit: app.config.in_flight_max };
+        put_aside(app, request, client.turn);
         return rejected(app, failure, request_id);
     };
     let _in_flight = Counted::new(&app.metrics.in_flight);
@@ -116,6 +119,12 @@ fn rejected(app: &App, failure: Failure, request_id: &str) -> Answered {
     Answered { response: failure.into_response(request_id).map(Either::Left), timing: None }
 }
 
+/// The body of a request that is refused at once.
+fn put_aside(app: &App, request: Request<Incoming>, turn: &Turn) {
+    let (parts, body) = request.into_parts();
+    drop(Received::new(body, &parts.headers, turn, app.config.body_timeout));
+}
+
 /// Counts a client that went away: a future that was dropped before it answered.
 struct Departure<'a> {
     counter: &'a IntCounter,
@@ -151,10 +160,10 @@ async fn invoke(
     request_id: &str,
 ) -> Result<(Answer, Box<Reply>, More), Failed> {
     let early = |failure| (failure, None);
-    if app.stopping.is_cancelled() {
-        return Err(early(Failure::ShuttingDown));
+    if let Err(failure) = admit(app, &request) {
+        put_aside(app, request, client.turn);
+        return Err(early(failure));
     }
-    check_host(request.headers(), request.version()).map_err(early)?;
     let (parts, mut intake) = intake::take_in(app, route, request, client.turn).await.map_err(early)?;
     let waited = Instant::now();
     let live = live(app, route).await.map_err(early)?;
@@ -210,6 +219,14 @@ async fn map(
 async fn live(app: &App, route: &Route) -> Result<Arc<Live>, Failure> {
     let live = route.live(app.config.build_patience).await;
     live.map_err(|reason| Failure::Invoke(InvokeError::NotReady(reason)))
+}
+
+/// What is known before the body is looked at.
+fn admit(app: &App, request: &Request<Incoming>) -> Result<(), Failure> {
+    if app.stopping.is_cancelled() {
+        return Err(Failure::ShuttingDown);
+    }
+    check_host(request.headers(), request.version())
 }
 
 /// HTTP/1.1 demands exactly one `Host`.

@@ -1,7 +1,6 @@
 //! A request body that goes to the function while it runs: a piece whenever the program has read what it has. Until then the
 //! rest waits with the client.
 
-use crate::body::drain;
 use crate::config::STREAM_ABOVE_BYTES;
 use crate::error::Failure;
 use crate::turn::Turn;
@@ -268,16 +267,10 @@ impl Source for Inflow {
 }
 
 impl Drop for Inflow {
-    /// Nobody wants the rest. It is taken in for a while nevertheless, so that a client that sends first and reads later gets to
-    /// read the answer.
+    /// Nobody wants the rest.
     fn drop(&mut self) {
         let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) else { return };
-        let pause = self.limits.pause;
-        if self.is_held_back {
-            self.turn.leave_unread(body, pause);
-        } else if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(tokio::time::timeout(pause, drain(body, 0, pause)));
-        }
+        self.turn.put_aside(body, self.is_held_back, self.limits.pause);
     }
 }
 

@@ -59,6 +59,7 @@ pub(crate) async fn take_in(
     let received = body::read(body, &parts.headers, app.config.body_timeout);
     let received = tokio::time::timeout(deadline, received).await;
     let body = received.unwrap_or(Err(Failure::RequestTimeout(deadline)))?;
+    turn.has_sent_all();
     Ok((parts, Intake::whole(body)))
 }
 

@@ -23,6 +23,9 @@ pub(crate) struct Attended {
     turn: Turn,
     /// How long a client that sends nothing more may wait for an answer before it counts as gone.
     grace: Duration,
+    /// hyper waits for what the client sends, and would notice that it leaves. It does not while it holds bytes of the next
+    /// request.
+    is_heard: bool,
     /// Only while the client owes something.
     attention: Option<Attention>,
 }
@@ -36,7 +39,7 @@ struct Attention {
 
 impl Attended {
     pub(crate) fn new(stream: TcpStream, turn: Turn, grace: Duration) -> Self {
-        Self { io: TokioIo::new(stream), turn, grace, attention: None }
+        Self { io: TokioIo::new(stream), turn, grace, is_heard: false, attention: None }
     }
 
     /// The connection itself.
@@ -46,12 +49,23 @@ impl Attended {
 
     /// An error if the client does not do what it owes. hyper flushes whenever it has done something, so this is asked often.
     fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if self.turn.has_terms() { self.demand(cx) } else { Ok(()) }
+        if self.turn.has_terms() || self.is_ahead() { self.demand(cx) } else { Ok(()) }
+    }
+
+    /// Whether the client has sent more than the request that is answered.
+    fn is_ahead(&self) -> bool {
+        !self.is_heard && self.turn.is_answering()
+    }
+
+    /// Whether the client must stay, and when it must have taken the response.
+    fn owed(&self) -> (bool, Option<Instant>) {
+        let (stays, deadline) = self.turn.owed();
+        (stays || self.is_ahead(), deadline)
     }
 
     #[cold]
     fn demand(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        let (stays, deadline) = self.turn.owed();
+        let (stays, deadline) = self.owed();
         let attention = self.attention.get_or_insert_default();
         attention.poll_limit(cx, deadline)?;
         if stays {
@@ -65,7 +79,7 @@ impl Attended {
     #[cold]
     fn flushed(&mut self) {
         self.turn.flushed();
-        if self.turn.owed() == (false, None) {
+        if self.owed() == (false, None) {
             self.attention = None;
         }
     }
@@ -162,7 +176,9 @@ impl Read for Attended {
         cx: &mut Context<'_>,
         buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        self.is_heard = read.is_pending();
+        ready!(read)?;
         let later = self.grace;
         let watch = self.attention.as_mut().and_then(|attention| attention.watch.as_mut());
         if let Some(farewell) = watch.and_then(|watch| watch.farewell.as_mut()) {

@@ -10,13 +10,13 @@ use crate::error::Failure;
 use crate::metrics::Counted;
 use crate::names::{REQUEST_ID, request_id};
 use crate::presence::Attended;
-use crate::turn::{Turn, Watched};
+use crate::turn::{Received, Turn, Watched};
 use crate::upgrade::{self, Slot};
 use axum::Router;
 use http::header::CONNECTION;
 use http::{HeaderName, HeaderValue, Request, Response};
 use http_body_util::Either;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioTimer;
@@ -183,8 +183,11 @@ async fn connection(app: &Arc<App>, control: Router, stream: TcpStream, peer: Ip
     }
     let control = TowerToHyperService::new(control);
     let (slot, turn) = (Slot::default(), Turn::default());
-    let service = service_fn(|request| {
+    let service = service_fn(|request: Request<Incoming>| {
         turn.begin();
+        if request.body().is_end_stream() {
+            turn.has_sent_all();
+        }
         let (app, control, slot, turn) = (Arc::clone(app), control.clone(), Arc::clone(&slot), turn.clone());
         async move {
             let client = Client { source: peer, slot: &slot, turn: &turn };
@@ -203,19 +206,21 @@ async fn connection(app: &Arc<App>, control: Router, stream: TcpStream, peer: Ip
         .max_headers(FIELDS_MAX)
         .serve_connection(Edge::new(attended, turn.clone()), service)
         .with_upgrades();
-    let mut serving = pin!(serving);
-    let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = app.stopping.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
+    // What hyper holds is dropped with this block: an upgrade would wait for ever for a connection that failed in between.
+    let ended = {
+        let mut serving = pin!(serving);
+        tokio::select! {
+            ended = serving.as_mut() => ended,
+            () = app.stopping.cancelled() => {
+                serving.as_mut().graceful_shutdown();
+                serving.await
+            }
         }
     };
-    if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "connection ended");
-    }
-    if let Some(pending) = upgrade::take(&slot) {
-        pending.run(app).await;
+    match (ended, upgrade::take(&slot)) {
+        (Err(error), _) => tracing::debug!(%peer, %error, "connection ended"),
+        (Ok(()), Some(pending)) => pending.run(app).await,
+        (Ok(()), None) => {}
     }
 }
 
@@ -232,7 +237,10 @@ async fn answer(
         let Answered { response, timing } = data::handle(app, request, client, &id, started).await;
         (response, timing)
     } else {
-        (control_answer(control, request, &id).await, None)
+        let pause = app.config.body_timeout;
+        let (parts, body) = request.into_parts();
+        let body = Received::new(body, &parts.headers, client.turn, pause);
+        (control_answer(control, Request::from_parts(parts, body), &id).await, None)
     };
     let headers = response.headers_mut();
     headers.append(SERVER_TIMING, server_timing(timing.as_ref(), started.elapsed()));
@@ -244,7 +252,7 @@ async fn answer(
 /// Handlers of the control API leave a [`Failure`] in the response's extensions; here it gets its body.
 async fn control_answer(
     control: TowerToHyperService<Router>,
-    request: Request<Incoming>,
+    request: Request<Received>,
     id: &str,
 ) -> Response<ResponseBody> {
     let Ok(mut response) = control.call(request).await;

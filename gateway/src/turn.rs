@@ -2,11 +2,14 @@
 //! the connection share it.
 
 use crate::body::drain;
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::EXPECT;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -18,6 +21,8 @@ pub(crate) struct Turn(Arc<State>);
 #[derive(Default)]
 struct State {
     stage: AtomicU8,
+    /// All of the request that is answered has come.
+    is_whole: AtomicBool,
     /// There are terms: nobody looks at them otherwise.
     has_terms: AtomicBool,
     terms: Mutex<Terms>,
@@ -44,6 +49,7 @@ impl Turn {
 
     /// A request has come.
     pub(crate) fn begin(&self) {
+        self.0.is_whole.store(false, Ordering::Relaxed);
         self.0.stage.store(Self::OURS, Ordering::Relaxed);
         if self.has_terms() {
             let mut terms = self.terms();
@@ -75,14 +81,32 @@ impl Turn {
         self.set(|terms| terms.stays = true);
     }
 
-    /// All of its request was read: from now on hyper notices when it leaves.
+    /// All of its request was read: from now on hyper notices when it leaves, unless it has sent even more.
     pub(crate) fn has_sent_all(&self) {
-        self.terms().stays = false;
+        self.0.is_whole.store(true, Ordering::Relaxed);
+        if self.has_terms() {
+            self.terms().stays = false;
+        }
+    }
+
+    /// Whether a request that was read to its end is being answered.
+    pub(crate) fn is_answering(&self) -> bool {
+        self.0.is_whole.load(Ordering::Relaxed) && self.0.stage.load(Ordering::Relaxed) == Self::OURS
     }
 
     /// The client must have taken the response by then.
     pub(crate) fn must_end_by(&self, deadline: Instant) {
         self.set(|terms| (terms.deadline, terms.is_old) = (Some(deadline), false));
+    }
+
+    /// Nobody wants this body. What comes of it is taken in for a while nevertheless, so that a client that sends first and reads
+    /// later gets to read the answer.
+    pub(crate) fn put_aside(&self, body: Incoming, is_held_back: bool, pause: Duration) {
+        if is_held_back {
+            self.leave_unread(body, pause);
+        } else if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(tokio::time::timeout(pause, drain(body, 0, pause)));
+        }
     }
 
     /// Nobody wants this body, for which the client waits to be asked. It is not asked; what it sends nevertheless is taken in
@@ -124,6 +148,57 @@ impl Turn {
 
     fn terms(&self) -> MutexGuard<'_, Terms> {
         self.0.terms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request's body. What nobody has read of it in the end is put aside.
+pub(crate) struct Received {
+    body: Option<Incoming>,
+    /// The client sends nothing before it is asked to.
+    is_held_back: bool,
+    turn: Turn,
+    pause: Duration,
+}
+
+impl Received {
+    pub(crate) fn new(body: Incoming, headers: &HeaderMap, turn: &Turn, pause: Duration) -> Self {
+        let is_held_back = headers.contains_key(EXPECT);
+        Self { body: Some(body), is_held_back, turn: turn.clone(), pause }
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        if let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) {
+            self.turn.put_aside(body, self.is_held_back, self.pause);
+        }
+    }
+}
+
+impl Body for Received {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        self.is_held_back = false;
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
+        if frame.is_none() || body.is_end_stream() {
+            self.body = None;
+            self.turn.has_sent_all();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(SizeHint::default, Body::size_hint)
     }
 }
 
@@ -171,7 +246,6 @@ impl<B: Body + Unpin> Body for Watched<B> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
     use http_body_util::Full;
 
     #[test]

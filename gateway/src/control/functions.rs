@@ -1,5 +1,6 @@
 //! Functions and VMs.
 
+use super::form::Form;
 use super::upload;
 use crate::api::{FunctionDetail, FunctionList, VmList};
 use crate::app::{App, summary};
@@ -8,8 +9,7 @@ use crate::error::Failure;
 use crate::names::is_function_name;
 use crate::routes::Route;
 use axum::Json;
-use axum::extract::multipart::{Multipart, MultipartRejection};
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use std::sync::Arc;
@@ -31,10 +31,9 @@ pub(super) async fn describe(
 pub(super) async fn deploy(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
-    multipart: Result<Multipart, MultipartRejection>,
+    request: Request,
 ) -> Result<(StatusCode, Json<FunctionDetail>), Failure> {
-    let multipart = multipart.map_err(|rejection| Failure::BadRequest(rejection.body_text()))?;
-    let upload = upload::receive(&app, multipart).await?;
+    let upload = upload::receive(&app, Form::of(request, app.config.body_timeout).await?).await?;
     if !is_function_name(&name) {
         let message =
             format!("`{}` cannot be the name of a function", name.chars().take(64).collect::<String>());

@@ -1,5 +1,6 @@
 //! The control plane: `/v1/*` and the operational endpoints.
 
+mod form;
 mod functions;
 mod logs;
 mod operations;

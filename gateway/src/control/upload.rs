@@ -1,11 +1,11 @@
 //! Receiving a deploy: the multipart fields `config` and `package`.
 
+use super::form::{Form, malformed};
 use crate::api::DeployConfig;
 use crate::app::App;
 use crate::config::PACKAGE_MAX_BYTES;
 use crate::error::Failure;
-use axum::extract::Multipart;
-use axum::extract::multipart::{Field, MultipartError};
+use axum::extract::multipart::Field;
 use bytes::Bytes;
 use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt;
@@ -22,9 +22,9 @@ pub(crate) struct Upload {
     pub package: NamedTempFile,
 }
 
-pub(super) async fn receive(app: &App, mut multipart: Multipart) -> Result<Upload, Failure> {
+pub(super) async fn receive(app: &App, mut form: Form) -> Result<Upload, Failure> {
     let (mut config, mut package) = (None, None);
-    while let Some(field) = multipart.next_field().await.map_err(malformed)? {
+    while let Some(field) = form.next_field().await? {
         match field.name() {
             Some("config") if config.is_none() => config = Some(read_config(app, field).await?),
             Some("package") if package.is_none() => package = Some(read_package(app, field).await?),
@@ -83,8 +83,4 @@ async fn next(app: &App, field: &mut Field<'_>) -> Result<Option<Bytes>, Failure
     let pause = app.config.body_timeout;
     let chunk = tokio::time::timeout(pause, field.chunk()).await;
     chunk.map_err(|_| Failure::RequestTimeout(pause))?.map_err(malformed)
-}
-
-fn malformed(error: MultipartError) -> Failure {
-    Failure::BadRequest(format!("the form is malformed: {}", error.body_text()))
 }

@@ -26,6 +26,10 @@ async fn hanging(gateway: &Harness, bytes: &[u8]) -> Connection {
     connection
 }
 
+async fn is_alive(gateway: &Harness) {
+    assert_eq!(gateway.get("/healthz").await.status, 200);
+}
+
 async fn is_free(gateway: &Harness) {
     soon(async { while gateway.metric("spore_requests_in_flight").await != 0.0 {} }).await;
 }
@@ -41,7 +45,9 @@ async fn a_client_that_leaves_is_noticed_though_nobody_reads() {
     let begun = [head("POST", "hang", CHUNKED), b"1\r\nx\r\n".to_vec()].concat();
     let waits = head("POST", "hang", "content-length: 1\r\nexpect: 100-continue\r\n");
     let early = [head("GET", "hang", UPGRADE), b"early".to_vec()].concat();
-    for bytes in [begun, waits, early] {
+    let stray = [head("POST", "hang", "content-length: 1\r\n"), b"x\r\n".to_vec()].concat();
+    let pipelined = head("GET", "hang", "").repeat(2);
+    for bytes in [begun, waits, early, stray, pipelined] {
         for is_reset in [false, true] {
             let connection = hanging(&gateway, &bytes).await;
             if is_reset {
@@ -51,6 +57,43 @@ async fn a_client_that_leaves_is_noticed_though_nobody_reads() {
             soon(gateway.backend.dropped.acquire()).await.unwrap().forget();
             is_free(&gateway).await;
         }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_sends_too_much_later_and_leaves_is_noticed() {
+    let gateway = with_web(|config| config.leave_grace = Duration::from_millis(100)).await;
+    let mut connection = hanging(&gateway, &head("GET", "hang", "")).await;
+    connection.send(b"\r\n").await;
+    // It is held by hyper when another request has been answered.
+    is_alive(&gateway).await;
+    drop(connection);
+    soon(gateway.backend.dropped.acquire()).await.unwrap().forget();
+    is_free(&gateway).await;
+}
+
+#[tokio::test]
+async fn who_sends_the_next_request_early_and_stays_is_answered() {
+    let gateway = with_web(|config| config.leave_grace = Duration::ZERO).await;
+    let both = [head("GET", "hang", ""), head("GET", "", "")].concat();
+    let mut connection = hanging(&gateway, &both).await;
+    is_alive(&gateway).await;
+    gateway.backend.release.add_permits(1);
+    assert_eq!(connection.response("GET").await.text(), "released");
+    assert!(connection.response("GET").await.text().starts_with("GET / "));
+}
+
+#[tokio::test]
+async fn an_upgrade_that_fails_while_it_is_answered_gives_everything_back() {
+    let gateway = with_web(|config| config.upgrades_max = 1).await;
+    for _ in 0..3 {
+        let connection = hanging(&gateway, &head("GET", "upgrade/late", UPGRADE)).await;
+        reset(&connection.stream);
+        // Nothing is awaited in between: the answer is on its way before the reset is noticed.
+        gateway.backend.release.add_permits(1);
+        drop(connection);
+        is_free(&gateway).await;
+        soon(async { while gateway.metric("spore_connections").await > 1.0 {} }).await;
     }
 }
 

@@ -1,7 +1,7 @@
 //! Malformed, slow and greedy clients.
 
 use crate::support::client::{Connection, request};
-use crate::support::{Harness, PATIENCE, soon};
+use crate::support::{Harness, PATIENCE, package, soon};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -76,6 +76,82 @@ async fn a_body_that_does_not_come_gets_408() {
         b"PUT /v1/functions/x HTTP/1.1\r\nhost: x\r\ncontent-type: multipart/form-data; boundary=B\r\n\
         content-length: 1000\r\n\r\n--B\r\ncontent-disposition: form-data; name=\"package\"\r\n\r\nabc";
     refused(&mut deploy, head, 408, "RequestTimeout").await;
+    for begun in
+        ["", "--", "--B\r\n", "--B\r\ncontent-disposition: form-data; name=\"package\"\r\n\r\nabc\r\n--B"]
+    {
+        let mut deploy = gateway.connect().await;
+        refused(&mut deploy, &form(1000, begun), 408, "RequestTimeout").await;
+    }
+}
+
+/// A deploy whose form has so many bytes and begins with these.
+fn form(length: usize, begun: &str) -> Vec<u8> {
+    let head = "PUT /v1/functions/x HTTP/1.1\r\nhost: x\r\ncontent-type: multipart/form-data; boundary=B\r\n";
+    format!("{head}content-length: {length}\r\n\r\n{begun}").into_bytes()
+}
+
+#[tokio::test]
+async fn a_form_without_a_field_is_not_kept_in_memory() {
+    let gateway = Harness::start().await;
+    let filler = "x".repeat(8 << 20);
+    let config = "--B\r\ncontent-disposition: form-data; name=\"config\"\r\n\r\n{}\r\n--B\r\n";
+    for begun in ["", "--B", "--B\r\nname: ", config] {
+        let mut connection = gateway.connect().await;
+        let bytes = form(begun.len() + filler.len(), &[begun, &filler].concat());
+        let code = if begun == "--B" { (400, "BadRequest") } else { (413, "RequestTooLarge") };
+        refused(&mut connection, &bytes, code.0, code.1).await;
+    }
+}
+
+#[tokio::test]
+async fn a_form_is_understood_however_it_is_cut() {
+    let gateway = Harness::start().await;
+    let (kind, body) = package::form("{}", &package::python());
+    let ahead = [b"ahead\r\n".repeat(1500), body].concat();
+    for size in [1, 1000, ahead.len()] {
+        let fields = [("content-type", kind.as_str()), ("transfer-encoding", "chunked")];
+        let mut bytes = request("PUT", "/v1/functions/x", &fields, b"");
+        for piece in ahead.chunks(size) {
+            bytes.extend(format!("{:x}\r\n", piece.len()).bytes());
+            bytes.extend([piece, b"\r\n"].concat());
+        }
+        bytes.extend(b"0\r\n\r\n");
+        let mut connection = gateway.connect().await;
+        connection.send(&bytes).await;
+        let answer = connection.response("PUT").await;
+        assert!(matches!(answer.status, 200 | 201), "{size}: {}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn who_sends_a_long_body_to_nowhere_reads_why_that_was_refused() {
+    let gateway = Harness::with_hello().await;
+    let host = ("host", "x");
+    for (method, path, fields, status) in [
+        ("POST", "/function/none", &[][..], 404),
+        ("POST", "/function/hello", &[host][..], 400),
+        ("POST", "/nothing", &[][..], 404),
+        ("POST", "/healthz", &[][..], 405),
+        ("PUT", "/v1/functions/x", &[][..], 400),
+    ] {
+        let mut connection = gateway.connect().await;
+        connection.send(&request(method, path, fields, &vec![b'x'; 8 << 20])).await;
+        assert_eq!(connection.response(method).await.status, status, "{path}");
+        assert_eq!(connection.call("GET", "/healthz", &[], b"").await.status, 200, "the connection is kept");
+    }
+}
+
+#[tokio::test]
+async fn who_waits_to_be_asked_for_a_body_that_is_refused_is_not_asked() {
+    let gateway = Harness::start().await;
+    for path in ["/function/none", "/nothing"] {
+        let mut connection = gateway.connect().await;
+        let body = vec![b'x'; 1 << 20];
+        let bytes = request("POST", path, &[("expect", "100-continue")], &body);
+        connection.send(&bytes[..bytes.len() - body.len()]).await;
+        let answer = connection.response("POST").await;
+        assert_eq!((answer.status, answer.field("connection")), (404, "close"), "{path}");
+    }
 }
 
 #[tokio::test]

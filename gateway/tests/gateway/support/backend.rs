@@ -240,6 +240,7 @@ impl Function {
                 self.hang().await?;
                 return Ok((b"HTTP/1.1 201 Created\r\ncontent-length: 8\r\n\r\nreleased".to_vec(), None));
             }
+            "/upgrade/late" => drop(self.hang().await?),
             "/large" => {
                 let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", 16 << 20);
                 return Ok(([head.as_bytes(), &vec![b'x'; 16 << 20]].concat(), None));

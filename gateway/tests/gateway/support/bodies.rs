@@ -60,7 +60,7 @@ pub(crate) fn goes_on(
     let is_begun = path == "/begin";
     let (head, floods) = match path {
         "/begin" => (chunked, false),
-        "/upgrade/silent" => (switch, false),
+        "/upgrade/silent" | "/upgrade/late" => (switch, false),
         "/upgrade/flood" => (switch, true),
         _ => return None,
     };
