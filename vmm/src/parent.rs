@@ -17,6 +17,8 @@ use std::sync::{Arc, OnceLock};
 const WRITE_SET_BYTES_MAX: usize = 16 << 20;
 /// Most ranges of the recorded write set; each costs a system call when a shell is made.
 const WRITE_SET_RANGES_MAX: usize = 512;
+/// Most ranges of pages that are known to be touched: as many as pages are touched when a shell is made.
+const TOUCHED_RANGES_MAX: usize = 8192;
 
 /// What forks are made from.
 #[derive(Debug)]
@@ -109,8 +111,10 @@ impl Parent {
         });
     }
 
-    /// Remembers the pages a fork touched, read or written, the first time it is called.
-    pub(crate) fn learn_touched(&self, touched: Vec<Range<usize>>) {
+    /// Remembers the pages a fork touched, read or written, the first time it is called. Of very many ranges the last
+    /// are left out: their pages would not be touched ahead, and what is learnt is to fit into a message.
+    pub(crate) fn learn_touched(&self, mut touched: Vec<Range<usize>>) {
+        touched.truncate(TOUCHED_RANGES_MAX);
         self.touched.get_or_init(|| touched.into());
     }
 
@@ -140,6 +144,11 @@ pub struct WorkingSet {
     pub written: Option<Vec<Range<usize>>>,
     /// Pages read or written.
     pub touched: Option<Vec<Range<usize>>>,
+}
+
+impl WorkingSet {
+    /// Most ranges a parent has learnt, of both kinds together.
+    pub const RANGES_MAX: usize = WRITE_SET_RANGES_MAX + TOUCHED_RANGES_MAX;
 }
 
 /// Where a guest sees its RAM, unless page tables lead elsewhere.

@@ -17,6 +17,14 @@ use std::io::{self, IoSlice, Write};
 
 /// Most bytes of a packet on the control socket.
 pub(crate) const PACKET_MAX: usize = 160 << 10;
+/// Most bytes of a range in a working set: two offsets below 2^42, seven bits a byte.
+const RANGE_BYTES_MAX: usize = 2 * 6;
+const _: () =
+    assert!(3 * abi::layout::RAM_MAX < 1 << 42, "no parent is larger: a base, what lies on it, copies");
+const _: () = assert!(
+    vmm::WorkingSet::RANGES_MAX * RANGE_BYTES_MAX + 64 <= PACKET_MAX,
+    "`Event::Learnt` fits into a packet"
+);
 /// Most descriptors that come with a packet.
 pub(crate) const DESCRIPTORS_MAX: usize = 5;
 /// Most bytes of log that one packet or frame carries.
@@ -26,6 +34,16 @@ pub(crate) const USAGE_CHUNK: usize = 1024;
 /// Most bytes of a frame's head.
 pub(crate) const HEAD_MAX: usize = 64 << 10;
 
+/// `message` as the bytes of one packet, if it fits.
+pub(crate) fn packet(message: &impl Serialize) -> io::Result<Vec<u8>> {
+    let packet = postcard::to_stdvec(message).map_err(io::Error::other)?;
+    if packet.len() <= PACKET_MAX {
+        return Ok(packet);
+    }
+    let why = format!("a packet of {} bytes; at most {PACKET_MAX} are possible", packet.len());
+    Err(io::Error::new(io::ErrorKind::InvalidInput, why))
+}
+
 /// What the cell is to run. Comes with descriptors: KVM, root image, then those that
 /// `package` and `start` name.
 #[derive(Debug, Serialize, Deserialize)]
@@ -33,6 +51,7 @@ pub(crate) struct Setup {
     pub ram_bytes: u64,
     pub contract: Contract,
     pub port: u16,
+    /// Empty, as the environment is, if nothing is to be started with it.
     pub args: Vec<String>,
     pub env: Vec<String>,
     /// Whether the package image comes with it.
@@ -89,7 +108,7 @@ pub(crate) enum Event {
     Failed { program: bool, reason: String },
     /// A fork waits for this chunk of the parent's memory.
     Page { chunk: usize },
-    /// What the first fork touched. Sent once.
+    /// What the first fork touched. Sent once, if it fits.
     Learnt(vmm::WorkingSet),
     /// Part of the answer to `Usage`.
     Usage(Vec<ShellUsage>),
@@ -257,6 +276,16 @@ fn write_parts(socket: &mut impl Write, mut parts: &mut [IoSlice<'_>]) -> io::Re
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_largest_working_set_fits_into_a_packet() {
+        let page = usize::try_from(abi::layout::PAGE).unwrap();
+        let end = usize::try_from(3 * abi::layout::RAM_MAX).unwrap();
+        let ranges =
+            |count| Some((1..=count).map(|at| end - 2 * at * page..end - (2 * at - 1) * page).collect());
+        let most = vmm::WorkingSet { written: ranges(0), touched: ranges(vmm::WorkingSet::RANGES_MAX) };
+        assert!(packet(&Event::Learnt(most)).is_ok());
+    }
 
     /// Takes a few bytes at a time.
     struct Narrow(Vec<u8>);

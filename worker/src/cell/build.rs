@@ -19,8 +19,10 @@ pub(super) fn run(cell: &Cell, setup: &Setup, memories: Vec<OwnedFd>) {
         }
     };
     if let Err(error) = told {
-        // Most likely the worker is gone; the main thread sees that too.
-        eprintln!("cell: what became of the parent could not be told: {error}");
+        // Most likely the worker is gone; the main thread sees that too. If not, it is not to wait.
+        let reason = format!("what became of the parent could not be told: {error}");
+        eprintln!("cell: {reason}");
+        let _ = cell.control.send(&Event::Failed { program: false, reason });
     }
 }
 

@@ -1,6 +1,6 @@
 //! The cell's end of the control socket.
 
-use crate::protocol::{Command, DESCRIPTORS_MAX, Event, PACKET_MAX};
+use crate::protocol::{Command, DESCRIPTORS_MAX, Event, PACKET_MAX, packet};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, recvmsg, sendmsg,
@@ -47,14 +47,14 @@ impl Control {
         Ok(Some((command, descriptors)))
     }
 
-    /// Sends one event; waits while the worker is behind.
+    /// Sends one event; waits while the worker is behind. One that is too large for a packet is not sent.
     pub(super) fn send(&self, event: &Event) -> io::Result<()> {
         self.send_with(event, &[])
     }
 
     /// Sends one event with descriptors.
     pub(super) fn send_with(&self, event: &Event, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
-        let packet = postcard::to_stdvec(event).map_err(io::Error::other)?;
+        let packet = packet(event)?;
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         if !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
@@ -66,5 +66,24 @@ impl Control {
                 sent => return sent.map(drop).map_err(Into::into),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, recv, socketpair};
+
+    #[test]
+    fn an_event_that_is_too_large_is_not_sent_and_the_next_one_is_whole() {
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+        let control = Control(ours);
+        let refused = control.send(&Event::BootLog(vec![7; PACKET_MAX])).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidInput, "{refused}");
+        control.send(&Event::UsageEnd).unwrap();
+        let mut packet = vec![0; PACKET_MAX];
+        let (_, bytes) = recv(&theirs, &mut packet[..], RecvFlags::empty()).unwrap();
+        assert!(matches!(postcard::from_bytes(&packet[..bytes]), Ok(Event::UsageEnd)));
     }
 }

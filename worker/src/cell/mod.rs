@@ -162,8 +162,10 @@ impl Cell {
         }
         let learnt = parent.working_set();
         if learnt.touched.is_some() && !self.told_learnt.swap(true, Ordering::Relaxed) {
-            // It only saves time, so a packet that is too large is not worth another way.
-            let _ = self.control.send(&Event::Learnt(learnt));
+            // It only saves time, so the cell goes on without.
+            if let Err(error) = self.control.send(&Event::Learnt(learnt)) {
+                eprintln!("cell: what a request touched could not be told: {error}");
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use super::shells::Shells;
 use super::totals::Totals;
 use crate::api::{FunctionSpec, ParentInfo, PrepareError};
 use crate::logs::LogWriter;
-use crate::protocol::{Command, Refused, Setup, ShellUsage, Start};
+use crate::protocol::{Command, Refused, Setup, ShellUsage, Start, packet};
 use abi::layout::{KERNEL_SIZE, PROGRAM_MIN, RAM_MAX};
 use std::fs::File;
 use std::io;
@@ -44,6 +44,9 @@ pub(crate) struct CellConfig {
     pub(crate) root_sha256: String,
     pub(crate) boot_timeout: Duration,
 }
+
+/// Commands that are to be sent.
+type Queue = mpsc::UnboundedReceiver<(Command, Vec<OwnedFd>)>;
 
 /// A running cell whose parent is built.
 pub(crate) struct Cell {
@@ -82,7 +85,7 @@ impl Cell {
     ) -> Result<(Self, Arc<HeldParent>), PrepareError> {
         let begun = Instant::now();
         let (start, memories) = origin.start().map_err(|error| platform("pass on a parent", &error))?;
-        let setup = setup(spec, start)?;
+        let setup = fitting(setup(spec, start)?)?;
         let mut descriptors = open_all(config, spec)?;
         descriptors.extend(memories);
         let (control, theirs) = Control::pair().map_err(|error| platform("make a control socket", &error))?;
@@ -111,7 +114,7 @@ impl Cell {
         tokio::spawn(reap(child, gone.clone(), killed));
         let shells = Shells::new(totals.clone(), fleet.clone());
         let cell = Self { pid, shells, commands, control, usage_waiters, paged, learnt, gone, kill };
-        cell.command(Command::Setup(setup), descriptors);
+        cell.command(setup, descriptors);
         match cell.wait_for_build(built_rx, config.boot_timeout).await? {
             Build::Built { parent, refusals } => {
                 totals.refused(&refusals);
@@ -205,6 +208,20 @@ impl Cell {
     }
 }
 
+#[cfg(test)]
+impl Cell {
+    /// One without a process, the commands it is sent, and what keeps it from being gone.
+    pub(super) fn without_process(shells: Arc<Shells>) -> (Cell, Queue, watch::Sender<bool>) {
+        let (commands, queue) = mpsc::unbounded_channel();
+        let (gone_tx, gone) = watch::channel(false);
+        let control = Arc::new(Control::pair().expect("a socket").0);
+        let ((_, learnt), (kill, _)) = (watch::channel(None), mpsc::channel(1));
+        let usage_waiters = UsageWaiters::default();
+        let cell = Cell { pid: 0, shells, commands, control, usage_waiters, paged: None, learnt, gone, kill };
+        (cell, queue, gone_tx)
+    }
+}
+
 impl Drop for Cell {
     fn drop(&mut self) {
         self.close();
@@ -245,7 +262,26 @@ fn setup(spec: &FunctionSpec, start: Start) -> Result<Setup, PrepareError> {
     }
     let contract = spec.contract;
     let package = spec.package.is_some();
-    Ok(Setup { ram_bytes, contract, port: spec.port, args: spec.command.clone(), env, package, start })
+    let (args, env) = match start {
+        Start::Boot { .. } | Start::Specialize { .. } => (spec.command.clone(), env),
+        // The program has been started. There may be no room for them.
+        Start::Take { .. } => (Vec::new(), Vec::new()),
+    };
+    Ok(Setup { ram_bytes, contract, port: spec.port, args, env, package, start })
+}
+
+/// The command that sets a cell up; if it is too large for a packet, without what the cell can do without.
+fn fitting(setup: Setup) -> Result<Command, PrepareError> {
+    let mut command = Command::Setup(setup);
+    let Err(error) = packet(&command) else { return Ok(command) };
+    if let Command::Setup(Setup { start: Start::Take { learnt, .. }, .. }) = &mut command {
+        tracing::debug!(%error, "a cell is not told what forks of its parent touch");
+        *learnt = None;
+    }
+    match packet(&command) {
+        Ok(_) => Ok(command),
+        Err(error) => Err(PrepareError::Platform(format!("a cell cannot be told what to run: {error}"))),
+    }
 }
 
 fn open_all(config: &CellConfig, spec: &FunctionSpec) -> Result<Vec<OwnedFd>, PrepareError> {
@@ -278,12 +314,22 @@ fn spawn(config: &CellConfig, control: OwnedFd) -> io::Result<Child> {
         .spawn()
 }
 
-async fn write_commands(control: Arc<Control>, mut queue: mpsc::UnboundedReceiver<(Command, Vec<OwnedFd>)>) {
+/// Sends commands. A cell that misses one would wait for it, so that ends the cell.
+async fn write_commands(control: Arc<Control>, mut queue: Queue) {
     while let Some((command, descriptors)) = queue.recv().await {
-        if control.send(&command, &descriptors).await.is_err() {
+        if let Err(error) = control.send(&command, &descriptors).await {
+            if !is_end(&error) {
+                tracing::error!(%error, "a cell could not be sent a command; it is ended");
+            }
+            control.close();
             return;
         }
     }
+}
+
+/// Whether an error says that the cell is gone.
+fn is_end(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
 /// Waits for the process to end, and sees to it that it does.
@@ -297,5 +343,63 @@ async fn reap(mut child: Child, mut gone: watch::Receiver<bool>, mut killed: mps
         tracing::error!(pid = child.id(), "a cell did not exit in time; it is killed");
         // It may have ended just now.
         let _ = child.kill().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Contract;
+    use crate::protocol::PACKET_MAX;
+    use vmm::WorkingSet;
+
+    fn setup(start: Start) -> Setup {
+        let (args, env) = (Vec::new(), Vec::new());
+        Setup { ram_bytes: RAM_MAX, contract: Contract::Handler, port: 0, args, env, package: false, start }
+    }
+
+    /// A parent's entry state and number of chunks, with the largest working set.
+    fn take(entry: usize, chunks: u64) -> Start {
+        let page = usize::try_from(abi::layout::PAGE).unwrap();
+        let far = 8 << 30;
+        let touched = (0..WorkingSet::RANGES_MAX).map(|at| far + 2 * at * page..far + (2 * at + 1) * page);
+        let learnt = WorkingSet { written: None, touched: Some(touched.collect()) };
+        let lazy = (0..chunks).map(|at| (2 * (RAM_MAX / abi::layout::PAGE) - 32 * at, 16)).collect();
+        Start::Take { entry: vec![1; entry], based: true, lazy: Some(lazy), learnt: Some(learnt) }
+    }
+
+    fn is_told(command: &Command) -> bool {
+        matches!(command, Command::Setup(Setup { start: Start::Take { learnt: Some(_), .. }, .. }))
+    }
+
+    #[test]
+    fn a_cell_is_told_what_forks_touch_if_there_is_room() {
+        assert!(is_told(&fitting(setup(take(6 << 10, 1 << 10))).unwrap()));
+        // The largest of what a snapshot has that is paged in.
+        let largest = take(snapshotter::snapshot::ENTRY_BYTES_MAX, super::super::paging::CHUNKS_MAX as u64);
+        let command = fitting(setup(largest)).unwrap();
+        assert!(!is_told(&command) && packet(&command).is_ok());
+    }
+
+    #[test]
+    fn what_a_cell_cannot_be_told_is_refused_at_once() {
+        let document = vec![b' '; PACKET_MAX];
+        let error = fitting(setup(Start::Specialize { entry: Vec::new(), document })).unwrap_err();
+        assert!(error.to_string().contains("a cell cannot be told what to run"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_command_that_cannot_be_sent_ends_the_cell() {
+        let (control, theirs) = Control::pair().unwrap();
+        let (commands, queue) = mpsc::unbounded_channel();
+        let failed = Some("x".repeat(PACKET_MAX));
+        commands.send((Command::Paged { chunk: 0, failed }, Vec::new())).unwrap();
+        let control = Arc::new(control);
+        // The queue is still open: only an error ends this.
+        timeout(Duration::from_secs(60), write_commands(control.clone(), queue)).await.unwrap();
+        let mut byte = [0];
+        let end = rustix::net::recv(&theirs, &mut byte[..], rustix::net::RecvFlags::DONTWAIT);
+        assert_eq!(end.map(|(_, bytes)| bytes), Ok(0), "the cell sees the end");
+        assert!(matches!(control.receive().await, Ok(None)), "and the worker too");
     }
 }

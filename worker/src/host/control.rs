@@ -1,6 +1,6 @@
 //! The worker's end of a cell's control socket.
 
-use crate::protocol::{Command, DESCRIPTORS_MAX, Event, PACKET_MAX};
+use crate::protocol::{Command, DESCRIPTORS_MAX, Event, PACKET_MAX, packet};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType, recvmsg, sendmsg, shutdown,
@@ -25,9 +25,9 @@ impl Control {
 
     /// Sends one command with its descriptors.
     pub(super) async fn send(&self, command: &Command, descriptors: &[OwnedFd]) -> io::Result<()> {
-        let packet = postcard::to_stdvec(command).map_err(io::Error::other)?;
-        if packet.len() > PACKET_MAX || descriptors.len() > DESCRIPTORS_MAX {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a command for a cell is too large"));
+        let packet = packet(command)?;
+        if descriptors.len() > DESCRIPTORS_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "too many descriptors for a cell"));
         }
         let fds: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
         self.0

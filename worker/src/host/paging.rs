@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use vmm::Filler;
 
 /// Most chunks of a parent that is paged in; the table goes to the cell in one packet. A larger one is read at once.
-const CHUNKS_MAX: usize = 16 << 10;
+pub(super) const CHUNKS_MAX: usize = 16 << 10;
 
 /// The commands of one cell.
 pub(super) type Commands = mpsc::UnboundedSender<(Command, Vec<OwnedFd>)>;

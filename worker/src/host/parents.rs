@@ -179,9 +179,10 @@ impl Origin {
 /// A runtime's parent: none yet, or built. The lock is held while it is being built.
 type Place = Arc<tokio::sync::Mutex<Option<Arc<HeldParent>>>>;
 
-/// The parents of runtimes, built when first needed.
+/// The parents of runtimes, built when first needed. One runtime may have several: they are told apart by all that
+/// determines what is in them, as their snapshots are.
 #[derive(Default)]
-pub(crate) struct Runtimes(Mutex<HashMap<String, Place>>);
+pub(crate) struct Runtimes(Mutex<HashMap<Digest, Place>>);
 
 impl Runtimes {
     /// The parent of `runtime`, which is started as `shared` says.
@@ -191,14 +192,19 @@ impl Runtimes {
         shared: &Shared,
         workshop: &Workshop,
     ) -> Result<Arc<HeldParent>, PrepareError> {
-        let place = self.lock().entry(runtime.to_owned()).or_default().clone();
+        let label = Label::runtime(runtime, shared, &workshop.config.root_sha256);
+        let place = self.place(&label);
         let mut place = place.lock().await;
         if let Some(parent) = &*place {
             return Ok(parent.clone());
         }
-        let parent = take_up(runtime, shared, workshop).await?;
+        let parent = take_up(runtime, shared, label, workshop).await?;
         *place = Some(parent.clone());
         Ok(parent)
+    }
+
+    fn place(&self, label: &Label) -> Place {
+        self.lock().entry(label.key()).or_default().clone()
     }
 
     /// What the snapshots of the built ones are known by. Waits for those that are being built.
@@ -211,7 +217,7 @@ impl Runtimes {
         keys
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Place>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Place>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -220,9 +226,9 @@ impl Runtimes {
 async fn take_up(
     runtime: &str,
     shared: &Shared,
+    label: Label,
     workshop: &Workshop,
 ) -> Result<Arc<HeldParent>, PrepareError> {
-    let label = Label::runtime(runtime, shared, &workshop.config.root_sha256);
     let (archive, wanted) = (workshop.archive.clone(), label.clone());
     match blocking(move || archive.load(&wanted, None)).await? {
         Ok(parent) => return Ok(Arc::new(parent)),
@@ -251,5 +257,29 @@ fn runtime_spec(runtime: &str, shared: &Shared) -> FunctionSpec {
         timeout: Duration::ZERO,
         max_concurrency: 1,
         package: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The place of the parent of a JavaScript function with so many MiB.
+    fn node_place(runtimes: &Runtimes, mib: u64, heap: &str) -> Place {
+        let command = ["/usr/bin/node", heap, "/opt/spore/bootstrap.cjs", "index.handler"].map(str::to_owned);
+        let env = std::collections::BTreeMap::from([("LANG".to_owned(), "C.UTF-8".to_owned())]);
+        let shared = runtimes::launch::share("node24", &command, &env, mib << 20).unwrap();
+        runtimes.place(&Label::runtime("node24", &shared, "root"))
+    }
+
+    #[test]
+    fn functions_share_a_runtime_parent_only_if_it_is_started_the_same() {
+        let runtimes = Runtimes::default();
+        let small = node_place(&runtimes, 256, "--max-old-space-size=112");
+        let large = node_place(&runtimes, 2048, "--max-old-space-size=1904");
+        let other = node_place(&runtimes, 300, "--max-old-space-size=112");
+        assert!(!Arc::ptr_eq(&small, &large), "the heap of one is not that of the other");
+        assert!(Arc::ptr_eq(&small, &other));
+        assert_eq!(runtimes.lock().len(), 2);
     }
 }

@@ -124,6 +124,9 @@ impl Run {
             _ => {}
         }
         self.finish(&ran);
+        if matches!(ran, Ran::Lost(_)) {
+            return (ran, None, None); // dropping `self` kills the VM, which may still run
+        }
         (ran, self.permit.take(), self.feeding.take())
     }
 
@@ -155,8 +158,11 @@ impl Run {
         Ran::Lost(format!("{what}{error}"))
     }
 
-    /// The shell has said its last word about the request.
+    /// The shell has said its last word about the request, unless it was lost: that is for dropping to find out.
     fn finish(&mut self, ran: &Ran) {
+        if matches!(ran, Ran::Lost(_)) {
+            return;
+        }
         if let Some(log) = &mut self.log {
             log.finish();
         }
@@ -202,9 +208,9 @@ impl Drop for Run {
         runtime.spawn(async move {
             // A request that was sent in part is not to be waited for. The socket may be closed already.
             let _ = shell.socket.shutdown().await;
-            match timeout(KILL_PATIENCE, frames.done(&mut shell.socket, &mut log)).await {
-                Ok(Ok(News::Done(done, _))) => totals.done(&done),
-                Ok(_) => {}
+            match timeout(KILL_PATIENCE, frames.last_words(&mut shell.socket, &mut log)).await {
+                Ok(Some(done)) => totals.done(&done),
+                Ok(None) => {}
                 Err(_) => {
                     tracing::error!(
                         pid = cell.pid,
@@ -282,6 +288,19 @@ impl Frames {
             match self.news(socket, log).await? {
                 News::Part(..) | News::Want | News::Refused(_) => {}
                 end => return Ok(end),
+            }
+        }
+    }
+
+    /// Reads until the request is over or the shell has closed its socket, whatever it says that nobody understands.
+    async fn last_words(&mut self, socket: &mut UnixStream, log: &mut LogWriter) -> Option<Done> {
+        match self.done(socket, log).await {
+            Ok(News::Done(done, _)) => Some(done),
+            Ok(_) => None,
+            Err(_) => {
+                // However the socket ends, the shell has ended with it.
+                let _ = tokio::io::copy(socket, &mut tokio::io::sink()).await;
+                None
             }
         }
     }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::host::fleet::Fleet;
+use crate::host::places::Places;
 use crate::host::shells::{Shells, Take};
 use crate::message;
 use crate::protocol::write_frame;
@@ -97,4 +98,25 @@ async fn trimming_forgets_shells_that_are_gone() {
     assert_eq!(shells.states().len(), 1);
     assert_eq!(totals.snapshot().shells, 1);
     drop(fit);
+}
+
+#[tokio::test]
+async fn a_shell_that_says_nonsense_is_killed_and_its_place_taken_until_it_ends() {
+    let (totals, fleet) = (Arc::new(Totals::default()), Arc::new(Fleet::new(100)));
+    let shells = Shells::new(totals.clone(), fleet.clone());
+    let (shell, _, end) = shells.add(false).unwrap();
+    let (id, mut end) = (shell.id, StdStream::from(end));
+    let (cell, mut commands, _alive) = Cell::without_process(shells);
+    let places = Places::new(1, fleet);
+    let place = places.place(Duration::ZERO, false).await.unwrap();
+    let log = LogWriter::new(totals.clone(), "r".to_owned());
+    let run = Run::new(Arc::new(cell), totals, shell, log, (place, None), Duration::from_secs(60));
+    // Out of turn: it has a request. It goes on all the same.
+    write_frame(&mut end, &Frame::Ready, &[], &[]).unwrap();
+    let (ran, permit, _) = run.complete(&Bytes::from_static(b"request")).await;
+    assert!(matches!(ran, Ran::Lost(_)) && permit.is_none());
+    assert!(matches!(commands.try_recv(), Ok((Command::Kill { id: killed }, _)) if killed == id));
+    assert!(places.place(Duration::ZERO, false).await.is_err(), "it still computes");
+    drop(end);
+    assert!(places.place(Duration::from_secs(10), false).await.is_ok());
 }
