@@ -101,6 +101,12 @@ fn signals_behave_as_on_linux() {
 }
 
 #[test]
+fn handlers_start_with_a_fresh_floating_point_state_and_are_told_what_happened() {
+    let programs = Programs::new();
+    agrees_with_linux(&programs.compile("fresh", &["-static", "-lm"]), Guest::new());
+}
+
+#[test]
 fn identity_limits_clocks_and_futexes_behave_as_on_linux() {
     let programs = Programs::new();
     let outcome = agrees_with_linux(&programs.compile("process", &["-static"]), Guest::new());
@@ -156,6 +162,12 @@ fn process_descriptors_behave_as_on_linux() {
 fn blocks_grow_in_a_program_that_forks() {
     let programs = Programs::new();
     agrees_with_linux(&programs.compile("grow", &["-static", "-O1"]), Guest::new().with_memory(128));
+}
+
+#[test]
+fn reading_a_directory_ends_despite_its_growth() {
+    let programs = Programs::new();
+    agrees_with_linux(&programs.compile("growth", &["-static"]), Guest::new());
 }
 
 #[test]

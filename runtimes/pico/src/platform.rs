@@ -71,7 +71,7 @@ pub trait Platform {
     /// Saves the vector state (`xsave`, standard format) into 64-byte aligned, zeroed `area` of
     /// [`crate::process::XSTATE_SIZE`] bytes. The part every entry saves (`xmm`, `mxcsr`) is pico's own, not the program's.
     fn save_xstate(&self, area: &mut [u8]);
-    /// Restores what `save_xstate` saved.
+    /// Restores what `save_xstate` saved. Components that are not present in `area` are as after a reset.
     fn restore_xstate(&self, area: &[u8]);
     /// Says whether the program is to be interrupted now and then ([`Kernel::tick`]), so that one thread cannot keep the
     /// processor for itself.

@@ -179,7 +179,7 @@ extern "C" fn serve(first: u64, second: u64, third: u64, number: u64) -> Served 
     let kernel = super::kernel();
     let is_turn_over = !kernel.threads.is_alone()
         && (kernel.is_time_to_look() || kernel.threads.are_others_due() && kernel.is_slice_over());
-    if kernel.process.next_alarm().is_some() || kernel.process.has_cpu_alarm() || is_turn_over {
+    if kernel.is_alarm_due() || is_turn_over {
         // A signal may be due, of another process or from outside, too, or it is another thread's turn: only a real system call
         // sees to that.
         return Served { result: 0, what: TRAP };

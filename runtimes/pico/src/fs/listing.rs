@@ -34,8 +34,20 @@ const TERMINAL_INO: u32 = 2;
 const MOUNTED: u64 = 1 << 62;
 
 impl Location {
-    /// Gives the names in this directory from position `from` on to `take`.
+    /// The names there are now are what a listing tells: it begins.
+    pub(super) fn begin_listing(&self) {
+        if let Node::Memory(inode) = &self.node
+            && let Ok(directory) = inode.directory()
+        {
+            self.last_listed.set(directory.borrow().last_place());
+        }
+    }
+
+    /// Gives the names in this directory from position `from` on to `take`. At 0 a new listing begins.
     pub fn list(&self, kernel: &Kernel, from: u64, take: &mut Taker<'_>) -> Result<()> {
+        if from == 0 {
+            self.begin_listing();
+        }
         // A directory that was removed is empty.
         let Ok(path) = self.path(kernel) else { return Ok(()) };
         let above = kernel.parent_of(&path).and_then(|above| above.stat()).map_or(1, |stat| stat.st_ino);
@@ -75,7 +87,7 @@ impl Location {
                 }
             }
             Node::Memory(inode) => {
-                for (place, name, child) in inode.directory()?.borrow().list(from) {
+                for (place, name, child) in inode.directory()?.borrow().list(from, self.last_listed.get()) {
                     let attributes = child.attributes();
                     if !add(&name, attributes.ino, attributes.mode, place) {
                         return Ok(false);

@@ -134,3 +134,20 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
     at(start, 2).copy_from_slice(b"ok");
     assert_eq!(read(&mut rig, fd, 0, 2), b"ok");
 }
+
+#[test]
+fn a_refused_mapping_leaves_the_memory_as_it_was() {
+    let mut rig = Rig::new();
+    let fd = number(rig.open("/tmp/f", linux::O_CREAT | linux::O_RDWR));
+    let len = 64 << 20;
+    assert_eq!(rig.call(linux::__NR_ftruncate, &[fd, len]), 0);
+    for mapped in [false, true] {
+        // What is mapped already is mapped again in the sparse area.
+        if mapped {
+            number(map(&mut rig, fd, 0, PAGE));
+        }
+        let before = rig.kernel.mm.free();
+        assert_eq!(map(&mut rig, fd, 0, len), err(Errno::ENOMEM));
+        assert_eq!(rig.kernel.mm.free(), before);
+    }
+}

@@ -15,6 +15,7 @@ use crate::tty::terminal::Terminal;
 use alloc::rc::Rc;
 use alloc::string::ToString;
 use alloc::vec::Vec;
+use core::cell::Cell;
 use linux_raw_sys::general::{S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, stat as Stat};
 
 /// A file, directory, link or device.
@@ -50,6 +51,8 @@ pub struct Location {
     /// What is there.
     pub node: Node,
     path: Rc<[u8]>,
+    /// Last place that the listing under way tells: names that come meanwhile would let it go on for ever.
+    pub(super) last_listed: Cell<u64>,
 }
 
 /// Where a symbolic link leads.
@@ -128,7 +131,7 @@ fn image_attributes(inode: &erofs::Inode, dev: u64) -> Attributes {
 impl Location {
     /// `node` at the canonical path `path`.
     pub fn new(node: Node, path: &[u8]) -> Self {
-        Self { node, path: path.into() }
+        Self { node, path: path.into(), last_listed: Cell::new(u64::MAX) }
     }
 
     /// What stat(2) tells.
@@ -233,7 +236,9 @@ impl Location {
     /// Opens it.
     pub fn open(&self, kernel: &Kernel) -> Result<Rc<dyn File>> {
         if self.is_dir() {
-            return Ok(Rc::new(DirectoryFile(self.clone())));
+            let directory = DirectoryFile(self.clone());
+            directory.0.begin_listing();
+            return Ok(Rc::new(directory));
         }
         Ok(match &self.node {
             Node::Image(image, inode, _) if u32::from(inode.mode) & S_IFMT == S_IFREG => {

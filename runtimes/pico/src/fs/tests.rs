@@ -278,3 +278,66 @@ fn programs_are_opened_for_execution() {
     assert_eq!(open(b"/files"), Err(Errno::EACCES));
     assert_eq!(open(b"/none"), Err(Errno::ENOENT));
 }
+
+/// The next names of an open directory, as far as a small buffer holds them.
+fn next_names(rig: &mut Rig, fd: u64, size: u64) -> Vec<String> {
+    let got = rig.call(linux::__NR_getdents64, &[fd, rig.buffer, size]);
+    let mut rest: &[u8] = rig.bytes(usize::try_from(got).unwrap());
+    let mut names = Vec::new();
+    while !rest.is_empty() {
+        let len = usize::from(u16::from_ne_bytes([rest[16], rest[17]]));
+        names.push(utf8(rest[19..len].split(|&byte| byte == 0).next().unwrap().to_vec()));
+        rest = &rest[len..];
+    }
+    names.retain(|name| name != "." && name != "..");
+    names
+}
+
+#[test]
+fn a_listing_ends_although_names_are_made_meanwhile() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.on(linux::__NR_mkdir, "/tmp/d", &[0o755]), 0);
+    for index in 0..20 {
+        assert_eq!(rig.write_all(format!("/tmp/d/{index}"), b""), 0);
+    }
+    for size in [24, 100, 4096] {
+        let fd = u64::try_from(rig.open("/tmp/d", linux::O_DIRECTORY)).unwrap();
+        let round = |rig: &mut Rig| {
+            let mut told = 0;
+            while told < 200 {
+                // The dots fill a small buffer alone.
+                let at = rig.call(linux::__NR_lseek, &[fd, 0, linux::SEEK_CUR.into()]);
+                let names = next_names(rig, fd, size);
+                if names.is_empty() && rig.call(linux::__NR_lseek, &[fd, 0, linux::SEEK_CUR.into()]) == at {
+                    break;
+                }
+                for name in names {
+                    let (from, to) =
+                        (rig.path(format!("/tmp/d/{name}")), rig.path(format!("/tmp/d/{name}x")));
+                    assert_eq!(rig.call(linux::__NR_rename, &[from, to]), 0);
+                    told += 1;
+                }
+            }
+            told
+        };
+        assert_eq!(round(&mut rig), 20, "{size}");
+        assert_eq!(round(&mut rig), 0, "{size}");
+        assert_eq!(rig.call(linux::__NR_lseek, &[fd, 0, linux::SEEK_SET.into()]), 0);
+        assert_eq!(round(&mut rig), 20, "{size}");
+        assert_eq!(rig.call(linux::__NR_close, &[fd]), 0);
+    }
+}
+
+#[test]
+fn a_listing_without_a_beginning_ends_too_and_mounts_are_still_told() {
+    let mut rig = Rig::new();
+    let fd = u64::try_from(rig.open("/tmp", linux::O_DIRECTORY)).unwrap();
+    assert_eq!(rig.call(linux::__NR_lseek, &[fd, 2, linux::SEEK_SET.into()]), 2);
+    assert_eq!(rig.write_all("/tmp/later", b""), 0);
+    assert!(next_names(&mut rig, fd, 4096).is_empty());
+    assert_eq!(rig.call(linux::__NR_lseek, &[fd, 0, linux::SEEK_SET.into()]), 0);
+    assert_eq!(next_names(&mut rig, fd, 4096), ["later"]);
+    // A directory of the image with mounts in it.
+    let fd = u64::try_from(rig.open("/var", linux::O_DIRECTORY)).unwrap();
+    assert_eq!(next_names(&mut rig, fd, 4096), ["tmp", "task"]);
+}

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::cell::{Cell, OnceCell, RefCell};
 
 /// Most connections that wait at one listening socket (`/proc/sys/net/core/somaxconn`).
-pub const BACKLOG_MAX: usize = 128;
+pub const BACKLOG_MAX: usize = 1024;
 /// Most connections that wait in the whole VM.
 const WAITING_MAX: usize = 1024;
 /// Ports handed out when the program names none.

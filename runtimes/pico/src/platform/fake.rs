@@ -22,6 +22,18 @@ pub fn alone_with_linux() -> std::sync::MutexGuard<'static, ()> {
     LINUX.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
+/// Control and status of the x87: all the vector state the fake machine has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct X87 {
+    /// Control word.
+    pub control: u16,
+    /// Status word.
+    pub status: u16,
+}
+
+/// As after `fninit`.
+pub const X87_INITIAL: X87 = X87 { control: 0x37f, status: 0 };
+
 /// The fake machine. Its time-stamp counter runs at 1 GHz: one tick is one nanosecond.
 pub struct Fake {
     /// Doorbells rung so far.
@@ -52,6 +64,8 @@ pub struct Fake {
     pub ticks: Cell<bool>,
     /// Registers of the threads that were made.
     pub prepared: RefCell<Vec<Registers>>,
+    /// The vector state.
+    pub x87: Cell<X87>,
     /// What `console` returns.
     pub console: Cell<Console>,
     /// Input to hand over, a part at each `Sleep` that asks for some; an empty part is the end.
@@ -87,6 +101,7 @@ impl Default for Fake {
             detail: RefCell::default(),
             ticks: Cell::new(false),
             prepared: RefCell::default(),
+            x87: Cell::new(X87_INITIAL),
             console: Cell::default(),
             inputs: RefCell::default(),
             input: Cell::new(&[]),
@@ -248,10 +263,17 @@ impl Platform for Rc<Fake> {
     }
 
     fn save_xstate(&self, area: &mut [u8]) {
+        let X87 { control, status } = self.x87.get();
+        area[..2].copy_from_slice(&control.to_le_bytes());
+        area[2..4].copy_from_slice(&status.to_le_bytes());
         area[512] = 3;
     }
 
-    fn restore_xstate(&self, _area: &[u8]) {}
+    fn restore_xstate(&self, area: &[u8]) {
+        let word = |at: usize| u16::from_le_bytes([area[at], area[at + 1]]);
+        let present = area[512] & 1 != 0;
+        self.x87.set(if present { X87 { control: word(0), status: word(2) } } else { X87_INITIAL });
+    }
 
     fn set_ticks(&self, wanted: bool) {
         self.ticks.set(wanted);

@@ -5,6 +5,7 @@
 //! | restorer | ucontext, 304 bytes | siginfo, 128 bytes | ...64-aligned: xsave area, magic |
 //! ```
 
+use super::info::{FloatExceptions, SSE_EXCEPTION, X87_EXCEPTION};
 use super::signals::{Action, AltStack, IGNORE};
 use super::{Fault, Info, Registers};
 use crate::errno::{Errno, Result};
@@ -70,6 +71,8 @@ const _: () = assert!(size_of::<Context>() == 256 && size_of::<Frame>() == 8 + 3
 
 /// Offsets in an xsave area.
 mod xsave {
+    pub(super) const X87_CONTROL: usize = 0;
+    pub(super) const X87_STATUS: usize = 2;
     pub(super) const MXCSR: usize = 24;
     pub(super) const XMM: usize = 160;
     /// What Linux tells programs about the area.
@@ -109,13 +112,7 @@ impl Kernel {
 
     /// Delivers a fault of the program: to its handler, or the program ends.
     pub fn fault(&mut self, registers: &mut Registers, fault: &Fault) {
-        let info = Info {
-            signal: fault.signal,
-            errno: 0,
-            code: fault.code,
-            reserved: 0,
-            fields: core::array::from_fn(|i| if i == 0 { fault.address } else { 0 }),
-        };
+        let info = fault.info(registers.rip, self.float_exceptions(registers, fault.vector));
         if self.process.signals.catches(fault.signal)
             && let Ok(action) = self.process.signals.action(fault.signal)
             && self.push_frame(registers, &info, &action, Some(fault)).is_ok()
@@ -125,7 +122,21 @@ impl Kernel {
         self.end_by_signal(fault.signal, fault.address, registers.rip);
     }
 
-    /// Makes the program continue in a handler.
+    /// What is raised and masked, if `vector` is a floating-point exception.
+    fn float_exceptions(&self, registers: &Registers, vector: u64) -> FloatExceptions {
+        match vector {
+            X87_EXCEPTION => {
+                let mut area = Xstate([0; XSTATE_SIZE]);
+                self.platform.save_xstate(&mut area.0);
+                let word = |at: usize| u16::from_le_bytes([area.0[at], area.0[at + 1]]);
+                FloatExceptions::of_x87(word(xsave::X87_CONTROL), word(xsave::X87_STATUS))
+            }
+            SSE_EXCEPTION => FloatExceptions::of_sse(registers.mxcsr),
+            _ => FloatExceptions::default(),
+        }
+    }
+
+    /// Makes the program continue in a handler, which starts with a vector state of its own.
     fn push_frame(
         &mut self,
         registers: &mut Registers,
@@ -166,6 +177,8 @@ impl Kernel {
         registers.rsp = at;
         registers.rip = action.handler;
         registers.rflags &= !DIRECTION_TRAP_RESUME;
+        self.reset_xstate();
+        (registers.mxcsr, registers.xmm) = (xsave::MXCSR_INITIAL, [0; 16]);
         self.process.signals.enter_handler(info.signal, action);
         Ok(())
     }
@@ -218,7 +231,7 @@ impl Kernel {
         Ok(())
     }
 
-    /// The vector state is what a program starts with.
+    /// The vector state is what programs and handlers start with.
     pub(crate) fn reset_xstate(&self) {
         let mut area = Xstate([0; XSTATE_SIZE]);
         area.0[xsave::MXCSR..xsave::MXCSR + 4].copy_from_slice(&xsave::MXCSR_INITIAL.to_le_bytes());
@@ -266,5 +279,113 @@ fn context(registers: &Registers, fault: Option<&Fault>, mask: u64, xstate: u64)
         cr2: fault.map_or(0, |fault| fault.address),
         xstate,
         reserved: [0; 8],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mm::areas::Kind;
+    use crate::mm::{DATA, Mapping, Placement};
+    use crate::platform::fake::{Fake, X87, X87_INITIAL};
+    use crate::process::fault_signal;
+    use alloc::rc::Rc;
+
+    const RIP: u64 = 0x40_0000;
+
+    /// A kernel whose program has a stack and handles `signal`.
+    fn kernel(signal: u32) -> (Kernel, Rc<Fake>, Registers) {
+        let (mut kernel, fake) = Kernel::for_tests();
+        let (placement, len, kind) = (Placement::Hint(0), 64 << 10, Kind::Anonymous);
+        let stack = kernel.mm.map(Mapping { placement, len, prot: DATA, kind, file: None }).unwrap();
+        let flags = u64::from(linux::SA_SIGINFO | linux::SA_RESTORER);
+        let action = Action { handler: 0x1234_5678, flags, restorer: 0x8765_4321, mask: 0 };
+        kernel.process.signals.set_action(signal, action).unwrap();
+        let xmm = core::array::from_fn(|i| i as u128 + 100);
+        let rsp = stack + (64 << 10) - 8;
+        (kernel, fake, Registers { rsp, rip: RIP, rflags: 0x246, mxcsr: 0x5f80, xmm, ..Registers::default() })
+    }
+
+    /// Code and address the handler of `vector` is told, and `cr2` of its context.
+    fn told(vector: u64, mxcsr: u32, x87: X87) -> (u32, u64, u64) {
+        let fault = fault_signal(vector, 0, 0x77);
+        let (mut kernel, fake, mut registers) = kernel(fault.signal);
+        fake.x87.set(x87);
+        registers.mxcsr = mxcsr;
+        kernel.fault(&mut registers, &fault);
+        let info: Info = kernel.mm.read(registers.rsi).unwrap();
+        assert_eq!(info.signal, fault.signal);
+        let frame: Frame = kernel.mm.read(registers.rsp).unwrap();
+        (info.code.cast_unsigned(), info.fields[0], frame.context.cr2)
+    }
+
+    #[test]
+    fn faults_of_instructions_are_told_with_their_address() {
+        let cases = [
+            (0, linux::FPE_INTDIV, RIP),
+            (1, linux::TRAP_TRACE, RIP),
+            (3, 0x80, 0),
+            (6, linux::ILL_ILLOPN, RIP),
+            (12, 0x80, 0),
+            (13, 0x80, 0),
+            (17, linux::BUS_ADRALN, 0),
+        ];
+        for (vector, code, address) in cases {
+            assert_eq!(told(vector, 0x1f80, X87_INITIAL), (code, address, 0), "vector {vector}");
+        }
+        assert_eq!(told(14, 0x1f80, X87_INITIAL), (linux::SEGV_MAPERR, 0x77, 0x77));
+    }
+
+    #[test]
+    fn floating_point_exceptions_are_told_as_on_linux() {
+        let cases = [
+            (0x01, linux::FPE_FLTINV),
+            (0x02, linux::FPE_FLTUND),
+            (0x04, linux::FPE_FLTDIV),
+            (0x08, linux::FPE_FLTOVF),
+            (0x10, linux::FPE_FLTUND),
+            (0x20, linux::FPE_FLTRES),
+            (0x3f, linux::FPE_FLTINV),
+            (0x2c, linux::FPE_FLTDIV),
+            (0x38, linux::FPE_FLTOVF),
+            (0x30, linux::FPE_FLTUND),
+        ];
+        for (bits, code) in cases {
+            // What is masked does not count, though it has happened.
+            let mxcsr = 0x1f80 & !(bits << 7) | 0x3f;
+            assert_eq!(told(19, mxcsr, X87_INITIAL), (code, RIP, 0), "{bits:#x}");
+            let bits = u16::try_from(bits).unwrap();
+            let x87 = X87 { control: 0x37f & !bits, status: 0xb8bf };
+            assert_eq!(told(16, 0x1f80, x87), (code, RIP, 0), "{bits:#x}");
+        }
+        assert_eq!(told(19, 0x1f80, X87_INITIAL), (linux::FPE_FLTINV, RIP, 0), "none at all");
+    }
+
+    #[test]
+    fn handlers_start_with_a_vector_state_of_their_own_and_the_programs_comes_back() {
+        let (mut kernel, fake, before) = kernel(linux::SIGUSR1);
+        let x87 = X87 { control: 0xf7f, status: 0x3800 };
+        fake.x87.set(x87);
+        kernel.process.signals.send(Info::sent(linux::SIGUSR1, 0)).unwrap();
+        let mut registers = before;
+        assert!(kernel.deliver_signals(&mut registers));
+        assert_eq!((registers.mxcsr, registers.xmm), (0x1f80, [0; 16]));
+        assert_eq!(fake.x87.get(), X87_INITIAL);
+        registers.rsp += 8;
+        kernel.pop_frame(&mut registers);
+        assert_eq!((registers.mxcsr, registers.xmm), (before.mxcsr, before.xmm));
+        assert_eq!(fake.x87.get(), x87);
+    }
+
+    #[test]
+    fn without_room_for_a_frame_the_vector_state_stays() {
+        let (mut kernel, fake, mut registers) = kernel(linux::SIGUSR1);
+        let x87 = X87 { control: 0xf7f, status: 0x3800 };
+        fake.x87.set(x87);
+        registers.rsp = 64;
+        let before = registers;
+        kernel.process.signals.send(Info::sent(linux::SIGUSR1, 0)).unwrap();
+        kernel.deliver_signals(&mut registers);
+        assert_eq!((registers, fake.x87.get()), (before, x87));
     }
 }

@@ -82,7 +82,62 @@ pub struct Fault {
     pub address: u64,
 }
 
-/// The signal for exception `vector` with error code `error`; `cr2` is the address of a page fault.
+/// What the processor says of floating-point exceptions: which have happened, and which the program does not want to
+/// hear of. One bit each: invalid, denormal, divide, overflow, underflow, precision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct FloatExceptions {
+    /// Those that have happened since the flags were cleared.
+    pub(super) raised: u32,
+    /// Those that are masked.
+    pub(super) masked: u32,
+}
+
+impl FloatExceptions {
+    /// From the control and status words of the x87.
+    pub(super) fn of_x87(control: u16, status: u16) -> Self {
+        Self { raised: status.into(), masked: control.into() }
+    }
+
+    /// From `mxcsr`.
+    pub(super) fn of_sse(mxcsr: u32) -> Self {
+        Self { raised: mxcsr, masked: mxcsr >> 7 }
+    }
+
+    /// `si_code`, as Linux chooses it if there are several; `None` if there is none.
+    fn code(self) -> Option<u32> {
+        let codes = [
+            (0x01, linux::FPE_FLTINV),
+            (0x04, linux::FPE_FLTDIV),
+            (0x08, linux::FPE_FLTOVF),
+            (0x12, linux::FPE_FLTUND),
+            (0x20, linux::FPE_FLTRES),
+        ];
+        let wanted = self.raised & !self.masked;
+        codes.into_iter().find(|(bits, _)| wanted & bits != 0).map(|(_, code)| code)
+    }
+}
+
+/// Vectors of the exceptions of the x87 and of SSE.
+pub(super) const X87_EXCEPTION: u64 = 16;
+/// See [`X87_EXCEPTION`].
+pub(super) const SSE_EXCEPTION: u64 = 19;
+
+impl Fault {
+    /// What a handler is told. `rip`: the instruction; `exceptions`: what floating-point exceptions there are, if it is one.
+    pub(super) fn info(&self, rip: u64, exceptions: FloatExceptions) -> Info {
+        let (code, address) = match self.vector {
+            0 | 1 | 6 => (self.code, rip),
+            X87_EXCEPTION | SSE_EXCEPTION => (exceptions.code().map_or(self.code, u32::cast_signed), rip),
+            _ => (self.code, self.address),
+        };
+        let mut info = Info::sent(self.signal, code);
+        info.fields[0] = address;
+        info
+    }
+}
+
+/// The signal for exception `vector` with error code `error`; `cr2` is the address of a page fault. Which floating-point
+/// exception it is says [`Fault::info`].
 pub fn fault_signal(vector: u64, error: u64, cr2: u64) -> Fault {
     let (signal, code) = match vector {
         0 => (linux::SIGFPE, linux::FPE_INTDIV),
@@ -91,7 +146,7 @@ pub fn fault_signal(vector: u64, error: u64, cr2: u64) -> Fault {
         6 => (linux::SIGILL, linux::ILL_ILLOPN),
         12 => (linux::SIGBUS, SI_KERNEL),
         14 => (linux::SIGSEGV, linux::SEGV_MAPERR),
-        16 | 19 => (linux::SIGFPE, linux::FPE_FLTINV),
+        X87_EXCEPTION | SSE_EXCEPTION => (linux::SIGFPE, linux::FPE_FLTINV),
         17 => (linux::SIGBUS, linux::BUS_ADRALN),
         _ => (linux::SIGSEGV, SI_KERNEL),
     };

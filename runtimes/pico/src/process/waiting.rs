@@ -167,6 +167,13 @@ impl Kernel {
         }
     }
 
+    /// Whether a timer of the current process has a signal to send.
+    pub fn is_alarm_due(&self) -> bool {
+        let is_over = |setting: &Setting| setting.next.is_some_and(|next| next <= self.own_busy());
+        let is_cpu_time_over = || self.process.cpu_alarms.iter().any(is_over);
+        self.process.next_alarm().is_some_and(|next| next <= self.now()) || is_cpu_time_over()
+    }
+
     /// The clock of the CPU time, which said `before`, begins anew: timers that go by it keep what they have left.
     pub(crate) fn restart_cpu_alarms(&mut self, before: u64) {
         let now = self.own_busy();

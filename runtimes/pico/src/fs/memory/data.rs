@@ -95,7 +95,56 @@ impl Data {
     /// Makes room for `len` bytes at `offset`; returns for how many there is room, `ENOSPC` if for none.
     pub(super) fn reserve(&mut self, mm: &mut Mm, pool: &Pool, offset: u64, len: usize) -> Result<usize> {
         let end = checked_end(offset, len as u64)?;
-        let mut at = offset / PAGE * PAGE;
+        let at = self.fill_holes(mm, pool, offset, end, |_| ());
+        let room = usize_of(at.min(end).saturating_sub(offset));
+        if room == 0 && len > 0 { Err(Errno::ENOSPC) } else { Ok(room) }
+    }
+
+    /// Makes room for all of `start..end` and returns which runs that added; `ENOSPC`, and all is as before, if there
+    /// is not enough.
+    pub(super) fn reserve_all(&mut self, mm: &mut Mm, pool: &Pool, start: u64, end: u64) -> Result<Vec<u64>> {
+        // What can only fail is not begun: it would take all memory there is, if only for a moment.
+        if self.missing(start, end) > mm.free() {
+            mm.note_refused();
+            return Err(Errno::ENOSPC);
+        }
+        let mut added = Vec::new();
+        if self.fill_holes(mm, pool, start, end, |run| added.push(run)) < end {
+            self.give_back(mm, pool, added);
+            return Err(Errno::ENOSPC);
+        }
+        Ok(added)
+    }
+
+    /// Bytes of the pages that hold `start..end` which lie in no run.
+    fn missing(&self, start: u64, end: u64) -> u64 {
+        let (start, end) = (start / PAGE * PAGE, end.next_multiple_of(PAGE));
+        let held = self.extents.range(..end).map(|(&at, pages)| {
+            let behind = at + pages.len() as u64;
+            end.clamp(at, behind) - start.clamp(at, behind)
+        });
+        end - start - held.sum::<u64>()
+    }
+
+    /// Gives back whole runs that [`Data::reserve_all`] added.
+    pub(super) fn give_back(&mut self, mm: &mut Mm, pool: &Pool, added: Vec<u64>) {
+        for pages in added.into_iter().filter_map(|at| self.extents.remove(&at)) {
+            self.allocated -= pages.len() as u64;
+            mm.free_pages(pages);
+            pool.refund(EXTENT_COST_BYTES);
+        }
+    }
+
+    /// Puts runs into the holes of `start..end`, tells `added` where, and returns how far it got.
+    fn fill_holes(
+        &mut self,
+        mm: &mut Mm,
+        pool: &Pool,
+        start: u64,
+        end: u64,
+        mut added: impl FnMut(u64),
+    ) -> u64 {
+        let mut at = start / PAGE * PAGE;
         while at < end {
             let next = self.run_at_or_after(at);
             if let Some((start, run_end)) = next
@@ -112,15 +161,15 @@ impl Data {
             at += pages.len() as u64;
             self.allocated += pages.len() as u64;
             self.extents.insert(start, pages);
+            added(start);
         }
-        let room = usize_of(at.min(end).saturating_sub(offset));
-        if room == 0 && len > 0 { Err(Errno::ENOSPC) } else { Ok(room) }
+        at
     }
 
-    /// Changes the size; what is cut off is given back.
+    /// Changes the size; what is cut off is given back, and so is what lies behind a size that stays.
     pub(super) fn resize(&mut self, mm: &mut Mm, pool: &Pool, size: u64) -> Result<()> {
         checked_end(size, 0)?;
-        if size < self.size {
+        if size <= self.size {
             self.punch(mm, pool, size, u64::MAX)?;
         }
         self.size = size;

@@ -42,11 +42,16 @@ impl Directory {
         self.entries.get(name).map(|entry| entry.inode.clone())
     }
 
-    /// The names with places from `first` on, in the order of their places.
-    pub fn list(&self, first: u64) -> Vec<(u64, Vec<u8>, Rc<Inode>)> {
-        let later = self.entries.iter().filter(|(_, entry)| entry.place >= first);
+    /// The last place there is: names that come later have later ones.
+    pub fn last_place(&self) -> u64 {
+        self.last_place
+    }
+
+    /// The names with places from `first` to `last`, in the order of their places.
+    pub fn list(&self, first: u64, last: u64) -> Vec<(u64, Vec<u8>, Rc<Inode>)> {
+        let within = self.entries.iter().filter(|(_, entry)| (first..=last).contains(&entry.place));
         let mut listed: Vec<_> =
-            later.map(|(name, entry)| (entry.place, name.clone(), entry.inode.clone())).collect();
+            within.map(|(name, entry)| (entry.place, name.clone(), entry.inode.clone())).collect();
         listed.sort_by_key(|&(place, ..)| place);
         listed
     }
@@ -54,17 +59,23 @@ impl Directory {
 
 /// Names of a directory are changed through its inode, whose times and link count change with them.
 impl Inode {
-    /// Gives the free name `name` to `inode`.
+    /// Gives the free name `name` to `inode`, at the end of listings.
     pub(super) fn enter(self: &Rc<Self>, name: &[u8], inode: &Rc<Self>, now: Time) -> Result<()> {
-        self.pool.charge(NAME_COST_BYTES + name.len())?;
-        self.place(name, inode, now)
+        self.enter_at(None, name, inode, now)
     }
 
-    /// As `enter`, for a name that is paid for.
-    fn place(self: &Rc<Self>, name: &[u8], inode: &Rc<Self>, now: Time) -> Result<()> {
+    /// As `enter`, at the place `kept`, which the name had before.
+    pub(super) fn enter_at(
+        self: &Rc<Self>,
+        kept: Option<u64>,
+        name: &[u8],
+        inode: &Rc<Self>,
+        now: Time,
+    ) -> Result<()> {
+        self.pool.charge(NAME_COST_BYTES + name.len())?;
         let mut directory = self.directory()?.borrow_mut();
-        directory.last_place += 1;
-        let place = directory.last_place;
+        let place = kept.unwrap_or(directory.last_place + 1);
+        directory.last_place = directory.last_place.max(place);
         directory.entries.insert(name.to_vec(), Entry { inode: inode.clone(), place });
         drop(directory);
         if let Body::Directory(child) = inode.body() {
@@ -91,6 +102,11 @@ impl Inode {
         Ok(entry.inode)
     }
 
+    /// Place of `name` in listings, if there is that name.
+    pub(super) fn place_of(&self, name: &[u8]) -> Result<Option<u64>> {
+        Ok(self.directory()?.borrow().entries.get(name).map(|entry| entry.place))
+    }
+
     /// Exchanges what two names in two directories are.
     pub(super) fn swap(
         self: &Rc<Self>,
@@ -99,9 +115,10 @@ impl Inode {
         other_name: &[u8],
         now: Time,
     ) -> Result<()> {
+        let (place, other_place) = (self.place_of(name)?, other.place_of(other_name)?);
         let (one, two) = (self.leave(name, now)?, other.leave(other_name, now)?);
-        self.enter(name, &two, now)?;
-        other.enter(other_name, &one, now)
+        self.enter_at(place, name, &two, now)?;
+        other.enter_at(other_place, other_name, &one, now)
     }
 
     /// Another name for a file: link(2).

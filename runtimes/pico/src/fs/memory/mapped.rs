@@ -70,7 +70,7 @@ impl SharedMappings {
             wanted => wanted,
         };
         let data = inode.data()?;
-        data.borrow_mut().hold(mm, &inode.pool, offset, len)?;
+        let added = data.borrow_mut().hold(mm, &inode.pool, offset, offset + len)?;
         let file = Some((path, offset));
         let mapping = Mapping { placement, len, prot, kind: Kind::SharedFile, file };
         let shown = mm.map(mapping).and_then(|start| {
@@ -87,7 +87,10 @@ impl SharedMappings {
         });
         match shown {
             Ok(start) => self.0.push(Mapped { start, end: start + len, offset, inode: inode.clone() }),
-            Err(_) => data.borrow_mut().unpin(offset, offset + len),
+            Err(_) => {
+                data.borrow_mut().unpin(offset, offset + len);
+                data.borrow_mut().give_back(mm, &inode.pool, added);
+            }
         }
         shown
     }
@@ -148,15 +151,11 @@ impl Data {
         self.pins.iter().any(|&(from, to)| from < end && start < to)
     }
 
-    /// Sees to it that `len` bytes at `start`, whole pages, have pages, which stay where they are.
-    fn hold(&mut self, mm: &mut Mm, pool: &Pool, start: u64, len: u64) -> Result<()> {
-        let bytes = usize::try_from(len).map_err(|_| Errno::ENOMEM)?;
-        match self.reserve(mm, pool, start, bytes) {
-            Ok(room) if room == bytes => {}
-            _ => return Err(Errno::ENOMEM),
-        }
-        self.pins.push((start, start + len));
-        Ok(())
+    /// Sees to it that `start..end`, whole pages, has pages, which stay where they are. Returns the runs it added.
+    fn hold(&mut self, mm: &mut Mm, pool: &Pool, start: u64, end: u64) -> Result<Vec<u64>> {
+        let added = self.reserve_all(mm, pool, start, end).map_err(|_| Errno::ENOMEM)?;
+        self.pins.push((start, end));
+        Ok(added)
     }
 
     /// Where the page at `offset` lies.

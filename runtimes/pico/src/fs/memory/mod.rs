@@ -231,11 +231,8 @@ impl Inode {
     pub fn allocate(&self, mm: &mut Mm, offset: u64, len: u64, keep_size: bool, now: Time) -> Result<()> {
         let data = self.data()?;
         let end = data::checked_end(offset, len)?;
-        let bytes = usize::try_from(len).map_err(|_| Errno::EFBIG)?;
         self.pool.empty_trash(mm);
-        if data.borrow_mut().reserve(mm, &self.pool, offset, bytes)? < bytes {
-            return Err(Errno::ENOSPC);
-        }
+        data.borrow_mut().reserve_all(mm, &self.pool, offset, end)?;
         let size = data.borrow().size();
         if !keep_size && end > size {
             data.borrow_mut().resize(mm, &self.pool, end)?;

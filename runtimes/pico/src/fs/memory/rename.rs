@@ -39,10 +39,11 @@ pub fn rename(from: Place<'_>, to: Place<'_>, flags: u32, now: Time) -> Result<(
             if is_inside(from_dir, &there)? {
                 return Err(Errno::ENOTEMPTY);
             }
+            let kept = to_dir.place_of(to_name)?;
             replace(&moved, &there, to, now)?;
-            transfer(from, to, now)
+            transfer(from, to, kept, now)
         }
-        None => transfer(from, to, now),
+        None => transfer(from, to, None, now),
     }
 }
 
@@ -56,11 +57,13 @@ fn replace(moved: &Rc<Inode>, there: &Rc<Inode>, to: Place<'_>, now: Time) -> Re
     }
 }
 
-/// Moves to a free name. If the longer name cannot be paid for, the old one comes back.
-fn transfer(from: Place<'_>, to: Place<'_>, now: Time) -> Result<()> {
+/// Moves to a free name, which keeps its place in listings if it was just replaced: who lists the directory
+/// meanwhile must not miss it. If the longer name cannot be paid for, the old one comes back.
+fn transfer(from: Place<'_>, to: Place<'_>, kept: Option<u64>, now: Time) -> Result<()> {
+    let old = from.0.place_of(from.1)?;
     let inode = from.0.leave(from.1, now)?;
-    to.0.enter(to.1, &inode, now).or_else(|errno| {
-        from.0.enter(from.1, &inode, now)?;
+    to.0.enter_at(kept, to.1, &inode, now).or_else(|errno| {
+        from.0.enter_at(old, from.1, &inode, now)?;
         Err(errno)
     })
 }

@@ -90,8 +90,6 @@ proptest! {
             prop_assert!(all[..model.len()] == model);
             prop_assert_eq!(data.allocated(), mm.used());
         }
-        // What was allocated behind the end goes only if the size changes.
-        inode.resize(&mut mm, 1 << 20, 1).unwrap();
         inode.resize(&mut mm, 0, 1).unwrap();
         prop_assert_eq!(mm.used(), 0);
         drop(inode);
@@ -135,6 +133,46 @@ fn a_full_memory_gives_what_there_is_then_refuses_and_recovers() {
     drop(inode);
     pool.empty_trash(&mut mm);
     assert_eq!(mm.used(), 0);
+}
+
+#[test]
+fn a_refused_allocation_leaves_the_memory_as_it_was() {
+    let mut mm = Mm::for_tests(2 << 20);
+    let (pool, root) = root();
+    let inode = file(&root, "f");
+    let page = PAGE as u64;
+    let state =
+        |mm: &Mm| (mm.free(), pool.metadata.get(), inode.attributes().size, inode.attributes().allocated);
+    assert_eq!(inode.reserve(&mut mm, 4 * page, PAGE, 1), Ok(PAGE));
+    let before = state(&mm);
+    let whole = 2 << 20;
+    for (offset, len) in [(0, 1 << 40), (0, whole + 1), (page, whole + 1), (5, whole)] {
+        assert_eq!(inode.allocate(&mut mm, offset, len, true, 1), Err(Errno::ENOSPC), "{offset} {len}");
+        assert!(mm.take_refused());
+        assert_eq!(state(&mm), before, "{offset} {len}");
+    }
+    assert_eq!(inode.allocate(&mut mm, 5, whole - 5, true, 1), Ok(()));
+    // All of it lies behind the size, which stays.
+    assert_eq!(mm.free(), 0);
+    inode.resize(&mut mm, 0, 1).unwrap();
+    assert_eq!((mm.free(), inode.attributes().allocated), (2 << 20, 0));
+}
+
+#[test]
+fn an_allocation_that_names_refuse_leaves_the_memory_as_it_was() {
+    let mut mm = Mm::for_tests(2 << 20);
+    let (pool, root) = root();
+    let inode = file(&root, "f");
+    for index in [1, 3] {
+        assert_eq!(inode.reserve(&mut mm, index * PAGE as u64, PAGE, 1), Ok(PAGE));
+    }
+    let rest = METADATA_MAX_BYTES - pool.metadata.get() - 2 * EXTENT_COST_BYTES;
+    pool.charge(rest).unwrap();
+    let before = (mm.free(), pool.metadata.get());
+    assert_eq!(inode.allocate(&mut mm, 0, 5 * PAGE as u64, false, 1), Err(Errno::ENOSPC));
+    assert_eq!((mm.free(), pool.metadata.get()), before);
+    assert_eq!(inode.allocate(&mut mm, 0, 4 * PAGE as u64, false, 1), Ok(()));
+    pool.refund(rest);
 }
 
 #[test]
@@ -249,7 +287,8 @@ fn listings_go_on_while_names_come_and_go() {
     let mut seen: Vec<String> = Vec::new();
     let mut from = 0;
     loop {
-        let batch: Vec<_> = root.directory().unwrap().borrow().list(from).into_iter().take(7).collect();
+        let batch: Vec<_> =
+            root.directory().unwrap().borrow().list(from, u64::MAX).into_iter().take(7).collect();
         let Some((last, ..)) = batch.last() else { break };
         from = last + 1;
         for (_, name, _) in &batch {
@@ -259,4 +298,23 @@ fn listings_go_on_while_names_come_and_go() {
     }
     assert_eq!(seen, (0..100).map(|index| format!("f{index}")).collect::<Vec<_>>());
     assert!(root.directory().unwrap().borrow().is_empty());
+}
+
+#[test]
+fn listings_tell_names_that_were_replaced_and_none_that_came_later() {
+    let (_, root) = root();
+    for name in ["a", "b", "c", "d"] {
+        file(&root, name);
+    }
+    let names = |first, last| -> Vec<String> {
+        let listed = root.directory().unwrap().borrow().list(first, last);
+        listed.into_iter().map(|(_, name, _)| String::from_utf8(name).unwrap()).collect()
+    };
+    let last = root.directory().unwrap().borrow().last_place();
+    file(&root, "new");
+    rename((&root, b"new"), (&root, b"b"), 0, 9).unwrap();
+    rename((&root, b"a"), (&root, b"later"), 0, 9).unwrap();
+    rename((&root, b"c"), (&root, b"d"), RENAME_EXCHANGE, 9).unwrap();
+    assert_eq!(names(0, last), ["b", "c", "d"]);
+    assert_eq!(names(0, u64::MAX), ["b", "c", "d", "later"]);
 }

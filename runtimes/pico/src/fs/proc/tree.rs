@@ -3,6 +3,7 @@
 use super::{RELEASE, process, system, task};
 use crate::fs::notify;
 use crate::kernel::Kernel;
+use crate::net::ports::BACKLOG_MAX;
 use crate::process::{GROUPS_MAX, View};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -124,7 +125,7 @@ pub static PROC: Entry = Entry {
                         ),
                     ],
                 ),
-                dir("net", &[dir("core", &[file("somaxconn", |_| b"4096\n".into())])]),
+                dir("net", &[dir("core", &[file("somaxconn", |_| format!("{BACKLOG_MAX}\n").into_bytes())])]),
                 dir(
                     "vm",
                     &[
