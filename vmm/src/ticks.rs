@@ -7,7 +7,7 @@
 //!
 //! The timer is periodic, so that a signal that comes just before `KVM_RUN` is made up for by the next one. It is set only
 //! while a guest runs: other system calls of the thread would be interrupted by it, `KVM_CREATE_VM` among them. A guest
-//! that wants no ticks is left alone for longer, until a look finds that it does.
+//! that wants no ticks is looked at as often, and goes on at once.
 #![expect(unsafe_code, reason = "POSIX timers and signals")]
 
 use crate::mailbox::Mailbox;
